@@ -1,0 +1,11 @@
+//! One Raft group as a state machine without I/O.
+//!
+//! Owns the raft-rs node, the partition streams in its log, what an entry's bytes mean, how a
+//! shard forms, who is a member, and who should lead. It never looks at a clock, a socket, a
+//! thread or a file, and takes its randomness as a seed: a test can run a whole cluster of these in
+//! one thread, and a run replays exactly.
+//!
+//! Everything goes in through the methods of [`Replica`] and comes out of [`Replica::advance`].
+//! Open `group.rs` first.
+
+pub mod payload;

@@ -1,0 +1,413 @@
+//! What the bytes of a Raft entry mean.
+//!
+//! An entry of ours starts with a tag, so an empty entry, which Raft itself appends at the start of
+//! a term, can never be taken for a log of length 0, which is a real log (contract section 4).
+//!
+//! ```text
+//! kind u8 | part u8 | origin u16 | partition u32 | run u64 | count u32      the header, 20 bytes
+//! kind LOGS:      count x ( length u32 | bytes | NUL )
+//! kind FRAGMENT:  total u64 | offset u64 | bytes                            count is 0
+//! kind CONTROL:   a `Control`, see `control.rs`                             partition, count are 0
+//! ```
+//!
+//! Numbers are little-endian. The NUL behind each log is there so that delivery can hand out the
+//! bytes in place: a callback's buffer is NUL-terminated one byte past its length (section 5).
+//! The submitting thread writes this layout itself ([`ChunkWriter`]); nobody copies the bytes
+//! again until a fragmented log is joined.
+
+use bytes::Bytes;
+
+use crate::ids::{PartitionId, ProcessId, RunId};
+
+/// Bytes before the first log of an entry.
+pub const HEADER_BYTES: usize = 20;
+/// What a log costs beside its own bytes: the length before and the NUL behind it.
+pub const PER_LOG_BYTES: usize = 5;
+/// What a fragment's header has beyond [`HEADER_BYTES`].
+const FRAGMENT_HEADER_BYTES: usize = 16;
+
+const KIND_LOGS: u8 = 1;
+const KIND_FRAGMENT: u8 = 2;
+const KIND_CONTROL: u8 = 3;
+
+const PART_FIRST: u8 = 1;
+const PART_LAST: u8 = 2;
+
+/// Which piece of a log a chunk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkPart {
+    /// Whole logs.
+    Whole,
+    /// One fragment of one log; it is the log's first, its last, or between them.
+    Fragment {
+        /// The fragment starts the log.
+        first: bool,
+        /// The fragment ends the log, which gets its slot here.
+        last: bool,
+    },
+}
+
+/// Encoded logs of one partition, ready to become one Raft entry.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The partition that the logs belong to.
+    pub partition: PartitionId,
+    /// The entry's bytes, header included. Shared by reference from here on.
+    pub bytes: Bytes,
+    /// How many logs end in this chunk: 0 for a fragment that is not the last.
+    pub logs: u32,
+    /// Bytes of the submitter's logs in this chunk, as the queue bound counts them.
+    pub queued_bytes: usize,
+    /// Whole logs, or which fragment.
+    pub part: ChunkPart,
+}
+
+/// Who submits, written into every entry: a lane tells by it whether this very run executed the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The process that accepted the log.
+    pub process: ProcessId,
+    /// Its run.
+    pub run: RunId,
+}
+
+fn write_header(out: &mut Vec<u8>, kind: u8, part: u8, origin: Origin, partition: PartitionId) {
+    out.push(kind);
+    out.push(part);
+    out.extend_from_slice(&origin.process.0.to_le_bytes());
+    out.extend_from_slice(&partition.0.to_le_bytes());
+    out.extend_from_slice(&origin.run.0.to_le_bytes());
+    out.extend_from_slice(&0u32.to_le_bytes());
+}
+
+/// Collects whole logs of one partition into one chunk. One copy per log, made by the submitting thread.
+#[derive(Debug)]
+pub struct ChunkWriter {
+    partition: PartitionId,
+    buffer: Vec<u8>,
+    logs: u32,
+    queued_bytes: usize,
+}
+
+impl ChunkWriter {
+    /// An empty chunk that can take about `capacity` bytes before it grows.
+    pub fn new(origin: Origin, partition: PartitionId, capacity: usize) -> Self {
+        let mut buffer = Vec::with_capacity(HEADER_BYTES + capacity);
+        write_header(&mut buffer, KIND_LOGS, 0, origin, partition);
+        Self { partition, buffer, logs: 0, queued_bytes: 0 }
+    }
+
+    /// Appends a copy of `log`, which is at most 4 GiB - 1 long (the contract stops at 1 GiB).
+    pub fn push(&mut self, log: &[u8]) {
+        let length = u32::try_from(log.len()).expect("a log is at most 1 GiB");
+        self.buffer.reserve(log.len() + PER_LOG_BYTES);
+        self.buffer.extend_from_slice(&length.to_le_bytes());
+        self.buffer.extend_from_slice(log);
+        self.buffer.push(0);
+        self.logs += 1;
+        self.queued_bytes += log.len() + PER_LOG_BYTES;
+    }
+
+    /// Encoded bytes so far, header included.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Logs so far.
+    pub fn logs(&self) -> u32 {
+        self.logs
+    }
+
+    /// True before the first `push`.
+    pub fn is_empty(&self) -> bool {
+        self.logs == 0
+    }
+
+    /// Ends the chunk.
+    pub fn seal(mut self) -> Chunk {
+        self.buffer[16..20].copy_from_slice(&self.logs.to_le_bytes());
+        Chunk {
+            partition: self.partition,
+            bytes: Bytes::from(self.buffer),
+            logs: self.logs,
+            queued_bytes: self.queued_bytes,
+            part: ChunkPart::Whole,
+        }
+    }
+}
+
+/// Cuts one long log into chunks of at most `fragment_bytes` of its bytes each. At least one chunk.
+pub fn fragments(
+    origin: Origin,
+    partition: PartitionId,
+    log: &[u8],
+    fragment_bytes: usize,
+) -> impl Iterator<Item = Chunk> + '_ {
+    let fragment_bytes = fragment_bytes.max(1);
+    let count = log.len().div_ceil(fragment_bytes).max(1);
+    (0..count).map(move |i| {
+        let offset = i * fragment_bytes;
+        let bytes = &log[offset..log.len().min(offset + fragment_bytes)];
+        let (first, last) = (i == 0, i + 1 == count);
+        let part = if first { PART_FIRST } else { 0 } | if last { PART_LAST } else { 0 };
+        let mut out = Vec::with_capacity(HEADER_BYTES + FRAGMENT_HEADER_BYTES + bytes.len());
+        write_header(&mut out, KIND_FRAGMENT, part, origin, partition);
+        out.extend_from_slice(&(log.len() as u64).to_le_bytes());
+        out.extend_from_slice(&(offset as u64).to_le_bytes());
+        out.extend_from_slice(bytes);
+        Chunk {
+            partition,
+            bytes: Bytes::from(out),
+            logs: u32::from(last),
+            queued_bytes: bytes.len() + if last { PER_LOG_BYTES } else { 0 },
+            part: ChunkPart::Fragment { first, last },
+        }
+    })
+}
+
+/// An entry's bytes that are not what this version writes. Names the first thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadError(pub &'static str);
+
+impl std::fmt::Display for PayloadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "entry payload: {}", self.0)
+    }
+}
+
+impl std::error::Error for PayloadError {}
+
+/// A parsed entry. Bodies share the entry's buffer.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// Whole logs of one partition.
+    Logs {
+        /// Who accepted them.
+        origin: Origin,
+        /// Their partition.
+        partition: PartitionId,
+        /// The logs, already checked: iterating can't fail.
+        logs: LogRun,
+    },
+    /// One fragment of a long log.
+    Fragment {
+        /// Who accepted the log.
+        origin: Origin,
+        /// Its partition.
+        partition: PartitionId,
+        /// Where the fragment lies, and its bytes.
+        fragment: Fragment,
+    },
+    /// Something that the replica room said to itself; see [`super::control`].
+    Control(Bytes),
+}
+
+/// One fragment's place and bytes.
+#[derive(Debug, Clone)]
+pub struct Fragment {
+    /// Starts the log.
+    pub first: bool,
+    /// Ends the log.
+    pub last: bool,
+    /// Length of the whole log.
+    pub total: u64,
+    /// Offset of this fragment in it.
+    pub offset: u64,
+    /// The fragment.
+    pub bytes: Bytes,
+}
+
+/// Consecutive whole logs in one buffer, checked when it was parsed.
+#[derive(Debug, Clone)]
+pub struct LogRun {
+    region: Bytes,
+    count: u32,
+}
+
+impl LogRun {
+    /// How many logs.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Bytes held, lengths and NULs included.
+    pub fn byte_len(&self) -> usize {
+        self.region.len()
+    }
+
+    /// The logs in order. Each slice has its NUL one byte past its end: `with_nul[..len]` is the log.
+    pub fn iter(&self) -> impl Iterator<Item = LogBytes<'_>> {
+        let mut rest: &[u8] = &self.region;
+        (0..self.count).map(move |_| {
+            let (length, tail) = rest.split_at(4);
+            let length = u32::from_le_bytes(length.try_into().expect("split at 4")) as usize;
+            let (with_nul, tail) = tail.split_at(length + 1);
+            rest = tail;
+            LogBytes { with_nul }
+        })
+    }
+}
+
+/// One log in place, NUL-terminated one byte past its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBytes<'a> {
+    with_nul: &'a [u8],
+}
+
+impl<'a> LogBytes<'a> {
+    /// `with_nul` must end in a NUL that is not part of the log.
+    pub fn new(with_nul: &'a [u8]) -> Self {
+        assert_eq!(with_nul.last(), Some(&0), "a delivered log is NUL-terminated");
+        Self { with_nul }
+    }
+
+    /// The log itself.
+    pub fn bytes(self) -> &'a [u8] {
+        &self.with_nul[..self.with_nul.len() - 1]
+    }
+
+    /// The log and the NUL behind it.
+    pub fn with_nul(self) -> &'a [u8] {
+        self.with_nul
+    }
+}
+
+/// Encodes a control entry.
+pub fn encode_control(origin: Origin, body: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+    write_header(&mut out, KIND_CONTROL, 0, origin, PartitionId(0));
+    out.extend_from_slice(body);
+    Bytes::from(out)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+impl Payload {
+    /// Parses and checks an entry's bytes, which must not be empty (an empty entry is Raft's own).
+    pub fn parse(entry: &Bytes) -> Result<Payload, PayloadError> {
+        if entry.len() < HEADER_BYTES {
+            return Err(PayloadError("shorter than its header"));
+        }
+        let (kind, part) = (entry[0], entry[1]);
+        let origin = Origin { process: ProcessId(u16_at(entry, 2)), run: RunId(u64_at(entry, 8)) };
+        let partition = PartitionId(u32_at(entry, 4));
+        let count = u32_at(entry, 16);
+        let body = entry.slice(HEADER_BYTES..);
+        match kind {
+            KIND_LOGS => Ok(Payload::Logs { origin, partition, logs: check_logs(body, count)? }),
+            KIND_FRAGMENT => {
+                if body.len() < FRAGMENT_HEADER_BYTES {
+                    return Err(PayloadError("fragment shorter than its header"));
+                }
+                let fragment = Fragment {
+                    first: part & PART_FIRST != 0,
+                    last: part & PART_LAST != 0,
+                    total: u64_at(&body, 0),
+                    offset: u64_at(&body, 8),
+                    bytes: body.slice(FRAGMENT_HEADER_BYTES..),
+                };
+                check_fragment(&fragment)?;
+                Ok(Payload::Fragment { origin, partition, fragment })
+            }
+            KIND_CONTROL => Ok(Payload::Control(body)),
+            _ => Err(PayloadError("unknown kind")),
+        }
+    }
+}
+
+fn check_logs(region: Bytes, count: u32) -> Result<LogRun, PayloadError> {
+    let mut rest: &[u8] = &region;
+    for _ in 0..count {
+        if rest.len() < PER_LOG_BYTES {
+            return Err(PayloadError("fewer logs than counted"));
+        }
+        let length = u32_at(rest, 0) as usize;
+        match rest[4..].get(length) {
+            Some(0) => rest = &rest[PER_LOG_BYTES + length..],
+            Some(_) => return Err(PayloadError("a log does not end in NUL")),
+            None => return Err(PayloadError("a log is longer than its entry")),
+        }
+    }
+    if !rest.is_empty() {
+        return Err(PayloadError("bytes behind the last log"));
+    }
+    if count == 0 {
+        return Err(PayloadError("no logs"));
+    }
+    Ok(LogRun { region, count })
+}
+
+fn check_fragment(fragment: &Fragment) -> Result<(), PayloadError> {
+    let end = fragment
+        .offset
+        .checked_add(fragment.bytes.len() as u64)
+        .filter(|&end| end <= fragment.total)
+        .ok_or(PayloadError("fragment reaches past its log"))?;
+    if fragment.first != (fragment.offset == 0) {
+        return Err(PayloadError("fragment's first mark disagrees with its offset"));
+    }
+    if fragment.last != (end == fragment.total) {
+        return Err(PayloadError("fragment's last mark disagrees with its end"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGIN: Origin = Origin { process: ProcessId(3), run: RunId(0xfeed) };
+
+    #[test]
+    fn logs_come_back_in_order_with_a_nul_behind_each_and_empty_ones_are_real() {
+        let mut writer = ChunkWriter::new(ORIGIN, PartitionId(7), 64);
+        let logs: [&[u8]; 4] = [b"one", b"", b"\0\0", b"four"];
+        logs.iter().for_each(|log| writer.push(log));
+        let chunk = writer.seal();
+        assert_eq!((chunk.logs, chunk.part), (4, ChunkPart::Whole));
+        let Payload::Logs { origin, partition, logs: run } = Payload::parse(&chunk.bytes).unwrap() else {
+            panic!("whole logs")
+        };
+        assert_eq!((origin, partition), (ORIGIN, PartitionId(7)));
+        let back: Vec<&[u8]> = run.iter().map(LogBytes::bytes).collect();
+        assert_eq!(back, logs);
+        assert!(run.iter().all(|log| log.with_nul().last() == Some(&0)));
+    }
+
+    #[test]
+    fn a_long_log_is_cut_and_only_its_last_fragment_ends_it() {
+        let log: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        let chunks: Vec<Chunk> = fragments(ORIGIN, PartitionId(1), &log, 300).collect();
+        assert_eq!(chunks.iter().map(|c| c.logs).collect::<Vec<_>>(), [0, 0, 0, 1]);
+        let mut joined = Vec::new();
+        for chunk in &chunks {
+            let Payload::Fragment { fragment, .. } = Payload::parse(&chunk.bytes).unwrap() else {
+                panic!("a fragment")
+            };
+            assert_eq!(fragment.offset as usize, joined.len());
+            joined.extend_from_slice(&fragment.bytes);
+        }
+        assert_eq!(joined, log);
+    }
+
+    #[test]
+    fn every_truncation_of_an_entry_is_refused() {
+        let mut writer = ChunkWriter::new(ORIGIN, PartitionId(0), 64);
+        writer.push(b"hello");
+        writer.push(b"");
+        let bytes = writer.seal().bytes;
+        for end in 0..bytes.len() {
+            assert!(Payload::parse(&bytes.slice(..end)).is_err(), "cut at {end}");
+        }
+    }
+}
