@@ -8,4 +8,13 @@
 //! Everything goes in through the methods of [`Replica`] and comes out of [`Replica::advance`].
 //! Open `group.rs` first.
 
+pub mod config;
+pub mod formation;
+pub mod group;
+pub mod message;
+pub mod output;
 pub mod payload;
+pub mod wire;
+
+pub use config::{Limits, Recovered, ReplicaConfig, Timing};
+pub use group::Replica;

@@ -1,0 +1,27 @@
+//! Who started the log: a formation and its members.
+
+use crate::ids::{MemberId, ProcessId, RunId};
+
+/// A shard's beginning, decided once among the runs of the voter sites (DESIGN "Forming").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Formation {
+    /// 1 for the first; an operator's act lets a survivor begin generation + 1.
+    pub generation: u32,
+    /// Random.
+    pub id: u64,
+    /// The formation that this one continues; 0 for none.
+    pub parent: u64,
+    /// The members that the log starts with.
+    pub members: Vec<Member>,
+}
+
+/// A process bound to a run and a Raft id. A Raft id is never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The process.
+    pub process: ProcessId,
+    /// The start of it that was admitted.
+    pub run: RunId,
+    /// Its Raft id.
+    pub id: MemberId,
+}

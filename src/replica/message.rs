@@ -1,0 +1,81 @@
+//! What replicas of one group say to each other. `wire.rs` turns it into bytes and back.
+
+use crate::ids::{LogIndex, MemberId, ProcessId};
+
+use super::formation::Formation;
+
+/// A proposer's number: rounds first, then the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Ballot {
+    /// Grows with each try.
+    pub round: u64,
+    /// Breaks ties.
+    pub process: u16,
+}
+
+/// Where the sender stands; sent when a connection is up and whenever it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// The formation that the sender belongs to, and its id there; `None` while unformed.
+    pub member: Option<(Formation, MemberId)>,
+    /// The sender said goodbye: it is shutting down and does not campaign.
+    pub leaving: bool,
+}
+
+/// A member's report to the leader, or the leader's to its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Every lane of the sender has delivered through here.
+    pub delivered: LogIndex,
+    /// The sender's run lost a log that it had accepted.
+    pub lost_accepted: bool,
+    /// From the leader: the log through here may be dropped when memory is short. 0 from a member.
+    pub droppable: LogIndex,
+}
+
+/// Something a follower asks of the leader, to be put into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Make this process the preferred leader, or nobody.
+    Prefer(Option<ProcessId>),
+}
+
+/// One message between two processes of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerMessage {
+    /// Where the sender stands.
+    Standing(Standing),
+    /// Formation, phase 1: promise to accept nothing below this ballot.
+    Prepare(Ballot),
+    /// Formation: promised; the value accepted before, if any.
+    Promise(Ballot, Option<(Ballot, Formation)>),
+    /// Formation, phase 2: accept this.
+    Accept(Ballot, Formation),
+    /// Formation: accepted.
+    Accepted(Ballot),
+    /// Formation: a higher ballot was promised.
+    Refused(Ballot),
+    /// You are this member of this formation: start from its first index.
+    Welcome(Formation, MemberId),
+    /// You can't be rebuilt from my log; the reason is for your operator.
+    CutOff(String),
+    /// A Raft message between members of the formation with this id.
+    Raft(u64, Box<raft::eraftpb::Message>),
+    /// Progress beyond Raft's.
+    Report(Report),
+    /// Please put this into the log.
+    Request(Request),
+}
+
+impl PeerMessage {
+    /// True when the message must not wait behind payload: all but appends. An append without entries
+    /// is payload too: overtaking the entries before it would make it look like a gap.
+    pub fn is_urgent(&self) -> bool {
+        match self {
+            PeerMessage::Raft(_, message) => {
+                message.get_msg_type() != raft::eraftpb::MessageType::MsgAppend
+            }
+            _ => true,
+        }
+    }
+}
