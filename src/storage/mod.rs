@@ -2,6 +2,8 @@
 //!
 //! This room never touches sockets or callbacks. Open [`memory`] first: it is what raft-rs reads.
 
+pub mod disk;
+
 use raft::eraftpb::Entry;
 
 /// Reads log entries that are no longer held in memory.

@@ -1,0 +1,139 @@
+//! Why the durable log failed. Each error names the file, and the offset where there is one.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// A failure of the durable log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// The operating system refused an operation.
+    Io {
+        /// What was attempted ("write", "sync", ...).
+        operation: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The disk is full. Nothing that was acknowledged is affected.
+    Full {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another process has the directory open.
+    Locked {
+        /// The directory.
+        directory: PathBuf,
+        /// The other process, where it wrote its number.
+        pid: Option<u32>,
+    },
+    /// The directory belongs to another configuration.
+    Mismatch {
+        /// The file that says so.
+        path: PathBuf,
+        /// Which value differs.
+        what: &'static str,
+        /// On disk.
+        found: String,
+        /// In this process's configuration.
+        expected: String,
+    },
+    /// What is on disk can't have come from a crash: something was damaged or removed.
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What is wrong, and what shows it.
+        what: String,
+    },
+    /// The caller asked for a write that makes no sense; nothing was written.
+    Invalid(String),
+    /// An earlier operation failed, and nothing is accepted since.
+    Poisoned {
+        /// The text of that first failure.
+        cause: String,
+    },
+}
+
+impl DiskError {
+    /// An error of `operation` on `path`; a full disk becomes its own kind.
+    pub(super) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        let full = [Errno::NOSPC, Errno::DQUOT].map(|errno| Some(errno.raw_os_error()));
+        if full.contains(&source.raw_os_error()) {
+            Self::Full { operation, path, source }
+        } else {
+            Self::Io { operation, path, source }
+        }
+    }
+
+    pub(super) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_path_buf(), offset, what: what.into() }
+    }
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { operation, path, source } => {
+                write!(f, "durable log: {operation} {}: {source}", path.display())
+            }
+            Self::Full { operation, path, source } => write!(
+                f,
+                "durable log: {operation} {}: the disk is full ({source}); free space there and restart",
+                path.display()
+            ),
+            Self::Locked { directory, pid } => {
+                write!(f, "durable log: {} is in use by ", directory.display())?;
+                match pid {
+                    Some(pid) => write!(f, "process {pid}")?,
+                    None => write!(f, "another process")?,
+                }
+                write!(f, "; each replica process needs a data directory of its own")
+            }
+            Self::Mismatch { path, what, found, expected } => write!(
+                f,
+                "durable log: {} has {what} {found}, this process is configured with {expected}; \
+                 is raft.data_dir the directory of another process or shard?",
+                path.display()
+            ),
+            Self::Corrupt { path, offset, what } => write!(
+                f,
+                "durable log: {} is damaged at byte {offset}: {what}; restore the directory or move it away, \
+                 and this replica is rebuilt from the others",
+                path.display()
+            ),
+            Self::Invalid(what) => write!(f, "durable log: refused a write: {what}"),
+            Self::Poisoned { cause } => {
+                write!(f, "durable log: stopped by an earlier failure: {cause}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DiskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } | Self::Full { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<DiskError> for io::Error {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Corrupt { .. } => io::Error::new(io::ErrorKind::InvalidData, error),
+            _ => io::Error::other(error),
+        }
+    }
+}

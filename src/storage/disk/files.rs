@@ -1,0 +1,221 @@
+//! The seam to the file system: what the durable log asks of it, and the real one.
+//!
+//! The other implementation, in memory and with crashes, is [`super::simulated`].
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+/// A directory of log files. Paths are whole paths; methods may be called from any thread.
+pub trait FileSystem: Send + Sync {
+    /// Creates `directory` and its parents unless they exist.
+    fn create_directory(&self, directory: &Path) -> io::Result<()>;
+    /// Takes the lock file `path` for this process until the guard is dropped, and leaves this process's
+    /// number in it. `Err(Held)` when another holder has it.
+    fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError>;
+    /// Opens a file for reading and writing; creates an empty one when `path` does not exist and
+    /// `mode` says so.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>>;
+    /// Names of the files in `directory`, in no particular order.
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
+    /// Renames within a directory, replacing `to`.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in `directory` durable.
+    fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+}
+
+/// One open file. Shared between the writer and readers.
+pub trait LogFile: Send + Sync {
+    /// Fills as much of `buffer` as the file has from `offset` on; returns how much.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all the pieces, one behind the other, from `offset` on.
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
+    /// Makes the data written so far, and the length, durable (fdatasync).
+    fn sync(&self) -> io::Result<()>;
+    /// Makes the file at least `bytes` long and reserves the space; what is new reads as zeros.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+    /// The file's length in bytes.
+    fn length(&self) -> io::Result<u64>;
+}
+
+/// Holds a lock until dropped.
+pub trait LockGuard: Send {}
+
+/// Why a lock could not be had.
+#[derive(Debug)]
+pub enum LockError {
+    /// Somebody has it.
+    Held {
+        /// Their process number, where the lock file names it.
+        pid: Option<u32>,
+    },
+    /// The lock file can't be used.
+    Io(io::Error),
+}
+
+/// What to do when a file does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Fail.
+    Existing,
+    /// Create it, empty.
+    CreateIfMissing,
+}
+
+/// Most pieces that one gathering write may have (IOV_MAX on Linux).
+const PIECES_MAX: usize = 1024;
+
+/// The operating system's files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealFiles;
+
+impl FileSystem for RealFiles {
+    fn create_directory(&self, directory: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(directory)
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(LockError::Io)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                // A lock file that can't be read only costs the number in the message.
+                let _ = file.read_to_string(&mut text);
+                return Err(LockError::Held { pid: text.trim().parse().ok() });
+            }
+            Err(error) => return Err(LockError::Io(error.into())),
+        }
+        file.set_len(0).map_err(LockError::Io)?;
+        writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
+        Ok(Box::new(RealLock { _file: file }))
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(mode == OpenMode::CreateIfMissing)
+            .truncate(false)
+            .open(path)?;
+        Ok(Arc::new(RealFile { file }))
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(directory)? {
+            // Our own names are ASCII: anything else is not ours and is left alone.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        File::open(directory)?.sync_all()
+    }
+}
+
+/// flock(2): released by the kernel when the process ends, however it ends.
+struct RealLock {
+    _file: File,
+}
+
+impl LockGuard for RealLock {}
+
+struct RealFile {
+    file: File,
+}
+
+impl LogFile for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.file.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut at = offset;
+        for group in pieces.chunks(PIECES_MAX) {
+            at += write_group(&self.file, group, at)?;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let length = self.length()?;
+        if length >= bytes {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), length, bytes - length) {
+            Ok(()) => Ok(()),
+            // A file system without fallocate: the space is then found missing by a write, not before.
+            Err(rustix::io::Errno::OPNOTSUPP) => self.file.set_len(bytes),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+}
+
+/// Writes one group of pieces; returns its length.
+fn write_group(file: &File, group: &[IoSlice<'_>], offset: u64) -> io::Result<u64> {
+    let total: u64 = group.iter().map(|piece| piece.len() as u64).sum();
+    let mut done = 0u64;
+    loop {
+        match rustix::io::pwritev(file, group, offset) {
+            Ok(written) => {
+                done += written as u64;
+                break;
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // A short write is rare (a signal, a nearly full disk): finish piece by piece.
+    let mut skip = done;
+    let mut at = offset;
+    for piece in group {
+        let length = piece.len() as u64;
+        if skip < length {
+            file.write_all_at(&piece[skip as usize..], at + skip)?;
+        }
+        skip = skip.saturating_sub(length);
+        at += length;
+    }
+    Ok(total)
+}

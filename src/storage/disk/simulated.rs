@@ -1,0 +1,1 @@
+//! Files in memory whose crashes, failures and damage are chosen by the test.
