@@ -1,0 +1,49 @@
+# Builds libmako_raft with cargo, in the build tree.
+#
+# Sets: MAKO_RAFT_SONAME, MAKO_RAFT_LIBRARY (the shared library), MAKO_RAFT_ARCHIVE (the static one).
+# Defines the target mako_raft_cargo. Cargo is called on every build: it knows best what is out of
+# date, and a build with nothing to do takes it a fraction of a second.
+
+# The same name as in build.rs.
+set(MAKO_RAFT_SONAME libmako_raft.so.0)
+
+find_program(MAKO_RAFT_CARGO cargo HINTS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin")
+if(NOT MAKO_RAFT_CARGO)
+  message(FATAL_ERROR
+    "mako-raft: no cargo found. Install a Rust toolchain (https://rustup.rs), "
+    "or pass -DMAKO_RAFT_CARGO=/path/to/cargo.")
+endif()
+
+# Debug builds get cargo's dev profile, all others its release profile. A multi-configuration generator
+# has one library for all of its configurations, the release one.
+get_property(multi_config GLOBAL PROPERTY GENERATOR_IS_MULTI_CONFIG)
+if(NOT multi_config AND CMAKE_BUILD_TYPE STREQUAL "Debug")
+  set(mako_raft_profile dev)
+  set(mako_raft_profile_dir debug)
+else()
+  set(mako_raft_profile release)
+  set(mako_raft_profile_dir release)
+endif()
+
+set(mako_raft_target_dir "${CMAKE_CURRENT_BINARY_DIR}/cargo")
+set(mako_raft_built "${mako_raft_target_dir}/${mako_raft_profile_dir}")
+set(MAKO_RAFT_LIBRARY_DIR "${CMAKE_CURRENT_BINARY_DIR}/lib")
+set(MAKO_RAFT_LIBRARY "${MAKO_RAFT_LIBRARY_DIR}/${MAKO_RAFT_SONAME}")
+set(MAKO_RAFT_ARCHIVE "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.a")
+
+# A copy under the SONAME, so that what is linked is what is loaded; copied only when it differs, so
+# that programs are not linked again for nothing. The host's linker and compiler settings are
+# cargo's own business: RUSTFLAGS and the like are taken from the environment as usual.
+add_custom_target(mako_raft_cargo ALL
+  COMMAND "${CMAKE_COMMAND}" -E env "CARGO_TARGET_DIR=${mako_raft_target_dir}"
+          "${MAKO_RAFT_CARGO}" build --locked --lib --profile ${mako_raft_profile}
+          --manifest-path "${MAKO_RAFT_ROOT}/Cargo.toml"
+  COMMAND "${CMAKE_COMMAND}" -E make_directory "${MAKO_RAFT_LIBRARY_DIR}"
+  COMMAND "${CMAKE_COMMAND}" -E copy_if_different "${mako_raft_built}/libmako_raft.so" "${MAKO_RAFT_LIBRARY}"
+  COMMAND "${CMAKE_COMMAND}" -E copy_if_different "${mako_raft_built}/libmako_raft.a" "${MAKO_RAFT_ARCHIVE}"
+  COMMAND "${CMAKE_COMMAND}" -E create_symlink ${MAKO_RAFT_SONAME} "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so"
+  BYPRODUCTS "${MAKO_RAFT_LIBRARY}" "${MAKO_RAFT_ARCHIVE}" "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so"
+  WORKING_DIRECTORY "${MAKO_RAFT_ROOT}"
+  USES_TERMINAL
+  VERBATIM
+  COMMENT "mako-raft: cargo build (profile ${mako_raft_profile})")

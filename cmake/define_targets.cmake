@@ -1,0 +1,27 @@
+# mako_raft_define_targets(<include directory> <shared library> <soname>)
+#
+# Used by the build tree and by the installed package alike.
+#
+# MakoRaft::helper is an interface library with a *source*: each executable or library that links it
+# compiles raft_main_helper.cc itself, with its own flags. An object file on the link line wins over
+# every archive, so a second provider of the same functions (an older helper in some archive) either is
+# not taken at all or ends the link with "multiple definition". For a consumer behind a static
+# library, where our object is an archive's member too, -u makes the link ask for a symbol that
+# only our file has, with the same effect. Without both, the linker would silently take the first one.
+function(mako_raft_define_targets include_dir library soname)
+  find_package(Threads REQUIRED)
+
+  add_library(MakoRaft::mako_raft SHARED IMPORTED GLOBAL)
+  set_target_properties(MakoRaft::mako_raft PROPERTIES
+    IMPORTED_LOCATION "${library}"
+    IMPORTED_SONAME "${soname}"
+    INTERFACE_INCLUDE_DIRECTORIES "${include_dir}")
+
+  add_library(MakoRaft::helper INTERFACE IMPORTED GLOBAL)
+  target_sources(MakoRaft::helper INTERFACE "${include_dir}/mako_raft/raft_main_helper.cc")
+  target_include_directories(MakoRaft::helper INTERFACE "${include_dir}")
+  target_compile_definitions(MakoRaft::helper INTERFACE MAKO_USE_RAFT=1)
+  target_compile_features(MakoRaft::helper INTERFACE cxx_std_11)
+  target_link_options(MakoRaft::helper INTERFACE "LINKER:-u,mako_raft_cpp_surface")
+  target_link_libraries(MakoRaft::helper INTERFACE MakoRaft::mako_raft Threads::Threads)
+endfunction()

@@ -1,0 +1,52 @@
+//! Who leads, who should, and Mako's epoch.
+
+use crate::helper;
+
+use super::boundary::{checked, infallible};
+use super::mako_raft_status;
+use super::submission::MAKO_RAFT_UNKNOWN_SITE;
+
+/// True while this process leads `partition` and has announced it: logs are then accepted.
+/// False for an unknown partition.
+#[no_mangle]
+pub extern "C" fn mako_raft_is_leader(partition: u32) -> bool {
+    infallible(false, || helper::is_leader(partition))
+}
+
+/// The id of the leader's site in `partition`; MAKO_RAFT_UNKNOWN_SITE where nobody is known to lead
+/// or the partition is unknown.
+#[no_mangle]
+pub extern "C" fn mako_raft_leader_site(partition: u32) -> u16 {
+    infallible(MAKO_RAFT_UNKNOWN_SITE, || {
+        helper::leader_site(partition).unwrap_or(MAKO_RAFT_UNKNOWN_SITE)
+    })
+}
+
+/// Makes the process of site `site_id` the preferred leader of the whole shard, on every replica and
+/// through fail-overs; an id that is in no partition (-1, say) disables the preference. Returns once
+/// the wish is on its way. Errors: MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards.
+#[no_mangle]
+pub extern "C" fn mako_raft_set_preferred_leader(site_id: i32) -> mako_raft_status {
+    checked(|| helper::set_preferred_leader(site_id))
+}
+
+/// Makes this process the preferred leader and asks the present one to hand over. Returns at once;
+/// logs submitted in the next 5 s are kept until leadership arrives.
+/// Errors: MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards.
+#[no_mangle]
+pub extern "C" fn mako_raft_upgrade_to_leader() -> mako_raft_status {
+    checked(helper::upgrade_to_leader)
+}
+
+/// Mako's epoch: 0 at start.
+#[no_mangle]
+pub extern "C" fn mako_raft_get_epoch() -> i32 {
+    infallible(0, helper::epoch)
+}
+
+/// Sets Mako's epoch; -1 increments it. The number lives in this process only. Mako packs it as one
+/// decimal digit: above 9 a warning is logged once.
+#[no_mangle]
+pub extern "C" fn mako_raft_set_epoch(epoch: i32) {
+    infallible((), || helper::set_epoch(epoch));
+}

@@ -1,0 +1,137 @@
+//! Where the library's messages go: standard error, or the host's own sink.
+
+use std::cell::Cell;
+use std::ffi::{c_char, c_void};
+use std::sync::{Arc, OnceLock, RwLock};
+
+use log::{Level, Log, Metadata, Record};
+
+use crate::helper::HelperError;
+
+use super::boundary::{checked, infallible};
+use super::c_text;
+use super::callbacks::{mako_raft_destructor, mako_raft_log_sink, Context};
+use super::mako_raft_status;
+
+/// `RUST_LOG` filters both; without it, `info` and above.
+struct Messages {
+    stderr: env_logger::Logger,
+    sink: RwLock<Option<Arc<Sink>>>,
+}
+
+type SinkFunction = unsafe extern "C" fn(*mut c_void, i32, *const c_char, *const c_char);
+
+struct Sink {
+    call: SinkFunction,
+    context: Context,
+}
+
+thread_local! {
+    /// This thread is inside the host's sink. No destructor, so it works in `thread_local` ones.
+    static IN_SINK: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Log for Messages {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.stderr.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.stderr.matches(record) {
+            return;
+        }
+        // The lock is not held during the call, so that a sink may install another sink.
+        let sink = self.sink.read().unwrap_or_else(|poison| poison.into_inner()).clone();
+        match sink {
+            Some(sink) => sink.log(record),
+            None => self.stderr.log(record),
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+impl Sink {
+    fn log(&self, record: &Record<'_>) {
+        if IN_SINK.replace(true) {
+            return;
+        }
+        let target = c_text::own(record.target());
+        let message = c_text::own(&record.args().to_string());
+        // SAFETY: both texts live through the call, and the context as long as `self`.
+        unsafe {
+            (self.call)(self.context.pointer(), record.level() as i32, target.as_ptr(), message.as_ptr());
+        }
+        IN_SINK.set(false);
+    }
+}
+
+/// The process's logger where it is ours; `None` where the host, another user of the `log` crate in
+/// the same program, had installed its own before.
+static MESSAGES: OnceLock<Option<&'static Messages>> = OnceLock::new();
+
+/// Makes sure that messages go somewhere: installs our logger, once, unless the process has one.
+pub(super) fn install() {
+    messages();
+}
+
+fn messages() -> Option<&'static Messages> {
+    *MESSAGES.get_or_init(|| {
+        let filter = env_logger::Env::default().default_filter_or("info");
+        let stderr = env_logger::Builder::from_env(filter).format_timestamp_millis().build();
+        let level = stderr.filter();
+        // Leaked on purpose: `log` keeps it for the life of the process.
+        let messages: &'static Messages = Box::leak(Box::new(Messages { stderr, sink: RwLock::new(None) }));
+        log::set_logger(messages).ok()?;
+        log::set_max_level(level);
+        Some(messages)
+    })
+}
+
+/// Sends the library's messages to `sink` in place of standard error, from now on; a null `sink`
+/// returns to standard error. RUST_LOG filters either way (default: info). May be called at any
+/// time, also before mako_raft_setup. The former sink's destructor is called when its last call has
+/// returned.
+///
+/// Errors: MAKO_RAFT_ORDER where the program, being written in Rust, has installed a logger of its
+/// own: messages go there.
+#[no_mangle]
+pub unsafe extern "C" fn mako_raft_set_log_sink(
+    sink: mako_raft_log_sink,
+    context: *mut c_void,
+    destructor: mako_raft_destructor,
+) -> mako_raft_status {
+    let context = Context::new(context, destructor);
+    checked(|| {
+        let messages = messages().ok_or_else(|| {
+            HelperError::Order("the program has installed a logger of its own; messages go there".to_owned())
+        })?;
+        let fresh = sink.map(|call| Arc::new(Sink { call, context }));
+        let mut place = messages.sink.write().unwrap_or_else(|poison| poison.into_inner());
+        let former = std::mem::replace(&mut *place, fresh);
+        drop(place);
+        // Outside the lock: this may run the host's destructor.
+        drop(former);
+        Ok(())
+    })
+}
+
+/// Writes `message` where the library's own messages go. `level` as in mako_raft_log_sink; a value
+/// outside 1..5 counts as the nearest. A null message is ignored.
+#[no_mangle]
+pub unsafe extern "C" fn mako_raft_log(level: i32, message: *const c_char) {
+    infallible((), || {
+        install();
+        let level = match level {
+            ..=1 => Level::Error,
+            2 => Level::Warn,
+            3 => Level::Info,
+            4 => Level::Debug,
+            5.. => Level::Trace,
+        };
+        // SAFETY: null or a C string.
+        if let Ok(message) = unsafe { c_text::read_lossy(message) } {
+            log::log!(target: "mako_raft::host", level, "{message}");
+        }
+    });
+}
