@@ -4,45 +4,9 @@
 //! or exits; each failure is a [`HelperError`] whose text names what was wrong and what would be right.
 //! No `unsafe` and no raw pointers here.
 
-use crate::replica::payload::LogBytes;
-
-/// Whose callback: chosen by who executed the log (contract section 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallbackRole {
-    /// Logs that this run of this process accepted.
-    Leader,
-    /// Every other log.
-    Follower,
-}
-
-/// One call of a log callback.
-#[derive(Clone, Copy, Debug)]
-pub struct LogCall<'a> {
-    /// The log; its NUL lies one byte past its end. Valid during the call.
-    pub log: LogBytes<'a>,
-    /// Its partition.
-    pub partition: u32,
-    /// Its slot: 1, 2, 3, ...
-    pub slot: u64,
-}
-
-/// Called on the partition's own thread; returns `timestamp * 10 + status` (contract section 5). The
-/// simple forms return 0.
-pub type LogCallback = Box<dyn FnMut(LogCall<'_>) -> u32 + Send>;
-/// Called on the election thread with a code of `raft.election_codes`.
-pub type ElectionCallback = Box<dyn FnMut(i32) + Send>;
-/// Called on the partition's own thread with (partition, first ticket, count, delivered or lost), in
-/// ticket order per partition.
-pub type OutcomeCallback = Box<dyn FnMut(u32, u64, u64, Outcome) + Send>;
-
-/// How an accepted log ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The callback here has returned for it.
-    Delivered,
-    /// It never will be.
-    Lost,
-}
+pub use crate::runtime::{
+    CallbackRole, ElectionCallback, LogCall, LogCallback, Outcome, OutcomeCallback, PartitionCounters,
+};
 
 /// Why a call failed. `Display` is the message for `mako_raft_last_error`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,22 +31,6 @@ pub enum HelperError {
     Unfinished(String),
     /// A panic was caught at the boundary, or the replica stopped itself.
     Internal(String),
-}
-
-/// Counters of one partition (contract section 7). accepted + refused = submitted; delivered_own + lost
-/// + outstanding = accepted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct PartitionCounters {
-    pub submitted: u64,
-    pub accepted: u64,
-    pub refused: u64,
-    pub delivered_own: u64,
-    pub delivered_replayed: u64,
-    pub lost: u64,
-    pub outstanding: u64,
-    pub queued_bytes: u64,
-    pub unreplayed: u64,
 }
 
 #[allow(unused_variables, missing_docs)]

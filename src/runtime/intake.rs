@@ -133,7 +133,10 @@ impl Intake {
     /// Copies and queues a log; its ticket. Waits for room at most `submit_wait`, and never inside a
     /// callback.
     pub(super) fn submit(&self, log: &[u8]) -> Result<u64, Refusal> {
-        let accepted = if log.len() <= OWN_CHUNK_BYTES {
+        let (length, max_log_bytes) = (log.len(), self.limits.max_log_bytes);
+        let accepted = if length > max_log_bytes {
+            Err(Refusal::TooLong { length, max_log_bytes })
+        } else if length <= OWN_CHUNK_BYTES {
             self.submit_short(log)
         } else {
             self.submit_long(log)
@@ -154,17 +157,11 @@ impl Intake {
     }
 
     fn submit_long(&self, log: &[u8]) -> Result<u64, Refusal> {
-        let (length, max_log_bytes) = (log.len(), self.limits.max_log_bytes);
-        if length > max_log_bytes {
-            return Err(Refusal::TooLong { length, max_log_bytes });
-        }
         // Room is taken before the copy is made, so that copies in the making are bounded too.
-        let cost = length + PER_LOG_BYTES;
-        drop({
-            let queue = self.admit(length)?;
-            self.queued_bytes.fetch_add(cost, Ordering::SeqCst);
-            queue
-        });
+        let cost = log.len() + PER_LOG_BYTES;
+        let queue = self.admit(log.len())?;
+        self.queued_bytes.fetch_add(cost, Ordering::SeqCst);
+        drop(queue);
         let chunks = self.own_chunks(log);
         let mut queue = locked(&self.queue);
         if let Some(refusal) = queue.refusal() {

@@ -1,1 +1,40 @@
-//! (being built)
+//! Threads and queues: wires the other rooms into a running replica process.
+//!
+//! Owns every thread but the host's, and every hand-over between them. It decides nothing about Raft
+//! (that is `replica`) or about Mako (that is `helper`).
+//!
+//! ```text
+//! submitting threads --intake--> event loop --lane--> one thread per partition, calls the host
+//!                                 |      |---election--> election thread, calls the host
+//!                                 |      '---log_writer--> log writer, one per durable group
+//!                                 '-- sockets (transport), replicas, the clock
+//! ```
+//!
+//! Open `replica_process.rs` for start and shutdown, `event_loop.rs` for a turn, `intake.rs` and
+//! `lane.rs` for the two ends of a log's journey.
+
+mod callbacks;
+mod election;
+mod event_loop;
+mod failure;
+mod intake;
+mod lane;
+mod ledger;
+mod log_writer;
+mod replica_process;
+mod roster;
+mod shared;
+pub(crate) mod throttle;
+mod wakeup;
+
+pub use callbacks::{
+    in_callback, CallbackRole, ElectionCallback, ElectionSlot, LogCall, LogCallback, Outcome, OutcomeCallback,
+    OutcomeSlot, PartitionCallbacks,
+};
+pub use election::ElectionCodes;
+pub use intake::Refusal;
+pub use ledger::{PartitionCounters, Waited};
+pub use replica_process::{
+    Callbacks, GroupConfig, Runtime, RuntimeConfig, StartError, Unfinished, SHUTDOWN_PATIENCE,
+};
+pub use shared::Port;

@@ -1,0 +1,209 @@
+//! The thread that tells the host of leadership: in order, outside all locks.
+//!
+//! Where a process has several groups it leads "the shard" when it leads every group that it votes in,
+//! and has lost it with the first of them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use crate::replica::output::Leadership;
+
+use super::callbacks::{locked, ElectionSlot};
+
+/// What the election callback is called with; `None` keeps it silent (contract section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ElectionCodes {
+    /// First leadership after a fresh formation.
+    pub first: Option<i32>,
+    /// Any later leadership.
+    pub gained: Option<i32>,
+    /// Leadership lost to another run.
+    pub lost: Option<i32>,
+}
+
+/// Announcements that wait while a callback runs. Beyond it a gain and the loss that takes it back are
+/// both left out: the host, still busy with the first of them, misses nothing that lasts.
+const QUEUE_MAX: usize = 64;
+
+/// Announcements on their way to the host. The loop pushes, the election thread calls.
+pub(super) struct Election {
+    codes: ElectionCodes,
+    slot: Arc<ElectionSlot>,
+    state: Mutex<ElectionState>,
+    changed: Condvar,
+}
+
+struct ElectionState {
+    /// Per group that this process votes in: whether it leads it, and for the first time in its formation.
+    leads: Vec<Option<bool>>,
+    announced: bool,
+    queue: VecDeque<Leadership>,
+    /// From `pre_shutdown_step` on nothing is announced.
+    muted: bool,
+    stopping: bool,
+}
+
+impl Election {
+    /// For a process that votes in `groups` groups.
+    pub(super) fn new(codes: ElectionCodes, slot: Arc<ElectionSlot>, groups: usize) -> Self {
+        let state = ElectionState {
+            leads: vec![None; groups],
+            announced: false,
+            queue: VecDeque::new(),
+            muted: false,
+            stopping: false,
+        };
+        Self { codes, slot, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Loop: leadership of the `group`th of the groups changed.
+    pub(super) fn push(&self, group: usize, change: Leadership) {
+        let mut state = locked(&self.state);
+        state.apply(group, change);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Announces nothing from now on. A call that is running ends undisturbed.
+    pub(super) fn mute(&self) {
+        let mut state = locked(&self.state);
+        state.muted = true;
+        state.queue.clear();
+    }
+
+    /// Ends the thread, after the call that is running.
+    pub(super) fn stop(&self) {
+        locked(&self.state).stopping = true;
+        self.changed.notify_all();
+    }
+
+    /// The thread's body. `before_gained` runs before each announced gain.
+    pub(super) fn run(&self, before_gained: impl Fn()) {
+        while let Some(change) = self.wait_change() {
+            let code = match change {
+                Leadership::Gained { first: true } => self.codes.first,
+                Leadership::Gained { first: false } => self.codes.gained,
+                Leadership::Lost => self.codes.lost,
+            };
+            if matches!(change, Leadership::Gained { .. }) {
+                before_gained();
+            }
+            let said = code.map_or("silent".to_string(), |code| format!("code {code}"));
+            log::info!("leadership: {change:?}, election callback: {said}");
+            if let Some(code) = code {
+                self.slot.call(code);
+            }
+        }
+    }
+
+    fn wait_change(&self) -> Option<Leadership> {
+        let mut state = locked(&self.state);
+        loop {
+            if state.stopping {
+                return None;
+            }
+            if let Some(change) = state.queue.pop_front() {
+                return Some(change);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl ElectionState {
+    fn apply(&mut self, group: usize, change: Leadership) {
+        self.leads[group] = match change {
+            Leadership::Gained { first } => Some(first),
+            Leadership::Lost => None,
+        };
+        if !self.announced && self.leads.iter().all(Option::is_some) {
+            self.announced = true;
+            let first = self.leads.iter().all(|&first| first == Some(true));
+            self.announce(Leadership::Gained { first });
+        } else if self.announced && change == Leadership::Lost {
+            self.announced = false;
+            self.announce(Leadership::Lost);
+        }
+    }
+
+    fn announce(&mut self, change: Leadership) {
+        if self.muted {
+            return;
+        }
+        if self.queue.len() < QUEUE_MAX {
+            self.queue.push_back(change);
+        } else {
+            // Gains and losses alternate, so the last one in the queue is the opposite of this one.
+            self.queue.pop_back();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    const CODES: ElectionCodes = ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) };
+
+    fn election(codes: ElectionCodes, groups: usize) -> (Arc<Election>, mpsc::Receiver<i32>) {
+        let slot = Arc::new(ElectionSlot::default());
+        let (sender, codes_seen) = mpsc::channel();
+        slot.register(Some(Box::new(move |code| sender.send(code).expect("the test listens"))));
+        (Arc::new(Election::new(codes, slot, groups)), codes_seen)
+    }
+
+    /// Runs the thread until it has announced everything that was pushed.
+    fn announced(election: &Arc<Election>, codes: &mpsc::Receiver<i32>, count: usize) -> Vec<i32> {
+        let thread = std::thread::spawn({
+            let election = election.clone();
+            move || election.run(|| ())
+        });
+        let wait = std::time::Duration::from_secs(10);
+        let seen: Vec<i32> = (0..count).map(|_| codes.recv_timeout(wait).expect("an announcement")).collect();
+        election.stop();
+        thread.join().unwrap();
+        assert!(codes.try_recv().is_err(), "more than expected after {seen:?}");
+        seen
+    }
+
+    #[test]
+    fn a_process_leads_when_it_leads_all_groups_and_lost_with_the_first_of_them() {
+        let (election, codes) = election(CODES, 2);
+        election.push(0, Leadership::Gained { first: true });
+        election.push(1, Leadership::Gained { first: true });
+        election.push(1, Leadership::Lost);
+        election.push(0, Leadership::Lost);
+        election.push(1, Leadership::Gained { first: false });
+        election.push(0, Leadership::Gained { first: false });
+        assert_eq!(announced(&election, &codes, 3), [1, 0, 1]);
+    }
+
+    #[test]
+    fn a_null_code_is_silent_and_the_first_leadership_has_its_own() {
+        let (election, codes) = election(ElectionCodes { first: None, gained: Some(7), lost: None }, 1);
+        election.push(0, Leadership::Gained { first: true });
+        election.push(0, Leadership::Lost);
+        election.push(0, Leadership::Gained { first: false });
+        assert_eq!(announced(&election, &codes, 1), [7]);
+    }
+
+    #[test]
+    fn after_muting_nothing_is_announced() {
+        let (election, codes) = election(CODES, 1);
+        election.push(0, Leadership::Gained { first: true });
+        election.mute();
+        election.push(0, Leadership::Lost);
+        assert_eq!(announced(&election, &codes, 0), Vec::<i32>::new());
+    }
+
+    #[test]
+    fn a_full_queue_drops_pairs_and_keeps_the_last_state() {
+        let (election, codes) = election(CODES, 1);
+        for _ in 0..QUEUE_MAX {
+            election.push(0, Leadership::Gained { first: false });
+            election.push(0, Leadership::Lost);
+        }
+        assert_eq!(announced(&election, &codes, QUEUE_MAX), [1, 0].repeat(QUEUE_MAX / 2));
+    }
+}

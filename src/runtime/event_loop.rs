@@ -1,0 +1,451 @@
+//! The event loop: the one thread that touches sockets and replicas.
+//!
+//! A turn: poll; read; step what came in; take what the replicas want from the intakes; one pass per
+//! group; send; hand on. The next turn takes all that arrived during this one, so batches form by
+//! themselves and nothing on this path waits for a timer.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Time};
+use crate::replica::message::PeerMessage;
+use crate::replica::output::{Event, Gate, LaneItem, Outputs, Severity};
+use crate::replica::{wire, Replica};
+use crate::transport::{NoticeLevel, Transport, TransportEvent};
+
+use super::log_writer::LogWriter;
+use super::shared::{Command, GroupView, Port, Shared};
+use super::throttle::Throttle;
+
+/// Readiness events taken from one poll; what does not fit comes with the next.
+const EVENTS_PER_POLL: usize = 256;
+/// The token of the wake-up; the transport's begin behind it.
+pub(super) const WAKE_TOKEN: mio::Token = mio::Token(0);
+/// The transport's first token.
+pub(super) const FIRST_TRANSPORT_TOKEN: usize = 1;
+
+/// One group in the loop.
+pub(super) struct GroupRun {
+    id: GroupId,
+    replica: Replica,
+    /// Voters and learners.
+    peers: Vec<ProcessId>,
+    ports: Vec<Arc<Port>>,
+    /// Progress that the replica was told of, per port.
+    reported: Vec<Slot>,
+    writer: Option<Arc<LogWriter>>,
+    /// The last write that the replica was told of.
+    persisted: u64,
+    view: Arc<GroupView>,
+    /// The group's place among those that this process votes in.
+    voting_index: Option<usize>,
+    gate: Gate,
+    leader: Option<ProcessId>,
+}
+
+impl GroupRun {
+    pub(super) fn new(
+        replica: Replica,
+        peers: Vec<ProcessId>,
+        ports: Vec<Arc<Port>>,
+        view: Arc<GroupView>,
+        voting_index: Option<usize>,
+        writer: Option<Arc<LogWriter>>,
+    ) -> Self {
+        Self {
+            id: view.group,
+            replica,
+            peers,
+            reported: vec![Slot(0); ports.len()],
+            ports,
+            writer,
+            persisted: 0,
+            view,
+            voting_index,
+            gate: Gate::Closed { leader: None },
+            leader: None,
+        }
+    }
+
+    fn drain_intakes(&mut self) {
+        for port in &self.ports {
+            while port.intake.is_filled() && self.replica.wants(port.partition) {
+                let Some(chunk) = port.intake.take() else { break };
+                self.replica.submit(chunk);
+            }
+        }
+    }
+
+    /// Gives the replica all that is queued, wanted or not: it ends there as lost.
+    fn surrender_intakes(&mut self) {
+        for port in &self.ports {
+            while let Some(chunk) = port.intake.take() {
+                self.replica.submit(chunk);
+            }
+        }
+    }
+
+    fn report_progress(&mut self) {
+        for (port, reported) in self.ports.iter().zip(&mut self.reported) {
+            let delivered = port.lane.delivered();
+            if delivered > *reported {
+                *reported = delivered;
+                self.replica.delivered(port.partition, delivered);
+            }
+        }
+        if let Some(persisted) = self.writer.as_ref().map(|writer| writer.persisted()) {
+            if persisted > self.persisted {
+                self.persisted = persisted;
+                self.replica.persisted(persisted);
+            }
+        }
+    }
+
+    /// Something that the replica would act on now has arrived from another thread.
+    fn has_arrivals(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.persisted() > self.persisted)
+            || self.ports.iter().any(|port| port.intake.is_filled() && self.replica.wants(port.partition))
+    }
+
+    fn has_unreported_progress(&self) -> bool {
+        self.ports.iter().zip(&self.reported).any(|(port, &reported)| port.lane.delivered() > reported)
+    }
+
+    /// A lane's progress would let this group go on: a full outbox holds back submissions, or leadership
+    /// waits for the logs of earlier leaders.
+    fn waits_for_lanes(&self, me: ProcessId) -> bool {
+        let announcing = self.leader == Some(me) && self.gate != Gate::Open;
+        announcing || self.ports.iter().any(|port| port.intake.is_filled())
+    }
+
+    fn is_drained(&self) -> bool {
+        self.replica.undecided_logs() == 0
+            && self.ports.iter().all(|port| !port.intake.is_filled() && port.lane.is_idle())
+    }
+}
+
+/// How the loop goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Serving,
+    /// Goodbye was said; `drained` opens when nothing is left to wait for.
+    Draining,
+    Stopped,
+}
+
+/// Everything that the loop's thread owns.
+pub(super) struct EventLoop {
+    poll: mio::Poll,
+    transport: Transport,
+    me: ProcessId,
+    groups: Vec<GroupRun>,
+    shared: Arc<Shared>,
+    origin: Instant,
+    tick: Duration,
+    next_tick: Instant,
+    course: Course,
+    outputs: Outputs,
+    arrivals: Vec<TransportEvent>,
+    /// Deliveries sorted by port, handed over once per turn; indexed as `shared.ports`.
+    staged: Vec<Vec<LaneItem>>,
+    bad_frames: Throttle,
+}
+
+impl EventLoop {
+    pub(super) fn new(
+        poll: mio::Poll,
+        transport: Transport,
+        me: ProcessId,
+        groups: Vec<GroupRun>,
+        shared: Arc<Shared>,
+        origin: Instant,
+        tick: Duration,
+    ) -> Self {
+        Self {
+            poll,
+            transport,
+            me,
+            groups,
+            staged: shared.ports.iter().map(|_| Vec::new()).collect(),
+            shared,
+            origin,
+            tick,
+            next_tick: Instant::now(),
+            course: Course::Serving,
+            outputs: Outputs::default(),
+            arrivals: Vec::new(),
+            bad_frames: Throttle::every(Duration::from_secs(1)),
+        }
+    }
+
+    /// The thread's body, until stopped or failed. Connections and port are closed when it returns.
+    pub(super) fn run(mut self) {
+        let mut events = mio::Events::with_capacity(EVENTS_PER_POLL);
+        let mut may_sleep = self.turn();
+        self.shared.turning.open();
+        while self.course != Course::Stopped && !self.shared.failure.is_set() {
+            if let Err(error) = self.poll(&mut events, may_sleep) {
+                self.shared.failure.report(format!("polling the sockets: {error}"));
+                break;
+            }
+            for event in &events {
+                if self.transport.owns(event.token()) {
+                    self.transport.handle(event);
+                }
+            }
+            may_sleep = self.turn();
+        }
+        if self.shared.failure.is_set() {
+            // Dropping it closes the sockets without sending what is queued.
+            drop(self.transport);
+        } else {
+            self.transport.close();
+        }
+    }
+
+    /// One turn after the poll. True when nothing is left that can be done now.
+    fn turn(&mut self) -> bool {
+        let now = Instant::now();
+        let time = Time(now.duration_since(self.origin).as_micros() as u64);
+        if now >= self.next_tick {
+            // Ticks that were missed are not made up for: the time is handed in.
+            self.next_tick = now + self.tick;
+            self.transport.tick(time);
+            self.groups.iter_mut().for_each(|group| group.replica.tick(time));
+        }
+        let more_to_read = self.transport.poll_io(time, &mut self.arrivals);
+        self.take_arrivals();
+        if self.shared.is_commanded() {
+            self.shared.take_commands().into_iter().for_each(|command| self.obey(command));
+        }
+        for index in 0..self.groups.len() {
+            if self.shared.failure.is_set() {
+                return false;
+            }
+            self.groups[index].report_progress();
+            self.groups[index].drain_intakes();
+            self.advance(index);
+        }
+        self.hand_to_lanes();
+        if self.course == Course::Draining {
+            self.drain();
+        }
+        let more_to_send = self.transport.flush();
+        !more_to_read && !more_to_send && !self.groups.iter().any(|group| group.replica.has_work())
+    }
+
+    /// Polls: until the next tick, a socket or a wake-up when nothing is left to do, else without waiting.
+    fn poll(&mut self, events: &mut mio::Events, may_sleep: bool) -> io::Result<()> {
+        let mut timeout = Duration::ZERO;
+        if may_sleep {
+            let draining = self.course == Course::Draining;
+            let wants_progress = draining || self.groups.iter().any(|group| group.waits_for_lanes(self.me));
+            self.shared.wakeup.announce_sleep(wants_progress);
+            if !self.finds_work(wants_progress) {
+                timeout = self.next_tick.saturating_duration_since(Instant::now());
+            }
+        }
+        let polled = self.poll.poll(events, Some(timeout));
+        self.shared.wakeup.awake();
+        match polled {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            polled => polled,
+        }
+    }
+
+    /// The look between announcing sleep and sleeping: at everything that another thread writes.
+    fn finds_work(&self, wants_progress: bool) -> bool {
+        self.shared.is_commanded()
+            || self.shared.failure.is_set()
+            || self.groups.iter().any(|group| {
+                group.has_arrivals()
+                    || (wants_progress && group.has_unreported_progress())
+                    // An intake filled up meanwhile that waits for a lane: announce that first.
+                    || (!wants_progress && group.waits_for_lanes(self.me))
+            })
+    }
+
+    fn take_arrivals(&mut self) {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        for event in arrivals.drain(..) {
+            match event {
+                TransportEvent::Frame { from, body } => match wire::decode(body) {
+                    Ok((group, message)) => self.receive(from, group, message),
+                    Err(error) => self.complain(from, &error.to_string()),
+                },
+                TransportEvent::Up { peer, run } => {
+                    log::info!("{peer} is connected (run {run})");
+                    for group in self.groups.iter_mut().filter(|group| group.peers.contains(&peer)) {
+                        group.replica.peer_up(peer, run);
+                    }
+                }
+                TransportEvent::Down { peer, reason } => {
+                    log::info!("{peer} is disconnected: {reason}");
+                    for group in self.groups.iter_mut().filter(|group| group.peers.contains(&peer)) {
+                        group.replica.peer_down(peer);
+                    }
+                }
+                TransportEvent::Notice(NoticeLevel::Info, text) => log::info!("{text}"),
+                TransportEvent::Notice(NoticeLevel::Warning, text) => log::warn!("{text}"),
+            }
+        }
+        self.arrivals = arrivals;
+    }
+
+    fn receive(&mut self, from: ProcessId, id: GroupId, message: PeerMessage) {
+        match self.groups.iter_mut().find(|group| group.id == id && group.peers.contains(&from)) {
+            Some(group) => group.replica.receive(from, message),
+            None => self.complain(from, &format!("a message for {id}, which we do not share")),
+        }
+    }
+
+    fn complain(&self, from: ProcessId, what: &str) {
+        if let Some(held_back) = self.bad_frames.pass() {
+            log::warn!("{from} sent what can't be understood: {what} ({held_back} more like it before)");
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::SetPreferred(process) => {
+                self.groups.iter_mut().for_each(|group| group.replica.set_preferred(process));
+            }
+            Command::SeekLeadership => {
+                self.groups.iter_mut().for_each(|group| group.replica.seek_leadership());
+            }
+            Command::RestoreAlone(answer) => {
+                let results = self.groups.iter_mut().map(|group| group.replica.restore_alone());
+                let result = results.reduce(|all, one| all.and(one)).unwrap_or(Ok(()));
+                // An asker that has given up needs no answer.
+                let _ = answer.try_send(result);
+            }
+            Command::Status(answer) => {
+                let status = self.groups.iter().map(|group| (group.id, group.replica.status())).collect();
+                let _ = answer.try_send(status);
+            }
+            Command::Drain => {
+                self.groups.iter_mut().for_each(|group| group.replica.say_goodbye());
+                self.course = Course::Draining;
+            }
+            Command::Abandon => self.groups.iter_mut().for_each(|group| {
+                group.surrender_intakes();
+                group.replica.abandon_undecided();
+            }),
+            Command::Stop => self.course = Course::Stopped,
+        }
+    }
+
+    fn drain(&mut self) {
+        for group in self.groups.iter_mut().filter(|group| group.replica.drain_is_hopeless()) {
+            group.surrender_intakes();
+            if group.replica.undecided_logs() > 0 {
+                group.replica.abandon_undecided();
+            }
+        }
+        if self.groups.iter().all(|group| group.is_drained() && !group.replica.has_work()) {
+            self.shared.drained.open();
+        }
+    }
+
+    /// One pass of a group, and what it asks for.
+    fn advance(&mut self, index: usize) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let group = &mut self.groups[index];
+        group.replica.advance(&mut outputs);
+        if let Some(reason) = outputs.events.iter().find_map(fatal) {
+            // Nothing of this pass may leave.
+            self.shared.failure.report(format!("{}: {reason}", group.id));
+            return;
+        }
+        match &group.writer {
+            Some(writer) => writer.push(&mut outputs.writes),
+            None => debug_assert!(outputs.writes.is_empty(), "only a durable replica writes"),
+        }
+        for (to, message) in outputs.messages.drain(..) {
+            // What is dropped at a full queue is sent again by Raft, and counted by the transport.
+            let _ = self.transport.send(to, wire::encode(group.id, &message));
+        }
+        for item in outputs.deliveries.drain(..) {
+            self.stage(item);
+        }
+        for event in outputs.events.drain(..) {
+            self.act_on(index, event);
+        }
+        self.outputs = outputs;
+    }
+
+    fn stage(&mut self, item: LaneItem) {
+        let partition = match &item {
+            LaneItem::Deliver(delivery) => delivery.partition,
+            LaneItem::Lost { partition, .. } => *partition,
+        };
+        match self.port_index(partition) {
+            Some(port) => self.staged[port].push(item),
+            None => self.shared.failure.report(format!("a delivery for unknown partition {partition}")),
+        }
+    }
+
+    fn port_index(&self, partition: PartitionId) -> Option<usize> {
+        self.shared.ports.binary_search_by_key(&partition, |port| port.partition).ok()
+    }
+
+    fn hand_to_lanes(&mut self) {
+        for (port, items) in self.shared.ports.iter().zip(&mut self.staged) {
+            if !items.is_empty() {
+                port.lane.push(items);
+            }
+        }
+    }
+
+    fn act_on(&mut self, index: usize, event: Event) {
+        let group = &mut self.groups[index];
+        match event {
+            Event::Gate(gate) => {
+                group.gate = gate;
+                group.ports.iter().for_each(|port| port.intake.set_gate(gate));
+                if matches!(gate, Gate::Closed { .. }) {
+                    group.surrender_intakes();
+                }
+            }
+            Event::Leadership(change) => match group.voting_index {
+                Some(voting) => self.shared.election.push(voting, change),
+                None => log::error!("{}: {change:?} in a group where this process has no vote", group.id),
+            },
+            Event::Leader { term, leader } => {
+                group.leader = leader;
+                group.view.set_leader(term, leader);
+                let who = leader.map_or("nobody known".to_string(), |leader| leader.to_string());
+                log::info!("{}: leader in term {term}: {who}", group.id);
+                self.keep_together();
+            }
+            Event::Released { partition, bytes } => {
+                if let Some(port) = self.port_index(partition) {
+                    self.shared.ports[port].intake.release(bytes);
+                }
+            }
+            Event::Joined { formation, member } => {
+                log::info!("{}: joined formation {formation:016x} as {member}", group.id);
+            }
+            Event::Notice(Severity::Info, text) => log::info!("{}: {text}", group.id),
+            Event::Notice(Severity::Warning, text) => log::warn!("{}: {text}", group.id),
+            Event::Notice(Severity::Error, text) => log::error!("{}: {text}", group.id),
+            Event::Fatal(reason) => self.shared.failure.report(format!("{}: {reason}", group.id)),
+        }
+    }
+
+    /// With several groups all follow the first one's leader, since Mako's workers run on one process.
+    fn keep_together(&mut self) {
+        let Some((first, others)) = self.groups.split_first_mut() else { return };
+        for group in others {
+            group.replica.set_companion(first.leader.filter(|leader| group.peers.contains(leader)));
+        }
+    }
+}
+
+fn fatal(event: &Event) -> Option<&str> {
+    match event {
+        Event::Fatal(reason) => Some(reason),
+        _ => None,
+    }
+}

@@ -1,0 +1,493 @@
+//! One replica process: all its threads, from start to shutdown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{mpsc, Arc};
+use std::time::{Duration, Instant};
+
+use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
+use crate::replica::output::Status;
+use crate::replica::payload::Origin;
+use crate::replica::{Limits, Recovered, Replica, ReplicaConfig, Timing};
+use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Durability, Prepare, RealFiles};
+use crate::transport::{PeerAddress, Transport, TransportConfig, TransportError, TransportLimits};
+
+use super::callbacks::{ElectionSlot, OutcomeSlot, PartitionCallbacks};
+use super::election::{Election, ElectionCodes};
+use super::event_loop::{EventLoop, GroupRun, FIRST_TRANSPORT_TOKEN, WAKE_TOKEN};
+use super::failure::Failure;
+use super::intake::{Intake, IntakeLimits};
+use super::lane::{Lane, LaneThread};
+use super::ledger::Ledger;
+use super::log_writer::LogWriter;
+use super::roster::Roster;
+use super::shared::{Command, GroupView, Port, Shared};
+use super::wakeup::Wakeup;
+
+/// How long shutdown waits for callbacks that are running (contract section 3.8).
+pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// The first turn opens the gates. It does no waiting of its own: beyond this the machine is in trouble.
+const FIRST_TURN_PATIENCE: Duration = Duration::from_secs(10);
+/// A loop that does not answer a question for so long has stopped.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// Between the loop's pass over what was abandoned and its lanes' reports, which take no time of their own.
+const ABANDON_PATIENCE: Duration = Duration::from_millis(500);
+/// Length of a segment of the durable log: long enough that starting one is rare, short enough to prepare ahead.
+const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// One group of this process.
+#[derive(Clone, Debug)]
+pub struct GroupConfig {
+    /// Its number; the same in every process.
+    pub id: GroupId,
+    /// Its partitions.
+    pub partitions: Vec<PartitionId>,
+    /// Processes that may vote, in locale order.
+    pub voters: Vec<ProcessId>,
+    /// Processes that only receive.
+    pub learners: Vec<ProcessId>,
+    /// The process that the host submits on.
+    pub designated: Option<ProcessId>,
+    /// The preferred leader at start.
+    pub preferred: Option<ProcessId>,
+}
+
+/// What a replica process is started with.
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// This process.
+    pub me: ProcessId,
+    /// This start of it.
+    pub run: RunId,
+    /// Seeds every random choice.
+    pub seed: u64,
+    /// Of the topology: only processes with the same one talk to each other.
+    pub fingerprint: u64,
+    /// Host and port to listen on.
+    pub listen: (String, u16),
+    /// All other processes.
+    pub peers: Vec<PeerAddress>,
+    /// The groups that this process has a part in.
+    pub groups: Vec<GroupConfig>,
+    /// False: leave forming and the first campaign to others.
+    pub campaign_at_start: bool,
+    /// Ticks and timeouts.
+    pub timing: Timing,
+    /// Bounds of each replica.
+    pub limits: Limits,
+    /// Accepted and not committed, per partition, in bytes.
+    pub queue_bytes: usize,
+    /// How long a submission waits at a full queue.
+    pub submit_wait: Duration,
+    /// How long a drain takes at most.
+    pub drain_wait: Duration,
+    /// The longest log that is accepted, in bytes.
+    pub max_log_bytes: usize,
+    /// Longer logs travel in pieces of this size, in bytes.
+    pub fragment_bytes: usize,
+    /// Where durable logs live, and what they survive; `None` for memory only.
+    pub disk: Option<(PathBuf, Durability)>,
+    /// What the election callback is called with.
+    pub election_codes: ElectionCodes,
+}
+
+/// The host's callbacks. They outlive the replica process and may be registered at any time.
+#[derive(Clone, Default)]
+pub struct Callbacks {
+    /// Per partition; one that is missing gets an empty slot.
+    pub partitions: BTreeMap<PartitionId, Arc<PartitionCallbacks>>,
+    /// Leadership.
+    pub election: Arc<ElectionSlot>,
+    /// Fates.
+    pub outcome: Arc<OutcomeSlot>,
+}
+
+/// Why a replica process could not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address can't be listened on.
+    Transport(TransportError),
+    /// The durable log can't be opened.
+    Disk(DiskError),
+    /// The operating system refused a poll or a thread.
+    System(io::Error),
+    /// A replica refused its configuration or what was recovered.
+    Replica(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(error) => error.fmt(f),
+            Self::Disk(error) => error.fmt(f),
+            Self::System(error) => error.fmt(f),
+            Self::Replica(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Transport(error) => Some(error),
+            Self::Disk(error) => Some(error),
+            Self::System(error) => Some(error),
+            Self::Replica(_) => None,
+        }
+    }
+}
+
+/// What shutdown left running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// One line per thread: its name, and the partition and slot of the callback it is in.
+    pub threads: Vec<String>,
+}
+
+/// A running replica process. Several may live in one OS process.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    roster: Roster,
+    drain_wait: Duration,
+    writers: Vec<Arc<LogWriter>>,
+}
+
+impl Runtime {
+    /// Binds, starts every thread, and returns without waiting for peers. The gates are what the replicas
+    /// want them to be when it returns.
+    ///
+    /// # Errors
+    /// Why it could not start; nothing is left running then.
+    pub fn start(config: RuntimeConfig, callbacks: &Callbacks) -> Result<Runtime, StartError> {
+        let origin = Instant::now();
+        let poll = mio::Poll::new().map_err(StartError::System)?;
+        let wakeup = Arc::new(Wakeup::new(poll.registry(), WAKE_TOKEN).map_err(StartError::System)?);
+        let registry = poll.registry().try_clone().map_err(StartError::System)?;
+        let transport = Transport::bind(transport_config(&config), registry, FIRST_TRANSPORT_TOKEN)
+            .map_err(StartError::Transport)?;
+
+        let failure = Arc::new(Failure::new(wakeup.clone()));
+        let roster = Roster::new(failure.clone());
+        let (groups, disks) = open_groups(&config, callbacks, &wakeup)?;
+        let voting = groups.iter().filter(|group| group.votes).count();
+        let election = Election::new(config.election_codes, callbacks.election.clone(), voting);
+        let mut ports: Vec<Arc<Port>> = groups.iter().flat_map(|group| group.ports.iter().cloned()).collect();
+        ports.sort_by_key(|port| port.partition);
+        let shared = Arc::new(Shared::new(ports, wakeup, failure, election));
+
+        let writers: Vec<Arc<LogWriter>> = groups.iter().filter_map(|group| group.writer.clone()).collect();
+        let runtime = Runtime { shared, roster, drain_wait: config.drain_wait, writers };
+        let mut voting_indices = 0..;
+        let groups = groups.into_iter().map(|group| group.into_run(&mut voting_indices)).collect();
+        let tick = Duration::from_millis(config.timing.tick_ms.max(1));
+        let event_loop =
+            EventLoop::new(poll, transport, config.me, groups, runtime.shared.clone(), origin, tick);
+        match runtime.start_threads(event_loop, disks, &callbacks.outcome) {
+            Ok(()) => Ok(runtime),
+            Err(error) => {
+                runtime.stop();
+                Err(StartError::System(error))
+            }
+        }
+    }
+
+    fn start_threads(
+        &self,
+        event_loop: EventLoop,
+        disks: Vec<DiskLog>,
+        outcome: &Arc<OutcomeSlot>,
+    ) -> io::Result<()> {
+        let shared = &self.shared;
+        // Whatever ends the loop, a panic included, ends the others: see `Drop`.
+        let ending = LoopEnd { shared: shared.clone(), writers: self.writers.clone() };
+        for port in &shared.ports {
+            let lane = LaneThread {
+                lane: port.lane.clone(),
+                ledger: port.ledger.clone(),
+                outcome: outcome.clone(),
+                wakeup: shared.wakeup.clone(),
+                failure: shared.failure.clone(),
+            };
+            self.roster.spawn(lane_name(port.partition), move || lane.run())?;
+        }
+        for (index, (writer, disk)) in self.writers.iter().cloned().zip(disks).enumerate() {
+            let (wakeup, failure) = (shared.wakeup.clone(), shared.failure.clone());
+            let body = move || writer.run(disk, wakeup, failure);
+            self.roster.spawn(format!("mako-raft-log{index}"), body)?;
+        }
+        let electing = shared.clone();
+        self.roster.spawn("mako-raft-elect".into(), move || {
+            electing.election.run(|| warn_of_unreplayed(&electing));
+        })?;
+        self.roster.spawn("mako-raft-loop".into(), move || {
+            let _ending = ending;
+            event_loop.run();
+        })?;
+        if !shared.turning.wait(Instant::now() + FIRST_TURN_PATIENCE) {
+            log::warn!("the event loop has not made its first turn after {FIRST_TURN_PATIENCE:?}");
+        }
+        Ok(())
+    }
+
+    /// The partitions of this process, ascending.
+    pub fn ports(&self) -> &[Arc<Port>] {
+        &self.shared.ports
+    }
+
+    /// A partition of this process.
+    pub fn port(&self, partition: PartitionId) -> Option<&Arc<Port>> {
+        let index = self.shared.ports.binary_search_by_key(&partition, |port| port.partition).ok()?;
+        self.shared.ports.get(index)
+    }
+
+    /// Makes `process` the preferred leader of every group, or nobody.
+    pub fn set_preferred(&self, process: Option<ProcessId>) {
+        self.shared.command(Command::SetPreferred(process));
+    }
+
+    /// Makes this process the preferred leader and asks for the transfer.
+    pub fn seek_leadership(&self) {
+        self.shared.command(Command::SeekLeadership);
+    }
+
+    /// The operator's act for a survivor (DESIGN "Too many lost at once").
+    ///
+    /// # Errors
+    /// The replica's reason, or that the event loop has stopped.
+    pub fn restore_alone(&self) -> Result<(), String> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.shared.command(Command::RestoreAlone(answer));
+        answered.recv_timeout(ANSWER_PATIENCE).unwrap_or_else(|_| Err("the event loop has stopped".into()))
+    }
+
+    /// Where each group stands; empty when the event loop has stopped.
+    pub fn status(&self) -> Vec<(GroupId, Status)> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.shared.command(Command::Status(answer));
+        answered.recv_timeout(ANSWER_PATIENCE).unwrap_or_default()
+    }
+
+    /// Why the replica stopped itself, if it did.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure.reason()
+    }
+
+    /// Contract section 3.7: accepts nothing from now on, announces nothing, says goodbye, and waits at
+    /// most `drain_ms` for what was accepted to be committed and for what is committed to be delivered.
+    /// What is undecided then is lost. Deliveries go on. Not for callbacks.
+    pub fn drain(&self) {
+        self.shared.election.mute();
+        self.shared.stop_intakes();
+        if self.shared.failure.is_set() {
+            return;
+        }
+        self.shared.command(Command::Drain);
+        if !self.shared.drained.wait(Instant::now() + self.drain_wait) {
+            let outstanding: u64 = self.shared.ports.iter().map(|port| port.outstanding()).sum();
+            log::warn!("drain: {outstanding} accepted logs are not delivered after {:?}", self.drain_wait);
+            self.shared.command(Command::Abandon);
+            // Lets the lanes that are not blocked report what was abandoned before this returns.
+            self.shared.drained.wait(Instant::now() + ABANDON_PATIENCE);
+        }
+    }
+
+    /// Stops every thread and frees the port: no goodbye, no drain. What is not delivered is lost. Not for
+    /// callbacks.
+    ///
+    /// # Errors
+    /// The callbacks that were still running after [`SHUTDOWN_PATIENCE`]; their threads are left alone.
+    pub fn shutdown(&self) -> Result<(), Unfinished> {
+        let deadline = Instant::now() + SHUTDOWN_PATIENCE;
+        self.stop();
+        let running = self.roster.join(deadline);
+        if running.is_empty() {
+            return Ok(());
+        }
+        let threads: Vec<String> = running.into_iter().map(|name| self.describe(name)).collect();
+        for line in &threads {
+            log::error!("shutdown: still running after {SHUTDOWN_PATIENCE:?} and left alone: {line}");
+        }
+        Err(Unfinished { threads })
+    }
+
+    fn stop(&self) {
+        self.shared.election.mute();
+        self.shared.election.stop();
+        self.shared.stop_intakes();
+        self.shared.command(Command::Stop);
+    }
+
+    fn describe(&self, name: String) -> String {
+        let lane = self.shared.ports.iter().find(|port| lane_name(port.partition) == name);
+        match lane.and_then(|port| port.lane.calling().map(|slot| (port.partition, slot))) {
+            Some((partition, slot)) => format!("{name}: the callback of partition {partition}, slot {slot}"),
+            None => name,
+        }
+    }
+}
+
+impl Drop for Runtime {
+    /// Stops the threads without waiting for them; [`Runtime::shutdown`] waits.
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// At most 15 bytes for partitions below 10,000: the kernel cuts longer names.
+fn lane_name(partition: PartitionId) -> String {
+    format!("mako-raft-p{partition}")
+}
+
+/// In Mako only the follower callback drains the un-replayed queue (contract section 6).
+fn warn_of_unreplayed(shared: &Shared) {
+    for port in shared.ports.iter().filter(|port| port.ledger.unreplayed() > 0) {
+        log::warn!(
+            "partition {}: leadership is announced while {} logs are not replayed",
+            port.partition,
+            port.ledger.unreplayed()
+        );
+    }
+}
+
+/// Ends everything else when the loop ends, also by a panic: its drop runs while unwinding.
+struct LoopEnd {
+    shared: Arc<Shared>,
+    writers: Vec<Arc<LogWriter>>,
+}
+
+impl Drop for LoopEnd {
+    fn drop(&mut self) {
+        // Lanes report as lost whatever is accepted and not delivered: nothing may be accepted after.
+        self.shared.stop_intakes();
+        for port in &self.shared.ports {
+            port.lane.stop();
+            port.ledger.set_ended(true);
+        }
+        self.writers.iter().for_each(|writer| writer.stop());
+        self.shared.election.stop();
+        self.shared.turning.open();
+        self.shared.drained.open();
+    }
+}
+
+/// A group that is ready to run.
+struct OpenGroup {
+    replica: Replica,
+    peers: Vec<ProcessId>,
+    ports: Vec<Arc<Port>>,
+    view: Arc<GroupView>,
+    votes: bool,
+    writer: Option<Arc<LogWriter>>,
+}
+
+impl OpenGroup {
+    fn into_run(self, voting_indices: &mut impl Iterator<Item = usize>) -> GroupRun {
+        let voting_index = if self.votes { voting_indices.next() } else { None };
+        GroupRun::new(self.replica, self.peers, self.ports, self.view, voting_index, self.writer)
+    }
+}
+
+fn transport_config(config: &RuntimeConfig) -> TransportConfig {
+    TransportConfig {
+        me: config.me,
+        run: config.run,
+        fingerprint: config.fingerprint,
+        listen: config.listen.clone(),
+        peers: config.peers.clone(),
+        limits: TransportLimits::default(),
+        seed: config.seed,
+    }
+}
+
+/// The groups, and the durable logs of those that have one, in the same order.
+fn open_groups(
+    config: &RuntimeConfig,
+    callbacks: &Callbacks,
+    wakeup: &Arc<Wakeup>,
+) -> Result<(Vec<OpenGroup>, Vec<DiskLog>), StartError> {
+    let mut groups = Vec::with_capacity(config.groups.len());
+    let mut disks = Vec::new();
+    for layout in &config.groups {
+        let (recovered, disk) = open_disk(config, layout.id)?.map_or((None, None), |(r, d)| (r, Some(d)));
+        let view = Arc::new(GroupView::new(layout.id));
+        let replica = Replica::new(replica_config(config, layout), recovered)
+            .map_err(|error| StartError::Replica(format!("{}: {error}", layout.id)))?;
+        let port = |&partition| Arc::new(open_port(config, callbacks, wakeup, partition, view.clone()));
+        groups.push(OpenGroup {
+            replica,
+            peers: layout.voters.iter().chain(&layout.learners).copied().collect(),
+            ports: layout.partitions.iter().map(port).collect(),
+            view: view.clone(),
+            votes: layout.voters.contains(&config.me),
+            writer: disk.as_ref().map(|_| Arc::new(LogWriter::new(layout.id))),
+        });
+        disks.extend(disk);
+    }
+    Ok((groups, disks))
+}
+
+fn open_disk(
+    config: &RuntimeConfig,
+    group: GroupId,
+) -> Result<Option<(Option<Recovered>, DiskLog)>, StartError> {
+    let Some((directory, durability)) = &config.disk else { return Ok(None) };
+    let options = DiskOptions {
+        segment_bytes: SEGMENT_BYTES,
+        durability: *durability,
+        prepare: Prepare::InBackground,
+        memory_tail_bytes: config.limits.log_memory_bytes as u64,
+        shard_fingerprint: config.fingerprint,
+        process: config.me,
+        group,
+    };
+    let directory = directory.join(format!("group-{}", group.0));
+    DiskLog::open(&directory, options, Arc::new(RealFiles)).map(Some).map_err(StartError::Disk)
+}
+
+fn replica_config(config: &RuntimeConfig, layout: &GroupConfig) -> ReplicaConfig {
+    ReplicaConfig {
+        group: layout.id,
+        me: config.me,
+        run: config.run,
+        voters: layout.voters.clone(),
+        learners: layout.learners.clone(),
+        partitions: layout.partitions.clone(),
+        designated: layout.designated,
+        preferred: layout.preferred,
+        campaign_at_start: config.campaign_at_start,
+        durable: config.disk.is_some(),
+        timing: config.timing.clone(),
+        limits: config.limits.clone(),
+        // Groups of one process must not choose the same timeouts for ever.
+        seed: config.seed ^ (u64::from(layout.id.0) << 48),
+        now: Time(0),
+    }
+}
+
+fn open_port(
+    config: &RuntimeConfig,
+    callbacks: &Callbacks,
+    wakeup: &Arc<Wakeup>,
+    partition: PartitionId,
+    view: Arc<GroupView>,
+) -> Port {
+    let limits = IntakeLimits {
+        queue_bytes: config.queue_bytes,
+        submit_wait: config.submit_wait,
+        max_log_bytes: config.max_log_bytes,
+        fragment_bytes: config.fragment_bytes,
+    };
+    let origin = Origin { process: config.me, run: config.run };
+    let ledger = Arc::new(Ledger::default());
+    let registered = callbacks.partitions.get(&partition).cloned().unwrap_or_default();
+    Port {
+        partition,
+        intake: Intake::new(partition, origin, limits, ledger.clone(), wakeup.clone()),
+        ledger,
+        lane: Arc::new(Lane::new(partition, registered)),
+        view,
+    }
+}

@@ -1,0 +1,209 @@
+//! What the threads of one replica process share.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{mpsc, Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::ids::{GroupId, PartitionId, ProcessId, Term};
+use crate::replica::output::Status;
+
+use super::callbacks::locked;
+use super::election::Election;
+use super::failure::Failure;
+use super::intake::{Intake, Refusal};
+use super::lane::Lane;
+use super::ledger::{Ledger, PartitionCounters, Waited};
+use super::wakeup::Wakeup;
+
+/// One partition of this process: where its logs enter, where they leave, and what became of them.
+pub struct Port {
+    pub(super) partition: PartitionId,
+    pub(super) intake: Intake,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) view: Arc<GroupView>,
+}
+
+impl Port {
+    /// Copies and queues a log; its ticket: 1, 2, 3, ... in the order of acceptance. Waits at a full queue
+    /// for `submit_wait_ms` at most, and never inside a callback. Any thread, also while it exits.
+    ///
+    /// # Errors
+    /// Why the log was not accepted; it is counted as refused.
+    pub fn submit(&self, log: &[u8]) -> Result<u64, Refusal> {
+        self.intake.submit(log)
+    }
+
+    /// Counts a log that was refused before it came here.
+    pub fn count_refused(&self) {
+        self.ledger.refuse();
+    }
+
+    /// Accepted here and neither delivered here nor lost.
+    pub fn outstanding(&self) -> u64 {
+        self.ledger.outstanding()
+    }
+
+    /// Waits until nothing is outstanding. Not for callbacks: they would wait for themselves.
+    pub fn wait_idle(&self) -> Waited {
+        self.ledger.wait(|ledger| ledger.outstanding() == 0, None)
+    }
+
+    /// Waits until the fate of the log with this ticket, and of all before it, is known.
+    pub fn wait_settled(&self, ticket: u64, deadline: Instant) -> Waited {
+        self.ledger.wait(|ledger| ledger.settled() >= ticket, Some(deadline))
+    }
+
+    /// Tickets up to this one are delivered or lost.
+    pub fn settled(&self) -> u64 {
+        self.ledger.settled()
+    }
+
+    /// The counters now.
+    pub fn counters(&self) -> PartitionCounters {
+        self.ledger.counters(self.intake.queued_bytes() as u64)
+    }
+
+    /// The C++ part's un-replayed queue of this partition now holds so many logs.
+    pub fn set_unreplayed(&self, logs: u64) {
+        self.ledger.set_unreplayed(logs);
+    }
+
+    /// This process leads the partition, and that was announced.
+    pub fn is_leading(&self) -> bool {
+        self.intake.is_open()
+    }
+
+    /// The process that leads the partition, where that is known.
+    pub fn leader(&self) -> Option<ProcessId> {
+        self.view.leader()
+    }
+
+    /// The group that the partition's logs travel in.
+    pub fn group(&self) -> GroupId {
+        self.view.group
+    }
+}
+
+/// What others may know of a group without asking the loop.
+pub(super) struct GroupView {
+    pub(super) group: GroupId,
+    /// Process id + 1; 0 for nobody known.
+    leader: AtomicU32,
+    term: AtomicU64,
+}
+
+impl GroupView {
+    pub(super) fn new(group: GroupId) -> Self {
+        Self { group, leader: AtomicU32::new(0), term: AtomicU64::new(0) }
+    }
+
+    pub(super) fn set_leader(&self, term: Term, leader: Option<ProcessId>) {
+        self.term.store(term.0, Ordering::Relaxed);
+        self.leader.store(leader.map_or(0, |process| u32::from(process.0) + 1), Ordering::Relaxed);
+    }
+
+    pub(super) fn leader(&self) -> Option<ProcessId> {
+        let raw = self.leader.load(Ordering::Relaxed).checked_sub(1)?;
+        u16::try_from(raw).ok().map(ProcessId)
+    }
+}
+
+/// What the other threads ask of the event loop.
+pub(super) enum Command {
+    /// See [`crate::replica::Replica::set_preferred`].
+    SetPreferred(Option<ProcessId>),
+    /// See [`crate::replica::Replica::seek_leadership`].
+    SeekLeadership,
+    /// See [`crate::replica::Replica::restore_alone`].
+    RestoreAlone(mpsc::SyncSender<Result<(), String>>),
+    /// A status per group.
+    Status(mpsc::SyncSender<Vec<(GroupId, Status)>>),
+    /// Say goodbye; report when everything accepted is decided and delivered, or hopeless.
+    Drain,
+    /// End what is undecided as lost.
+    Abandon,
+    /// Close the connections and end the loop.
+    Stop,
+}
+
+/// What the threads of one replica process share.
+pub(super) struct Shared {
+    /// In ascending order of partition.
+    pub(super) ports: Vec<Arc<Port>>,
+    pub(super) wakeup: Arc<Wakeup>,
+    pub(super) failure: Arc<Failure>,
+    pub(super) election: Election,
+    pub(super) drained: Latch,
+    /// The loop has made its first turn: the gates are what the replicas want them to be.
+    pub(super) turning: Latch,
+    commands: Mutex<Vec<Command>>,
+    commanded: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        ports: Vec<Arc<Port>>,
+        wakeup: Arc<Wakeup>,
+        failure: Arc<Failure>,
+        election: Election,
+    ) -> Self {
+        Self {
+            ports,
+            wakeup,
+            failure,
+            election,
+            drained: Latch::default(),
+            turning: Latch::default(),
+            commands: Mutex::default(),
+            commanded: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues a command and wakes the loop. After the loop's end nobody answers.
+    pub(super) fn command(&self, command: Command) {
+        let mut commands = locked(&self.commands);
+        commands.push(command);
+        self.commanded.store(true, Ordering::Relaxed);
+        drop(commands);
+        self.wakeup.notify();
+    }
+
+    /// Loop: whether [`Shared::take_commands`] would give something.
+    pub(super) fn is_commanded(&self) -> bool {
+        self.commanded.load(Ordering::Relaxed)
+    }
+
+    /// Loop: what was asked since the last time.
+    pub(super) fn take_commands(&self) -> Vec<Command> {
+        let mut commands = locked(&self.commands);
+        self.commanded.store(false, Ordering::Relaxed);
+        std::mem::take(&mut commands)
+    }
+
+    /// Refuses every submission from now on.
+    pub(super) fn stop_intakes(&self) {
+        self.ports.iter().for_each(|port| port.intake.stop());
+    }
+}
+
+/// A door that opens once.
+#[derive(Default)]
+pub(super) struct Latch {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Latch {
+    pub(super) fn open(&self) {
+        *locked(&self.open) = true;
+        self.opened.notify_all();
+    }
+
+    /// True when it opened before the deadline.
+    pub(super) fn wait(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.opened.wait_timeout_while(locked(&self.open), left, |open| !*open);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
