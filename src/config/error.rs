@@ -20,6 +20,29 @@ pub enum Place {
     Environment,
 }
 
+impl Place {
+    /// A line of a file, counted from 1.
+    pub(super) fn line(file: &str, line: usize) -> Self {
+        Place::File { file: file.to_owned(), line: Some(line) }
+    }
+
+    /// A file as a whole.
+    pub(super) fn whole(file: &str) -> Self {
+        Place::File { file: file.to_owned(), line: None }
+    }
+}
+
+/// `text` as it stands in a message: quoted, with what can't be printed escaped, and cut where a
+/// hostile file would fill the log.
+pub(super) fn quoted(text: &str) -> String {
+    const SHOWN_CHARACTERS_MAX: usize = 60;
+    let cut = text.char_indices().nth(SHOWN_CHARACTERS_MAX).map(|(at, _)| at);
+    match cut {
+        Some(at) => format!("{:?}...", &text[..at]),
+        None => format!("{text:?}"),
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -42,6 +65,17 @@ pub struct ConfigError {
     pub found: String,
     /// What would be right.
     pub expected: String,
+}
+
+impl ConfigError {
+    pub(super) fn new(
+        place: Place,
+        key: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self { place, key: key.into(), found: found.into(), expected: expected.into() }
+    }
 }
 
 impl fmt::Display for ConfigError {

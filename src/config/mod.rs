@@ -1,12 +1,23 @@
 //! Arguments, YAML and environment to a checked topology and settings.
 //!
 //! Owns what the configuration of a shard means and which mistakes in it are refused. Its only side
-//! effect is reading the files that it is given. Open `topology.rs` first.
+//! effect is reading the files that it is given. Open `topology.rs` first, then `shard.rs`.
+//!
+//! YAML comes in as saphyr-parser's events: serde_yaml knows lines only while it parses, but most mistakes show when
+//! two values are compared (a port that is taken, a site in no process), and then their lines must be known still.
 
 pub mod arguments;
 mod error;
+mod fingerprint;
+mod mode;
+mod nearest;
+mod sections;
 pub mod settings;
+mod shard;
+#[cfg(test)]
+mod tests;
 pub mod topology;
+mod yaml;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +25,8 @@ pub use arguments::Arguments;
 pub use error::{ConfigError, Place};
 pub use settings::Settings;
 pub use topology::Topology;
+
+use sections::Sections;
 
 /// Everything that `setup` was told, checked.
 #[derive(Clone, Debug)]
@@ -43,10 +56,22 @@ impl Configuration {
 /// # Errors
 /// The first mistake found, with its file, line and key.
 pub fn load(
-    _arguments: &[String],
-    _environment: &dyn Fn(&str) -> Option<String>,
+    arguments: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Configuration, ConfigError> {
-    todo!()
+    let arguments = Arguments::parse(arguments)?;
+    let mut sections = Sections::read(&arguments.files)?;
+    let mut warnings = std::mem::take(&mut sections.warnings);
+    let topology = shard::topology(&sections, &arguments.process)?;
+    warnings.extend(shard::warnings(&topology));
+    warnings.extend(mode::warnings(&sections.mode));
+    let (settings, odd) = Settings::read(&sections.raft, environment, &arguments, &topology)?;
+    warnings.extend(odd);
+    if let Some(replication) = arguments.replication.as_deref().filter(|name| !name.eq_ignore_ascii_case("raft")) {
+        let replication = error::quoted(replication);
+        warnings.push(format!("command line: --replication: {replication} is ignored; this library replicates over raft"));
+    }
+    Ok(Configuration { topology, settings, arguments, warnings })
 }
 
 /// The `host` section of one file: process name to address. Needs nothing else of the file to be
@@ -54,6 +79,6 @@ pub fn load(
 ///
 /// # Errors
 /// The file can't be read, is no YAML, or has no such section.
-pub fn hosts(_file: &str) -> Result<BTreeMap<String, String>, ConfigError> {
-    todo!()
+pub fn hosts(file: &str) -> Result<BTreeMap<String, String>, ConfigError> {
+    sections::hosts(file)
 }
