@@ -2,8 +2,8 @@
 //!
 //! Knows processes, runs and frames, and nothing of Raft beyond "bytes for process X". It never
 //! blocks, and reads no clock: the event-loop thread that owns it hands in the time. Open `room.rs`
-//! first: it is the facade; `handshake.rs` says who may connect to whom, `frame.rs` and
-//! `receive.rs` what the bytes look like, `outbox.rs` in which order they leave.
+//! first: it is the facade; `handshake.rs` says who may connect to whom, `frame.rs` what the bytes look
+//! like, `outbox.rs` in which order they leave.
 //!
 //! One turn of the owner's loop:
 //!
@@ -12,8 +12,22 @@
 //! 3. [`Transport::poll_io`]: act on the events; true means "do not sleep in the next poll";
 //! 4. [`Transport::send`] whatever came out of it, then [`Transport::flush`]; true as above.
 
+mod closing;
+mod connection;
+mod dialling;
+mod frame;
+mod half_open;
+mod handshake;
+mod notices;
+mod outbox;
+mod resolve;
 mod room;
 mod settings;
+mod shaking;
+mod ticking;
+
+#[cfg(test)]
+mod tests;
 
 pub use room::Transport;
 pub use settings::{PeerAddress, TransportConfig, TransportCounters, TransportError, TransportLimits};

@@ -51,7 +51,8 @@ pub struct TransportLimits {
     pub handshake_ms: u64,
     /// A connection on which nothing was received for so long is closed and dialled again.
     pub idle_ms: u64,
-    /// When nothing else was sent for so long, a keep-alive is.
+    /// When nothing else was sent for so long, a keep-alive is. Well below `claim_ms`, so that a live
+    /// process holds its place also where it has nothing to say.
     pub keep_alive_ms: u64,
     /// Another run of a process is refused when the present one was heard within this time.
     pub claim_ms: u64,
@@ -74,7 +75,7 @@ impl Default for TransportLimits {
             handshakes_max: 64,
             handshake_ms: 2_000,
             idle_ms: 5_000,
-            keep_alive_ms: 500,
+            keep_alive_ms: 100,
             claim_ms: 300,
             redial_min_ms: 20,
             redial_max_ms: 200,

@@ -1,0 +1,330 @@
+//! What a frame looks like on the wire, and the incremental decoder. Pure: slices in, bodies out.
+//!
+//! A frame is a header of [`HEADER_BYTES`] and a body: the body's length (u32), flags (u32), and the
+//! CRC32C of the body when the flag for it is set (u32, else 0), all little-endian.
+//!
+//! Copies: small bodies that arrived together are copied once, into one shared chunk. A large body is
+//! received straight into its own buffer; only the part that arrived together with its header is copied.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// Length, flags, checksum.
+pub const HEADER_BYTES: usize = 12;
+
+/// Bodies up to this size share chunks; longer ones get a buffer of their own. Copying 16 KiB costs
+/// little more than the system call that a buffer of its own would cost.
+pub const SMALL_BODY_MAX: usize = 16 << 10;
+
+/// Small bodies share one allocation up to this size, so that a body that is kept pins no more.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// A large body's buffer starts with at most this and doubles as bytes arrive: a header alone
+/// makes nobody allocate what it promises.
+const LARGE_STEP_BYTES: usize = 1 << 20;
+
+/// Room behind a large body: its last read also brings the next header, so one system call per
+/// large frame is enough.
+const LOOKAHEAD_BYTES: usize = 256;
+
+const FLAG_CHECKSUM: u32 = 1;
+const FLAG_KEEP_ALIVE: u32 = 2;
+
+/// What precedes a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Of the body.
+    pub length: usize,
+    /// CRC32C of the body, if the sender computed one.
+    pub checksum: Option<u32>,
+    /// No message: only shows that the sender is alive.
+    pub keep_alive: bool,
+}
+
+/// Bytes that no sender of ours produces. The connection must be closed: its frame boundaries are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameError {
+    /// The header announces more than the limit.
+    TooLong {
+        /// What it announces.
+        length: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Unknown flags, or a keep-alive with a body.
+    Header,
+    /// The body is not what was sent.
+    Checksum {
+        /// Of the damaged body.
+        length: usize,
+    },
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { length, limit } => {
+                write!(f, "a frame of {length} bytes was announced; the limit is {limit}")
+            }
+            Self::Header => write!(f, "a frame header is malformed"),
+            Self::Checksum { length } => write!(f, "a frame of {length} bytes was damaged on the way (checksum)"),
+        }
+    }
+}
+
+impl Header {
+    /// An ordinary frame's.
+    pub fn of_body(length: usize, checksum: Option<u32>) -> Self {
+        Self { length, checksum, keep_alive: false }
+    }
+
+    /// A keep-alive's; no body follows.
+    pub fn of_keep_alive() -> Self {
+        Self { length: 0, checksum: None, keep_alive: true }
+    }
+
+    /// Its bytes. The length must be below 4 GiB; the room's frame limit sees to that.
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let length = u32::try_from(self.length).expect("the frame limit is below 4 GiB");
+        let mut flags = 0;
+        if self.checksum.is_some() {
+            flags |= FLAG_CHECKSUM;
+        }
+        if self.keep_alive {
+            flags |= FLAG_KEEP_ALIVE;
+        }
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[0..4].copy_from_slice(&length.to_le_bytes());
+        bytes[4..8].copy_from_slice(&flags.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.checksum.unwrap_or(0).to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8], limit: usize) -> Result<Self, FrameError> {
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let (length, flags) = (word(0) as usize, word(4));
+        if flags & !(FLAG_CHECKSUM | FLAG_KEEP_ALIVE) != 0 {
+            return Err(FrameError::Header);
+        }
+        let keep_alive = flags & FLAG_KEEP_ALIVE != 0;
+        if keep_alive && length != 0 {
+            return Err(FrameError::Header);
+        }
+        if length > limit {
+            return Err(FrameError::TooLong { length, limit });
+        }
+        Ok(Self { length, checksum: (flags & FLAG_CHECKSUM != 0).then(|| word(8)), keep_alive })
+    }
+}
+
+/// A large body that is arriving.
+struct Large {
+    header: Header,
+    /// What arrived; after a direct read possibly with bytes of later frames behind it.
+    body: Vec<u8>,
+    /// Of the first `checked` bytes. Computed as they arrive, while the cache still holds them.
+    checksum: u32,
+    checked: usize,
+}
+
+impl Large {
+    fn new(header: Header) -> Self {
+        let capacity = header.length.min(LARGE_STEP_BYTES) + LOOKAHEAD_BYTES;
+        Self { header, body: Vec::with_capacity(capacity), checksum: 0, checked: 0 }
+    }
+
+    fn missing(&self) -> usize {
+        self.header.length.saturating_sub(self.body.len())
+    }
+
+    /// Makes room for more of the body, at most as much again as has arrived.
+    fn grow(&mut self) {
+        if self.body.len() == self.body.capacity() {
+            self.body.reserve_exact((self.missing() + LOOKAHEAD_BYTES).min(self.body.len()));
+        }
+    }
+
+    fn check_arrived(&mut self) {
+        if self.header.checksum.is_some() {
+            let through = self.body.len().min(self.header.length);
+            self.checksum = crc32c::crc32c_append(self.checksum, &self.body[self.checked..through]);
+            self.checked = through;
+        }
+    }
+
+    fn finish(self) -> Result<Bytes, FrameError> {
+        match self.header.checksum {
+            Some(expected) if expected != self.checksum => {
+                Err(FrameError::Checksum { length: self.header.length })
+            }
+            _ => Ok(Bytes::from(self.body)),
+        }
+    }
+}
+
+/// Turns one connection's byte stream into bodies.
+pub struct Decoder {
+    limit: usize,
+    /// A header, or a small frame, of which the rest is still to come.
+    carry: Vec<u8>,
+    large: Option<Large>,
+    /// Bodies of the chunk that is being cut: start and length.
+    spans: Vec<(usize, usize)>,
+}
+
+impl Decoder {
+    /// For bodies of at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, carry: Vec::new(), large: None, spans: Vec::new() }
+    }
+
+    /// Where to receive next, when a large body is arriving: read into its spare capacity, then call
+    /// [`Decoder::large_received`].
+    pub fn large_buffer(&mut self) -> Option<&mut Vec<u8>> {
+        let large = self.large.as_mut()?;
+        large.grow();
+        Some(&mut large.body)
+    }
+
+    /// Takes what was appended to [`Decoder::large_buffer`].
+    pub fn large_received(&mut self, bodies: &mut impl FnMut(Bytes)) -> Result<(), FrameError> {
+        let Some(large) = self.large.as_mut() else { return Ok(()) };
+        large.check_arrived();
+        if large.missing() > 0 {
+            return Ok(());
+        }
+        let behind = large.body.split_off(large.header.length);
+        bodies(self.large.take().expect("looked at above").finish()?);
+        self.feed(&behind, bodies)
+    }
+
+    /// Takes bytes as they arrived, in pieces of any size, and hands out each body that is now whole.
+    /// After an error the stream is lost.
+    pub fn feed(&mut self, mut input: &[u8], bodies: &mut impl FnMut(Bytes)) -> Result<(), FrameError> {
+        while !input.is_empty() {
+            input = if self.large.is_some() {
+                self.fill_large(input, bodies)?
+            } else if !self.carry.is_empty() {
+                self.fill_carry(input, bodies)?
+            } else {
+                self.cut_small(input, bodies)?
+            };
+        }
+        Ok(())
+    }
+
+    fn fill_large<'a>(
+        &mut self,
+        input: &'a [u8],
+        bodies: &mut impl FnMut(Bytes),
+    ) -> Result<&'a [u8], FrameError> {
+        let large = self.large.as_mut().expect("checked by feed");
+        large.grow();
+        let room = large.body.capacity() - large.body.len();
+        let (now, later) = input.split_at(input.len().min(large.missing()).min(room));
+        large.body.extend_from_slice(now);
+        large.check_arrived();
+        if large.missing() == 0 {
+            bodies(self.large.take().expect("looked at above").finish()?);
+        }
+        Ok(later)
+    }
+
+    /// Completes the frame in `carry`: first its header, then a small body.
+    fn fill_carry<'a>(
+        &mut self,
+        input: &'a [u8],
+        bodies: &mut impl FnMut(Bytes),
+    ) -> Result<&'a [u8], FrameError> {
+        let wanted = match self.carry.get(..HEADER_BYTES) {
+            None => HEADER_BYTES,
+            Some(header) => HEADER_BYTES + Header::decode(header, self.limit)?.length,
+        };
+        let (now, later) = input.split_at(input.len().min(wanted - self.carry.len()));
+        self.carry.extend_from_slice(now);
+        if self.carry.len() >= HEADER_BYTES {
+            let carry = std::mem::take(&mut self.carry);
+            let rest = self.cut_small(&carry, bodies)?;
+            debug_assert!(rest.is_empty());
+            if self.carry.is_empty() {
+                self.carry = carry;
+                self.carry.clear();
+            }
+        }
+        Ok(later)
+    }
+
+    /// Cuts whole small frames off the front of `input`, as many as share a chunk. At a large frame's
+    /// header it starts that one; an incomplete frame goes to `carry`.
+    fn cut_small<'a>(
+        &mut self,
+        input: &'a [u8],
+        bodies: &mut impl FnMut(Bytes),
+    ) -> Result<&'a [u8], FrameError> {
+        let (mut end, mut failure, mut large) = (0, None, None);
+        self.spans.clear();
+        let mut incomplete = false;
+        loop {
+            let rest = &input[end..];
+            let Some((head, rest)) = rest.split_at_checked(HEADER_BYTES) else {
+                incomplete = true;
+                break;
+            };
+            let header = match Header::decode(head, self.limit) {
+                Ok(header) => header,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            };
+            if header.length > SMALL_BODY_MAX {
+                large = Some(header);
+                break;
+            }
+            let Some(body) = rest.get(..header.length) else {
+                incomplete = true;
+                break;
+            };
+            let next = end + HEADER_BYTES + header.length;
+            if next > CHUNK_BYTES_MAX && end > 0 {
+                break;
+            }
+            if header.checksum.is_some_and(|expected| expected != crc32c::crc32c(body)) {
+                failure = Some(FrameError::Checksum { length: header.length });
+                break;
+            }
+            if !header.keep_alive {
+                self.spans.push((end + HEADER_BYTES, header.length));
+            }
+            end = next;
+        }
+        if !self.spans.is_empty() {
+            let chunk = Bytes::copy_from_slice(&input[..end]);
+            for (start, length) in self.spans.drain(..) {
+                bodies(chunk.slice(start..start + length));
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if let Some(header) = large {
+            self.large = Some(Large::new(header));
+            return Ok(&input[end + HEADER_BYTES..]);
+        }
+        if incomplete {
+            self.carry.extend_from_slice(&input[end..]);
+            return Ok(&[]);
+        }
+        Ok(&input[end..])
+    }
+
+    /// Bytes held for frames that are not whole yet.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.carry.capacity() + self.large.as_ref().map_or(0, |large| large.body.capacity())
+    }
+}
+
+#[cfg(test)]
+mod tests;
