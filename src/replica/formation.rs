@@ -11,8 +11,18 @@ pub struct Formation {
     pub id: u64,
     /// The formation that this one continues; 0 for none.
     pub parent: u64,
+    /// Log entries through this index were inherited from the parent: they are history, and membership
+    /// changes among them are not applied. 0 unless `parent` is set.
+    pub inherited: u64,
     /// The members that the log starts with.
     pub members: Vec<Member>,
+}
+
+impl Formation {
+    /// The Raft id that `run` of `process` has in this formation from its start.
+    pub fn member_of(&self, process: ProcessId, run: RunId) -> Option<MemberId> {
+        self.members.iter().find(|m| m.process == process && m.run == run).map(|m| m.id)
+    }
 }
 
 /// A process bound to a run and a Raft id. A Raft id is never used twice.

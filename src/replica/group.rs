@@ -1,100 +1,619 @@
 //! The replica of one group: its inputs, and one pass that turns them into outputs.
+//!
+//! The subjects have files of their own: forming (`forming.rs`, driven by `shaping.rs`), the raft-rs
+//! node (`node.rs`), membership (`admission.rs`), what the host is told (`leadership.rs`), hand-overs
+//! (`preference.rs`, driven by `leading.rs`), slots (`streams.rs`), the accepted and undecided
+//! (`outbox.rs`), memory (`retention.rs`). Here they meet: one owner, one order of events.
 
-use crate::ids::{PartitionId, ProcessId, RunId, Slot, Time};
+use std::collections::BTreeMap;
 
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+use raft::eraftpb::{Entry, EntryType, Message, MessageType};
+
+use crate::ids::{LogIndex, MemberId, PartitionId, ProcessId, RunId, Slot, Term, Time};
+use crate::storage::memory::MemoryLog;
+
+use super::campaigns::Campaigns;
 use super::config::{Recovered, ReplicaConfig};
-use super::message::PeerMessage;
-use super::output::{Outputs, Status};
-use super::payload::Chunk;
+use super::control::Preference;
+use super::formation::Formation;
+use super::forming::Forming;
+use super::leadership::{Leadership, RaftView};
+use super::members;
+use super::message::{PeerMessage, Standing};
+use super::node::Node;
+use super::outbox::{Decided, Outbox};
+use super::output::{Event, LaneItem, Outputs, Severity, Status};
+use super::payload::{Chunk, Origin, Payload};
+use super::peers::Peers;
+use super::preference::{HandOver, Wishes};
+use super::retention::Retention;
+use super::streams::Streams;
+
+/// What this replica is in the life of the shard.
+pub(super) enum Phase {
+    /// Belongs to no formation yet.
+    Unformed(Box<Shaping>),
+    /// A member of a formation.
+    Member(Box<Node>),
+    /// Can't keep its promises: acknowledges nothing any more.
+    Stopped,
+}
+
+/// What an unformed run knows.
+pub(super) struct Shaping {
+    pub(super) forming: Forming,
+    /// Formed runs that were met and have not said goodbye: who met one does not form.
+    pub(super) formed_met: BTreeMap<ProcessId, RunId>,
+    /// Since when a majority of voters has been connected and unformed.
+    pub(super) majority_since: Option<Time>,
+    /// When the current round is given up.
+    pub(super) round_until: Time,
+    /// When the designated process was last connected.
+    pub(super) designated_seen: Option<Time>,
+}
 
 /// One replica of one Raft group, without I/O.
-pub struct Replica {}
+pub struct Replica {
+    pub(super) config: ReplicaConfig,
+    pub(super) origin: Origin,
+    pub(super) started: Time,
+    pub(super) now: Time,
+    pub(super) rng: SmallRng,
+    pub(super) peers: Peers,
+    pub(super) phase: Phase,
+    pub(super) campaigns: Campaigns,
+    pub(super) leadership: Leadership,
+    pub(super) wishes: Wishes,
+    pub(super) hand_over: HandOver,
+    pub(super) companion: Option<ProcessId>,
+    pub(super) retention: Retention,
+    pub(super) streams: Streams,
+    pub(super) outbox: Outbox,
+    /// Term and first index of this member's leadership.
+    pub(super) leading_since: Option<(Term, LogIndex)>,
+    /// This run's proposal formed the shard: it has the first move although it is not designated.
+    pub(super) formed_the_shard: bool,
+    pub(super) leaving: bool,
+    pub(super) cut_off: bool,
+    pub(super) lost_accepted: bool,
+    /// Appends are refused until memory is free again.
+    pub(super) refuses_payload: bool,
+    pub(super) out: Outputs,
+    pub(super) standing_sent: Time,
+    pub(super) report_sent: Time,
+    last_note: BTreeMap<&'static str, Time>,
+    last_repeat: BTreeMap<ProcessId, Time>,
+    decided: Vec<Decided>,
+}
 
-#[allow(unused_variables, missing_docs)]
 impl Replica {
     /// A replica that knows nobody yet, or the member that `recovered` describes.
     pub fn new(config: ReplicaConfig, recovered: Option<Recovered>) -> Result<Self, String> {
-        todo!()
+        let now = config.now;
+        let origin = Origin { process: config.me, run: config.run };
+        let others = config.voters.iter().chain(&config.learners).copied().filter(|&p| p != config.me);
+        let is_designated = config.designated == Some(config.me);
+        let mut replica = Self {
+            origin,
+            started: now,
+            now,
+            rng: SmallRng::seed_from_u64(config.seed),
+            peers: Peers::new(others),
+            phase: Phase::Stopped,
+            campaigns: Campaigns::new(&config.timing, now.plus_millis(config.timing.form_wait_ms)),
+            leadership: Leadership::new(is_designated),
+            wishes: Wishes::new(config.preferred),
+            hand_over: HandOver::default(),
+            companion: None,
+            retention: Retention::default(),
+            streams: Streams::new(&config.partitions),
+            outbox: Outbox::new(&config.partitions),
+            leading_since: None,
+            formed_the_shard: false,
+            leaving: false,
+            cut_off: false,
+            lost_accepted: false,
+            refuses_payload: false,
+            out: Outputs::default(),
+            standing_sent: now,
+            report_sent: now,
+            last_note: BTreeMap::new(),
+            last_repeat: BTreeMap::new(),
+            decided: Vec::new(),
+            config,
+        };
+        match recovered {
+            Some(recovered) => replica.resume(recovered)?,
+            None => replica.phase = Phase::Unformed(Box::new(replica.new_shaping())),
+        }
+        Ok(replica)
     }
-    /// The clock moved. Call every `tick_ms`.
-    pub fn tick(&mut self, now: Time) {
-        todo!()
+
+    fn new_shaping(&self) -> Shaping {
+        Shaping {
+            forming: Forming::new(self.config.me, self.config.voters.clone()),
+            formed_met: BTreeMap::new(),
+            majority_since: None,
+            round_until: self.now,
+            designated_seen: None,
+        }
     }
+
+    /// Continues as the member that the data directory describes.
+    fn resume(&mut self, recovered: Recovered) -> Result<(), String> {
+        let Recovered { formation, member, hard_state, last_index, tail, older } = recovered;
+        let conf_state = members::initial_conf_state(&formation);
+        let log = MemoryLog::recovered(conf_state, hard_state, last_index, tail, older)?;
+        let node = Node::new(formation, member, log, 0, &self.config.timing, self.config.durable)?;
+        self.become_member(node);
+        Ok(())
+    }
+
+    /// Starts the node of a new member, from the formation's first index.
+    pub(super) fn join(&mut self, formation: Formation, id: MemberId) {
+        let log = MemoryLog::new(members::initial_conf_state(&formation));
+        match Node::new(formation, id, log, 0, &self.config.timing, self.config.durable) {
+            Ok(mut node) => {
+                self.out.writes.extend(node.membership_write());
+                self.become_member(node);
+            }
+            Err(reason) => self.stop(reason),
+        }
+    }
+
+    pub(super) fn become_member(&mut self, node: Node) {
+        self.out.events.push(Event::Joined { formation: node.formation().id, member: node.id() });
+        self.phase = Phase::Member(Box::new(node));
+        let preferred = self.preferred() == Some(self.config.me);
+        self.campaigns.draw(preferred, &mut self.rng);
+        self.announce_standing();
+        self.observe();
+    }
+
+    pub(super) fn node(&self) -> Option<&Node> {
+        match &self.phase {
+            Phase::Member(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    pub(super) fn node_mut(&mut self) -> Option<&mut Node> {
+        match &mut self.phase {
+            Phase::Member(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Stops for good: nothing is acknowledged from here on.
+    pub(super) fn stop(&mut self, reason: String) {
+        self.phase = Phase::Stopped;
+        self.out.messages.clear();
+        self.out.writes.clear();
+        self.out.events.push(Event::Fatal(reason));
+    }
+
+    /// Whom leadership should go to.
+    pub(super) fn preferred(&self) -> Option<ProcessId> {
+        self.companion.or(self.wishes.preferred())
+    }
+
+    // ---- what the caller tells -------------------------------------------------------------------
+
     /// An authenticated connection to this run of `peer` is up (it replaces any former one).
     pub fn peer_up(&mut self, peer: ProcessId, run: RunId) {
-        todo!()
+        self.peers.up(peer, run, self.now);
+        if let Phase::Unformed(shaping) = &mut self.phase {
+            shaping.forming.forget(peer);
+        }
+        let standing = PeerMessage::Standing(self.standing());
+        self.send(peer, standing);
     }
+
     /// The connection to `peer` is gone.
     pub fn peer_down(&mut self, peer: ProcessId) {
-        todo!()
+        let member = self
+            .node()
+            .and_then(|node| self.peers.get(peer)?.member_in(node.formation().id));
+        self.peers.down(peer);
+        match &mut self.phase {
+            Phase::Unformed(shaping) => shaping.forming.forget(peer),
+            Phase::Member(node) => {
+                if let Some(member) = member {
+                    node.unreachable(member);
+                }
+            }
+            Phase::Stopped => {}
+        }
     }
-    /// A message from the connected run of `from`.
+
+    /// A message from the connected run of `from`. Messages of processes that are not connected, or not of
+    /// this group, are ignored.
     pub fn receive(&mut self, from: ProcessId, message: PeerMessage) {
-        todo!()
+        let now = self.now;
+        let Some(peer) = self.peers.connected_mut(from) else { return };
+        peer.heard = Some(now);
+        match message {
+            PeerMessage::Standing(standing) => self.on_standing(from, standing),
+            PeerMessage::Raft(formation, message) => self.on_raft(from, formation, *message),
+            PeerMessage::Report(report) => {
+                peer.report = Some(report);
+                self.on_report(from, report);
+            }
+            PeerMessage::Prefer(wish) => self.propose_wish(wish),
+            PeerMessage::Welcome(formation, id) => self.on_welcome(from, formation, id),
+            PeerMessage::CutOff(reason) => self.on_cut_off(reason),
+            forming => self.on_forming(from, forming),
+        }
     }
+
+    fn on_raft(&mut self, from: ProcessId, formation: u64, message: Message) {
+        let refuses = self.refuses_payload;
+        let sender = self.peers.get(from).and_then(|p| p.member_in(formation));
+        let leaving = self.leaving;
+        let Some(node) = self.node_mut().filter(|n| n.formation().id == formation) else { return };
+        if sender.map(MemberId::get) != Some(message.from) {
+            return;
+        }
+        match message.get_msg_type() {
+            MessageType::MsgAppend if refuses && !message.entries.is_empty() => return,
+            MessageType::MsgTimeoutNow if leaving => return,
+            _ => {}
+        }
+        if let Err(why) = node.step(message) {
+            self.note("refused", 1_000, Severity::Warning, format!("refused a raft message of {from}: {why}"));
+        }
+        self.observe();
+    }
+
+    fn on_cut_off(&mut self, reason: String) {
+        if !std::mem::replace(&mut self.cut_off, true) {
+            let text = format!("cut off, stays out until it is restarted: {reason}");
+            self.out.events.push(Event::Notice(Severity::Error, text));
+        }
+    }
+
     /// Accepted logs, in submission order per partition. Never refused: after the gate closed they come
     /// out as lost.
     pub fn submit(&mut self, chunk: Chunk) {
-        todo!()
+        self.outbox.push(chunk);
+        if self.leadership.is_closed() {
+            self.lose_queued();
+        }
     }
+
     /// Whether the outbox of `partition` wants more chunks now. Leave logs in the intake otherwise, so
     /// that small ones gather.
     pub fn wants(&self, partition: PartitionId) -> bool {
-        todo!()
+        self.outbox.queued_bytes(partition) < self.config.limits.outbox_bytes
     }
+
+    /// After [`super::output::Gate::Hold`]: everything that the intakes had accepted has been submitted.
+    pub fn intakes_drained(&mut self) {
+        self.hand_over.intakes_drained();
+    }
+
     /// The write with this id, and all before it, are on disk.
     pub fn persisted(&mut self, write: u64) {
-        todo!()
+        if let Some(node) = self.node_mut() {
+            node.persisted(write);
+        }
+        self.observe();
     }
+
     /// The callbacks of `partition` have returned for all slots through `slot`.
     pub fn delivered(&mut self, partition: PartitionId, slot: Slot) {
-        todo!()
+        self.streams.delivered(partition, slot);
     }
+
     /// Contract section 6, `set_preferred_leader`: repeated until it is seen in the log.
     pub fn set_preferred(&mut self, preferred: Option<ProcessId>) {
-        todo!()
+        self.wishes.ask(self.origin, preferred);
     }
+
     /// Contract section 6, `upgrade_p1_to_leader`.
     pub fn seek_leadership(&mut self) {
-        todo!()
+        self.leadership.seek(self.now);
+        self.set_preferred(Some(self.config.me));
     }
+
     /// While set, the leader hands leadership to this process (keeps the leaders of several groups of one
     /// process together). `None` returns to the preference.
     pub fn set_companion(&mut self, leader: Option<ProcessId>) {
-        todo!()
+        self.companion = leader;
     }
+
     /// Contract section 3.7: say goodbye, never campaign again, go on acknowledging and delivering.
     pub fn say_goodbye(&mut self) {
-        todo!()
+        if !std::mem::replace(&mut self.leaving, true) {
+            self.announce_standing();
+        }
     }
+
     /// Logs accepted here and neither committed nor lost yet (outbox and proposals).
     pub fn undecided_logs(&self) -> u64 {
-        todo!()
+        self.outbox.undecided_logs()
     }
-    /// True when draining can't succeed any more: no leadership and none to come, or so many members said
-    /// goodbye and left that no quorum is reachable.
+
+    /// True when draining can't succeed any more: so many members said goodbye and left that no quorum is
+    /// reachable, or this replica is no member.
     pub fn drain_is_hopeless(&self) -> bool {
-        todo!()
+        let Some(node) = self.node() else { return true };
+        let voters = node.members().processes(&node.log().conf_state().voters);
+        let gone = voters.iter().filter(|&&p| self.peers.get(p).is_some_and(|peer| peer.departed)).count();
+        voters.len() - gone < voters.len() / 2 + 1
     }
-    /// Ends the accepted logs that are not decided as lost (drain time is over).
+
+    /// Drain time is over: what was never proposed is lost. What was proposed stays undecided, since it may
+    /// still commit and then be delivered; the caller counts the rest as lost once this replica is gone.
     pub fn abandon_undecided(&mut self) {
-        todo!()
+        self.lose_queued();
     }
-    /// The operator's act for a survivor that can't find a majority of its members: begins generation + 1
-    /// from its log, alone. Refused with the reason when this replica is not in that state.
-    pub fn restore_alone(&mut self) -> Result<(), String> {
-        todo!()
+
+    // ---- what the subjects share -------------------------------------------------------------------
+
+    pub(super) fn send(&mut self, to: ProcessId, message: PeerMessage) {
+        self.out.messages.push((to, message));
     }
+
+    /// A line for the operator, at most one per `every_ms` and subject.
+    pub(super) fn note(&mut self, subject: &'static str, every_ms: u64, severity: Severity, text: String) {
+        let now = self.now;
+        let due = self.last_note.get(subject).map_or(true, |&at| now.millis_since(at) >= every_ms);
+        if due {
+            self.last_note.insert(subject, now);
+            self.out.events.push(Event::Notice(severity, text));
+        }
+    }
+
+    /// Bounds how often something is said again to `process`.
+    pub(super) fn may_repeat(&mut self, process: ProcessId, every_ms: u64) -> bool {
+        let now = self.now;
+        let due = self.last_repeat.get(&process).map_or(true, |&at| now.millis_since(at) >= every_ms);
+        if due {
+            self.last_repeat.insert(process, now);
+        }
+        due
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let member = self.node().map(|n| (n.formation().clone(), n.id()));
+        Standing { member, leaving: self.leaving }
+    }
+
+    pub(super) fn announce_standing(&mut self) {
+        self.standing_sent = self.now;
+        let standing = self.standing();
+        let connected: Vec<ProcessId> = self.peers.connected().map(|(p, _)| p).collect();
+        for peer in connected {
+            self.send(peer, PeerMessage::Standing(standing.clone()));
+        }
+    }
+
+    /// Puts a wish into the log, when leading.
+    pub(super) fn propose_wish(&mut self, wish: Preference) {
+        let entry = super::payload::encode_control(self.origin, &wish.encode());
+        if let Some(node) = self.node_mut() {
+            node.propose(std::iter::once(entry));
+        }
+    }
+
+    /// Looks at raft-rs after everything that may have changed it.
+    pub(super) fn observe(&mut self) {
+        let Phase::Member(node) = &self.phase else { return };
+        let term = node.term();
+        let view = if node.is_leader() {
+            let last = node.last_index();
+            match self.leading_since {
+                Some((t, since)) if t == term => RaftView::Leading { since },
+                _ => {
+                    // Nothing is proposed between becoming leader and this look: the last entry is the
+                    // empty one that starts the term.
+                    self.leading_since = Some((term, last));
+                    RaftView::Leading { since: last }
+                }
+            }
+        } else {
+            match node.leader() {
+                Some(id) => {
+                    let of_log = node.members().get(id.get()).map(|m| m.process);
+                    let formation = node.formation().id;
+                    let of_peer = || {
+                        self.peers.connected().find(|(_, p)| p.member_in(formation) == Some(id)).map(|(p, _)| p)
+                    };
+                    RaftView::Following { leader: of_log.or_else(of_peer) }
+                }
+                None => RaftView::Leaderless,
+            }
+        };
+        if view != RaftView::Leaderless {
+            self.campaigns.heard_leader();
+        }
+        self.leadership.observe(view, self.now);
+    }
+
+    pub(super) fn lose_queued(&mut self) {
+        let mut decided = std::mem::take(&mut self.decided);
+        self.outbox.lose_queued(&mut decided);
+        self.tell_decided(&mut decided);
+        self.decided = decided;
+    }
+
+    fn tell_decided(&mut self, decided: &mut Vec<Decided>) {
+        for d in decided.drain(..) {
+            if d.bytes > 0 {
+                self.out.events.push(Event::Released { partition: d.partition, bytes: d.bytes });
+            }
+            if !d.committed && d.logs > 0 {
+                self.lost_accepted = true;
+                self.out.deliveries.push(LaneItem::Lost { partition: d.partition, logs: d.logs });
+            }
+        }
+    }
+
+    // ---- one pass ------------------------------------------------------------------------------------
+
     /// True when `advance` has something to do.
     pub fn has_work(&self) -> bool {
-        todo!()
+        !self.out.messages.is_empty()
+            || !self.out.events.is_empty()
+            || !self.out.deliveries.is_empty()
+            || !self.out.writes.is_empty()
+            || self.node().is_some_and(|n| n.has_ready())
+            || self.may_propose() && !self.outbox.is_queue_empty()
     }
+
     /// Proposes from the outboxes, runs raft-rs until it is quiet, and puts what is to be done into `out`.
     pub fn advance(&mut self, out: &mut Outputs) {
-        todo!()
+        loop {
+            self.update_leadership();
+            self.propose_queued();
+            if !self.run_raft() {
+                break;
+            }
+        }
+        out.messages.append(&mut self.out.messages);
+        out.writes.append(&mut self.out.writes);
+        out.deliveries.append(&mut self.out.deliveries);
+        out.events.append(&mut self.out.events);
     }
+
+    fn update_leadership(&mut self) {
+        self.observe();
+        let Some(node) = self.node() else {
+            if matches!(self.phase, Phase::Unformed(_)) {
+                self.tell_leadership(Term(0));
+            }
+            return;
+        };
+        let term = node.term();
+        self.tell_leadership(term);
+    }
+
+    fn tell_leadership(&mut self, term: Term) {
+        let delivered = self.streams.delivered_index();
+        let holding = self.hand_over.is_active();
+        self.leadership.update(self.now, term, self.config.me, delivered, holding, &mut self.out.events);
+        if self.leadership.is_closed() && !self.outbox.is_queue_empty() {
+            self.lose_queued();
+        }
+    }
+
+    /// One pass over raft-rs; false when there was nothing to do.
+    fn run_raft(&mut self) -> bool {
+        let Some(node) = self.node_mut().filter(|n| n.has_ready()) else { return false };
+        let pass = node.pass();
+        self.out.writes.extend(pass.write);
+        self.route(pass.messages);
+        for entry in &pass.committed {
+            if let Err(reason) = self.apply(entry) {
+                self.stop(format!("{}: {reason}", self.config.group));
+                return false;
+            }
+        }
+        if let Some(last) = pass.committed.last() {
+            let index = LogIndex(last.index);
+            if let Some(node) = self.node_mut() {
+                node.applied(index);
+            }
+        }
+        true
+    }
+
+    /// Raft messages go to the connected run that *is* the member they are for, or nowhere.
+    fn route(&mut self, messages: Vec<Message>) {
+        let Phase::Member(node) = &self.phase else { return };
+        let formation = node.formation().id;
+        for message in messages {
+            let member = MemberId::new(message.to);
+            let to = self.peers.connected().find(|(_, p)| p.member_in(formation) == member).map(|(p, _)| p);
+            if let Some(to) = to {
+                self.out.messages.push((to, PeerMessage::Raft(formation, Box::new(message))));
+            }
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Result<(), String> {
+        let (index, term) = (LogIndex(entry.index), Term(entry.term));
+        self.streams.begin_entry(index, term);
+        match entry.get_entry_type() {
+            EntryType::EntryConfChangeV2 => {
+                let node = self.node_mut().ok_or("applying without a node")?;
+                node.apply_change(entry)?;
+                self.observe();
+            }
+            _ if entry.data.is_empty() => {}
+            _ => self.apply_payload(entry)?,
+        }
+        let mut decided = std::mem::take(&mut self.decided);
+        self.outbox.decide(index, term, &mut decided);
+        self.tell_decided(&mut decided);
+        self.decided = decided;
+        Ok(())
+    }
+
+    fn apply_payload(&mut self, entry: &Entry) -> Result<(), String> {
+        let payload = Payload::parse(&entry.data).map_err(|e| format!("entry {}: {e}", entry.index))?;
+        if let Payload::Control(body) = &payload {
+            let wish = Preference::decode(body).map_err(|e| format!("entry {}: {e}", entry.index))?;
+            if let Some(preferred) = self.wishes.apply(wish) {
+                let whom = preferred.map_or("nobody".to_owned(), |p| p.to_string());
+                let text = format!("the preferred leader is now {whom}, as {} asked", wish.origin.process);
+                self.out.events.push(Event::Notice(Severity::Info, text));
+            }
+            return Ok(());
+        }
+        if let Some(delivery) = self.streams.apply(payload, self.origin)? {
+            self.out.deliveries.push(LaneItem::Deliver(delivery));
+        }
+        Ok(())
+    }
+
     /// A moment's view.
     pub fn status(&self) -> Status {
-        todo!()
+        let mut status = Status {
+            role: "stopped",
+            delivered: self.streams.delivered_index(),
+            lost_accepted: self.lost_accepted,
+            ..Status::default()
+        };
+        match &self.phase {
+            Phase::Stopped => {}
+            Phase::Unformed(_) => status.role = "unformed",
+            Phase::Member(node) => self.member_status(node, &mut status),
+        }
+        status
+    }
+
+    fn member_status(&self, node: &Node, status: &mut Status) {
+        use raft::StateRole::*;
+        let conf = node.log().conf_state();
+        status.role = match node.role() {
+            _ if self.cut_off => "cut off",
+            Leader => "leader",
+            _ if self.leadership.is_suspended() => "suspended",
+            Candidate | PreCandidate => "candidate",
+            Follower if node.is_voter() => "follower",
+            Follower => "learner",
+        };
+        status.term = node.term();
+        status.leader = if node.is_leader() {
+            Some(self.config.me)
+        } else {
+            node.leader().and_then(|id| node.members().get(id.get())).map(|m| m.process)
+        };
+        status.commit = node.commit_index();
+        status.last = node.last_index();
+        status.first_in_memory = LogIndex(node.log().first_in_memory());
+        status.log_bytes = node.log().bytes();
+        status.voters = node.members().processes(&conf.voters);
+        status.learners = node.members().processes(&conf.learners);
+        status.formation = Some((node.formation().generation, node.formation().id));
+    }
+
+    /// A random number of this replica's own sequence.
+    pub(super) fn random(&mut self) -> u64 {
+        self.rng.gen()
     }
 }

@@ -1,7 +1,8 @@
 //! What replicas of one group say to each other. `wire.rs` turns it into bytes and back.
 
-use crate::ids::{LogIndex, MemberId, ProcessId};
+use crate::ids::{LogIndex, MemberId};
 
+use super::control::Preference;
 use super::formation::Formation;
 
 /// A proposer's number: rounds first, then the process.
@@ -33,13 +34,6 @@ pub struct Report {
     pub droppable: LogIndex,
 }
 
-/// Something a follower asks of the leader, to be put into the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// Make this process the preferred leader, or nobody.
-    Prefer(Option<ProcessId>),
-}
-
 /// One message between two processes of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PeerMessage {
@@ -63,8 +57,8 @@ pub enum PeerMessage {
     Raft(u64, Box<raft::eraftpb::Message>),
     /// Progress beyond Raft's.
     Report(Report),
-    /// Please put this into the log.
-    Request(Request),
+    /// A follower asks the leader to put this into the log.
+    Prefer(Preference),
 }
 
 impl PeerMessage {

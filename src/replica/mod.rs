@@ -9,12 +9,27 @@
 //! Open `group.rs` first.
 
 pub mod config;
+pub mod control;
 pub mod formation;
 pub mod group;
 pub mod message;
 pub mod output;
 pub mod payload;
 pub mod wire;
+
+mod admission;
+mod campaigns;
+mod forming;
+mod leadership;
+mod leading;
+mod members;
+mod node;
+mod outbox;
+mod peers;
+mod preference;
+mod retention;
+mod shaping;
+mod streams;
 
 pub use config::{Limits, Recovered, ReplicaConfig, Timing};
 pub use group::Replica;

@@ -106,7 +106,12 @@ pub enum Gate {
     Open,
     /// Accept and keep: not leading yet, asked for leadership, or suspended (contract section 4).
     Queue,
-    /// Refuse, naming the leader where it is known. Whatever is still queued is lost.
+    /// Make submitters wait, neither accepting nor refusing: leadership is about to be handed over, and
+    /// what was accepted before must commit first. Inside a callback, where waiting would deadlock, accept.
+    /// Once the intakes are empty, say so with [`super::Replica::intakes_drained`].
+    Hold,
+    /// Refuse, naming the leader where it is known. Whatever is still queued is lost: drain the intakes
+    /// into [`super::Replica::submit`] before the next `advance`, and it comes out as [`LaneItem::Lost`].
     Closed {
         /// Who leads.
         leader: Option<ProcessId>,

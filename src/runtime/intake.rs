@@ -191,7 +191,7 @@ impl Intake {
         if let Some(refusal) = queue.refusal() {
             return Err(refusal);
         }
-        if self.has_room(length) || in_callback() {
+        if self.may_enter(&queue, length) || in_callback() {
             return Ok(queue);
         }
         self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -206,6 +206,11 @@ impl Intake {
         queued == 0 || queued + length + PER_LOG_BYTES <= self.limits.queue_bytes
     }
 
+    /// A hand-over holds submitters, and so does a full queue.
+    fn may_enter(&self, queue: &Queue, length: usize) -> bool {
+        queue.door != Door::Gate(Gate::Hold) && self.has_room(length)
+    }
+
     /// The waiter registered before it looks at the bytes, [`Intake::release`] subtracts before it looks
     /// for waiters: one sees the other.
     fn wait_for_room<'a>(
@@ -218,7 +223,7 @@ impl Intake {
             if let Some(refusal) = queue.refusal() {
                 return Err(refusal);
             }
-            if self.has_room(length) {
+            if self.may_enter(&queue, length) {
                 return Ok(queue);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -302,7 +307,8 @@ impl Queue {
     /// Why a log can't be accepted now, whatever its length.
     fn refusal(&self) -> Option<Refusal> {
         match self.door {
-            Door::Gate(Gate::Open | Gate::Queue) => None,
+            // Under `Hold` a log is neither accepted nor refused yet: see `may_enter`.
+            Door::Gate(Gate::Open | Gate::Queue | Gate::Hold) => None,
             Door::Gate(Gate::Closed { leader }) => Some(Refusal::NotLeader(leader)),
             Door::Stopped => Some(Refusal::Stopped),
         }

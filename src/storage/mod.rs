@@ -3,6 +3,7 @@
 //! This room never touches sockets or callbacks. Open [`memory`] first: it is what raft-rs reads.
 
 pub mod disk;
+pub mod memory;
 
 use raft::eraftpb::Entry;
 

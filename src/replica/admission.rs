@@ -1,0 +1,170 @@
+//! What a leader does for its members: admit runs, promote learners, remove who can't follow.
+//!
+//! One membership change at a time; raft-rs turns a refused one into an empty entry without a word, so
+//! nothing is remembered: each tick looks at what *is* and asks again.
+
+use crate::ids::{MemberId, ProcessId, RunId};
+
+use super::formation::Member;
+use super::group::Replica;
+use super::members;
+use super::message::PeerMessage;
+use super::node::Node;
+use super::output::Severity;
+
+/// A learner so many entries behind the leader's last one counts as caught up: what is missing then is on
+/// its way.
+const CAUGHT_UP_ENTRIES: u64 = 64;
+
+/// One membership change that is due.
+enum Change {
+    Admit(Member),
+    Promote(MemberId, ProcessId),
+    Remove(MemberId),
+    LeaveJoint,
+}
+
+impl Replica {
+    /// Called on each tick of a leader.
+    pub(super) fn tend_members(&mut self) {
+        self.welcome_admitted();
+        self.turn_away_who_cannot_be_rebuilt();
+        let Some(change) = self.due_change() else { return };
+        let Some(node) = self.node_mut() else { return };
+        propose(node, &change);
+        self.observe();
+        self.note_change(&change);
+    }
+
+    fn note_change(&mut self, change: &Change) {
+        let text = match change {
+            Change::Admit(m) => format!("admitting run {} of {} as {} (learner first)", m.run, m.process, m.id),
+            Change::Promote(id, process) => format!("{id} of {process} has caught up: making it a voter"),
+            Change::Remove(id) => format!("removing {id}: its next entry is no longer in this leader's log"),
+            Change::LeaveJoint => "leaving the joint configuration that an earlier leader entered".into(),
+        };
+        self.note("membership", 1_000, Severity::Info, text);
+    }
+
+    /// Unformed processes whose connected run is a member already: tell them (again).
+    fn welcome_admitted(&mut self) {
+        let Some(node) = self.node() else { return };
+        let conf = node.log().conf_state();
+        let current = |id: MemberId| conf.voters.contains(&id.get()) || conf.learners.contains(&id.get());
+        let welcomes: Vec<(ProcessId, PeerMessage)> = self
+            .peers
+            .connected()
+            .filter(|(_, peer)| peer.is_unformed())
+            .filter_map(|(process, peer)| {
+                let member = node.members().of_run(process, peer.run?)?;
+                let welcome = PeerMessage::Welcome(node.formation().clone(), member.id);
+                current(member.id).then_some((process, welcome))
+            })
+            .collect();
+        for (process, welcome) in welcomes {
+            if self.may_repeat(process, 200) {
+                self.send(process, welcome);
+            }
+        }
+    }
+
+    fn turn_away_who_cannot_be_rebuilt(&mut self) {
+        let Some(node) = self.node() else { return };
+        let log = node.log();
+        let mut turned: Vec<(ProcessId, String)> = Vec::new();
+        for (process, peer) in self.peers.connected() {
+            let lost_memory = peer.is_unformed()
+                && peer.run.is_some_and(|run| node.members().of_run(process, run).is_none())
+                && !log.reaches_back_to_the_start();
+            let outrun = peer.member_in(node.formation().id).is_some_and(|id| node.has_outrun(id));
+            if lost_memory || outrun {
+                turned.push((
+                    process,
+                    format!(
+                        "{process} can't be rebuilt: the log in memory begins at entry {}, it would need an earlier one \
+                         (raise raft.log_memory_bytes, or set raft.data_dir)",
+                        log.first_in_memory()
+                    ),
+                ));
+            }
+        }
+        for (process, reason) in turned {
+            if self.may_repeat(process, 1_000) {
+                self.send(process, PeerMessage::CutOff(reason.clone()));
+                self.note("cut off", 10_000, Severity::Warning, reason);
+            }
+        }
+    }
+
+    fn due_change(&self) -> Option<Change> {
+        let node = self.node()?;
+        if !node.may_change_members() {
+            return None;
+        }
+        if node.is_stuck_in_joint() {
+            return Some(Change::LeaveJoint);
+        }
+        self.due_removal(node).or_else(|| self.due_promotion(node)).or_else(|| self.due_admission(node))
+    }
+
+    fn due_removal(&self, node: &Node) -> Option<Change> {
+        let conf = node.log().conf_state();
+        conf.voters
+            .iter()
+            .chain(&conf.learners)
+            .filter_map(|&id| MemberId::new(id))
+            .filter(|&id| id != node.id())
+            .find(|&id| node.has_outrun(id))
+            .map(Change::Remove)
+    }
+
+    fn due_promotion(&self, node: &Node) -> Option<Change> {
+        let last = node.last_index().0;
+        node.log().conf_state().learners.iter().find_map(|&raw| {
+            let member = node.members().get(raw)?;
+            let is_voter_process = self.config.voters.contains(&member.process);
+            let here = self.peers.get(member.process)?.member_in(node.formation().id) == Some(member.id);
+            let caught_up = node.progress(member.id)?.matched + CAUGHT_UP_ENTRIES >= last;
+            (is_voter_process && here && caught_up)
+                .then_some(Change::Promote(member.id, member.process))
+        })
+    }
+
+    fn due_admission(&self, node: &Node) -> Option<Change> {
+        if !node.log().reaches_back_to_the_start() {
+            return None;
+        }
+        self.peers.connected().find_map(|(process, peer)| {
+            let run: RunId = peer.run.filter(|_| peer.is_unformed())?;
+            let quiet = peer
+                .former_heard
+                .map_or(true, |at| self.now.millis_since(at) >= self.config.timing.election_ms);
+            let new = node.members().of_run(process, run).is_none();
+            let id = node.members().next_id();
+            (quiet && new).then_some(Change::Admit(Member { process, run, id }))
+        })
+    }
+}
+
+fn propose(node: &mut Node, change: &Change) {
+    let conf = node.log().conf_state().clone();
+    match *change {
+        Change::Admit(member) => {
+            let former: Vec<MemberId> =
+                node.members().of_process(&conf.learners, member.process, None).collect();
+            let entry = members::admit_learner(member.id, former.into_iter());
+            node.propose_change(&entry, &members::encode_member(&member));
+        }
+        Change::Promote(id, process) => {
+            let ids: Vec<u64> = conf.voters.iter().chain(&conf.learners).copied().collect();
+            let former: Vec<MemberId> = node.members().of_process(&ids, process, Some(id)).collect();
+            node.propose_change(&members::promote(id, former.into_iter()), &[]);
+        }
+        Change::Remove(id) => {
+            node.propose_change(&members::remove(id), &[]);
+        }
+        Change::LeaveJoint => {
+            node.propose_change(&Default::default(), &[]);
+        }
+    }
+}

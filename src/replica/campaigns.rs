@@ -1,0 +1,64 @@
+//! When to campaign. The preferred process goes first, by waiting less, never by refusing others:
+//! raft-rs's own priorities let a silent high-priority voter block every election.
+
+use rand::rngs::SmallRng;
+use rand::Rng as _;
+
+use crate::ids::Time;
+
+use super::config::Timing;
+use super::node::Node;
+
+/// The election timer of one member.
+#[derive(Debug)]
+pub struct Campaigns {
+    election_ticks: usize,
+    timeout_ticks: usize,
+    /// No campaign before this moment while no leader has been heard: others have the first move.
+    first_move_after: Time,
+    heard_leader: bool,
+    made_first_move: bool,
+}
+
+impl Campaigns {
+    /// A timer that leaves the first move to others until `first_move_after`.
+    pub fn new(timing: &Timing, first_move_after: Time) -> Self {
+        let election_ticks = (timing.election_ms / timing.tick_ms.max(1)).max(1) as usize;
+        Self {
+            election_ticks,
+            timeout_ticks: 2 * election_ticks,
+            first_move_after,
+            heard_leader: false,
+            made_first_move: false,
+        }
+    }
+
+    /// A leader is known: from now on only the election timeout counts.
+    pub fn heard_leader(&mut self) {
+        self.heard_leader = true;
+    }
+
+    /// Picks the next timeout: the preferred process within the first quarter of [T, 2T), others behind it.
+    pub fn draw(&mut self, preferred: bool, rng: &mut SmallRng) {
+        let t = self.election_ticks;
+        let (low, high) = if preferred { (t, t + t / 4) } else { (t + t / 4, 2 * t) };
+        self.timeout_ticks = rng.gen_range(low..high.max(low + 1));
+    }
+
+    /// Whether to campaign now. `may_start`: this process has the first move and sees a majority.
+    pub fn is_due(&mut self, node: &Node, now: Time, may_start: bool) -> bool {
+        if node.is_leader() || !node.is_voter() {
+            return false;
+        }
+        if !self.heard_leader {
+            if may_start && !self.made_first_move {
+                self.made_first_move = true;
+                return true;
+            }
+            if now < self.first_move_after && !self.made_first_move {
+                return false;
+            }
+        }
+        node.election_elapsed_ticks() >= self.timeout_ticks
+    }
+}

@@ -1,0 +1,243 @@
+//! What the host is told about leadership, and whether submissions are accepted (contract sections 4 and 6).
+//!
+//! *Leading* means announced: raft-rs says leader, and every log of earlier leaders has been delivered
+//! here. *Suspended* is a leader that raft-rs demoted without another run's leadership being known.
+
+use crate::ids::{LogIndex, ProcessId, Term, Time};
+
+use super::output::{Event, Gate, Leadership as Announcement};
+
+/// The designated process keeps early submissions until another leader has been known for so long.
+const EARLY_QUEUE_MS: u64 = 10_000;
+/// After `upgrade_p1_to_leader`, submissions are kept for so long at most.
+const SEEK_QUEUE_MS: u64 = 5_000;
+
+/// What raft-rs says now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RaftView {
+    /// This member leads; its term began at this index.
+    Leading {
+        /// Index of the term's first entry.
+        since: LogIndex,
+    },
+    /// Another member leads.
+    Following {
+        /// Its process, where the members' table knows it.
+        leader: Option<ProcessId>,
+    },
+    /// No leader is known.
+    Leaderless,
+}
+
+/// Where submissions before the first leadership stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Early {
+    /// The designated process that has not led yet.
+    Kept,
+    /// Not designated, led already, or another leader was known for too long.
+    Over,
+}
+
+/// The announced side of leadership.
+#[derive(Debug)]
+pub struct Leadership {
+    announced: bool,
+    early: Early,
+    other_since: Option<Time>,
+    seek_until: Option<Time>,
+    gate: Option<Gate>,
+    view: RaftView,
+    told_leader: Option<(Term, Option<ProcessId>)>,
+    lost_to: bool,
+}
+
+impl Leadership {
+    /// Nothing announced. `designated`: this process keeps early submissions.
+    pub fn new(designated: bool) -> Self {
+        Self {
+            announced: false,
+            early: if designated { Early::Kept } else { Early::Over },
+            other_since: None,
+            seek_until: None,
+            gate: None,
+            view: RaftView::Leaderless,
+            told_leader: None,
+            lost_to: false,
+        }
+    }
+
+    /// This process leads, and the host was told.
+    pub fn is_announced(&self) -> bool {
+        self.announced
+    }
+
+    /// Leading was announced and raft-rs knows no leader now.
+    pub fn is_suspended(&self) -> bool {
+        self.announced && self.view == RaftView::Leaderless
+    }
+
+    /// The host asked for leadership: keep submissions for a while.
+    pub fn seek(&mut self, now: Time) {
+        self.seek_until = Some(now.plus_millis(SEEK_QUEUE_MS));
+    }
+
+    /// Must be called after every message to raft-rs: a foreign leadership that came and went between two
+    /// passes ends ours all the same.
+    pub fn observe(&mut self, view: RaftView, now: Time) {
+        self.view = view;
+        match view {
+            RaftView::Following { .. } => {
+                self.other_since.get_or_insert(now);
+                self.lost_to |= self.announced;
+            }
+            RaftView::Leading { .. } | RaftView::Leaderless => self.other_since = None,
+        }
+    }
+
+    /// Decides what to tell. `delivered`: all lanes here have delivered through it. `handing_over`: the
+    /// leader is about to transfer.
+    pub fn update(
+        &mut self,
+        now: Time,
+        term: Term,
+        me: ProcessId,
+        delivered: LogIndex,
+        handing_over: bool,
+        events: &mut Vec<Event>,
+    ) {
+        self.tell_leader(term, me, events);
+        if self.lost_to {
+            self.lost_to = false;
+            self.announced = false;
+            events.push(Event::Leadership(Announcement::Lost));
+            // Whatever was accepted under that leadership and not proposed ends here, even if this
+            // process leads again already: between the two, another run may have been the one to submit.
+            self.set_gate(Gate::Closed { leader: self.leader() }, events);
+        }
+        if let RaftView::Leading { since } = self.view {
+            if !self.announced && delivered >= since {
+                self.announced = true;
+                self.early = Early::Over;
+                self.seek_until = None;
+                events.push(Event::Leadership(Announcement::Gained { first: since == LogIndex(1) }));
+            }
+        }
+        if self.other_since.is_some_and(|since| now.millis_since(since) >= EARLY_QUEUE_MS) {
+            self.early = Early::Over;
+        }
+        let gate = self.wanted_gate(now, handing_over);
+        self.set_gate(gate, events);
+    }
+
+    fn wanted_gate(&self, now: Time, handing_over: bool) -> Gate {
+        let leading = matches!(self.view, RaftView::Leading { .. });
+        let keeps = self.early == Early::Kept || self.seek_until.is_some_and(|until| now < until);
+        match (self.announced, leading) {
+            (true, true) if handing_over => Gate::Hold,
+            (true, true) => Gate::Open,
+            (true, false) => Gate::Queue,
+            (false, _) if keeps => Gate::Queue,
+            (false, _) => Gate::Closed { leader: self.leader() },
+        }
+    }
+
+    fn leader(&self) -> Option<ProcessId> {
+        match self.view {
+            RaftView::Following { leader } => leader,
+            RaftView::Leading { .. } | RaftView::Leaderless => None,
+        }
+    }
+
+    fn set_gate(&mut self, gate: Gate, events: &mut Vec<Event>) {
+        if self.gate != Some(gate) {
+            self.gate = Some(gate);
+            events.push(Event::Gate(gate));
+        }
+    }
+
+    /// Submissions are refused now.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.gate, Some(Gate::Closed { .. }) | None)
+    }
+
+    fn tell_leader(&mut self, term: Term, me: ProcessId, events: &mut Vec<Event>) {
+        let leader = match self.view {
+            RaftView::Leading { .. } => Some(me),
+            RaftView::Following { leader } => leader,
+            RaftView::Leaderless => None,
+        };
+        let now = (term, leader);
+        let changed = self.told_leader.map_or(leader.is_some(), |told| told.1 != leader || (leader.is_some() && told.0 != term));
+        if changed {
+            self.told_leader = Some(now);
+            events.push(Event::Leader { term, leader });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: ProcessId = ProcessId(0);
+    const OTHER: RaftView = RaftView::Following { leader: Some(ProcessId(1)) };
+    const LEADING: RaftView = RaftView::Leading { since: LogIndex(5) };
+
+    fn step(l: &mut Leadership, ms: u64, view: RaftView, delivered: u64) -> Vec<Event> {
+        let now = Time(0).plus_millis(ms);
+        l.observe(view, now);
+        let mut events = Vec::new();
+        l.update(now, Term(1), ME, LogIndex(delivered), false, &mut events);
+        events.retain(|e| !matches!(e, Event::Leader { .. }));
+        events
+    }
+
+    const CLOSED: Event = Event::Gate(Gate::Closed { leader: Some(ProcessId(1)) });
+    const OPEN: Event = Event::Gate(Gate::Open);
+    const QUEUE: Event = Event::Gate(Gate::Queue);
+    const GAINED: Event = Event::Leadership(Announcement::Gained { first: false });
+    const LOST: Event = Event::Leadership(Announcement::Lost);
+
+    #[test]
+    fn leadership_is_announced_only_when_everything_before_it_was_delivered_here() {
+        let mut l = Leadership::new(false);
+        assert_eq!(step(&mut l, 0, LEADING, 3), [Event::Gate(Gate::Closed { leader: None })]);
+        assert_eq!(step(&mut l, 10, LEADING, 5), [GAINED, OPEN]);
+    }
+
+    #[test]
+    fn a_suspended_leader_keeps_logs_and_goes_on_without_an_announcement() {
+        let mut l = Leadership::new(false);
+        step(&mut l, 0, LEADING, 5);
+        assert_eq!(step(&mut l, 10, RaftView::Leaderless, 5), [QUEUE]);
+        assert_eq!(step(&mut l, 20, RaftView::Leading { since: LogIndex(9) }, 5), [OPEN]);
+    }
+
+    #[test]
+    fn another_leader_ends_leadership_even_when_it_came_and_went_between_two_updates() {
+        let mut l = Leadership::new(false);
+        step(&mut l, 0, LEADING, 5);
+        l.observe(OTHER, Time(1));
+        let events = step(&mut l, 10, RaftView::Leaderless, 5);
+        assert_eq!(events[0], LOST);
+        assert!(l.is_closed());
+    }
+
+    #[test]
+    fn the_designated_process_keeps_early_logs_until_another_leader_was_known_for_ten_seconds() {
+        let mut l = Leadership::new(true);
+        assert_eq!(step(&mut l, 0, RaftView::Leaderless, 0), [QUEUE]);
+        assert_eq!(step(&mut l, 1_000, OTHER, 0), []);
+        assert_eq!(step(&mut l, 10_999, OTHER, 0), []);
+        assert_eq!(step(&mut l, 11_000, OTHER, 0), [CLOSED]);
+    }
+
+    #[test]
+    fn who_asks_for_leadership_keeps_logs_for_five_seconds() {
+        let mut l = Leadership::new(false);
+        assert_eq!(step(&mut l, 0, OTHER, 0), [CLOSED]);
+        l.seek(Time(0));
+        assert_eq!(step(&mut l, 100, OTHER, 0), [QUEUE]);
+        assert_eq!(step(&mut l, 5_000, OTHER, 0), [CLOSED]);
+    }
+}

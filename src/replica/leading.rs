@@ -1,0 +1,278 @@
+//! What happens by the clock: campaigns, hand-overs, reports, memory; and when chunks are proposed.
+
+use crate::ids::{LogIndex, MemberId, ProcessId, Time};
+
+use super::group::{Phase, Replica};
+use super::message::{PeerMessage, Report};
+use super::node::MESSAGE_BYTES_MAX;
+use super::output::Severity;
+use super::preference::Step;
+use super::retention::Standpoint;
+
+/// Where a process stands is repeated, so that a lost message heals.
+const STANDING_MS: u64 = 500;
+/// A preferred process gets leadership once it has delivered within so many entries of the leader.
+const NEARLY_DELIVERED_ENTRIES: u64 = 16;
+
+impl Replica {
+    /// The clock moved. Call every `tick_ms`; a late call is one tick, not several.
+    pub fn tick(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        match &mut self.phase {
+            Phase::Unformed(_) => self.tick_forming(),
+            Phase::Member(node) => {
+                node.tick();
+                self.observe();
+                self.tick_member();
+            }
+            Phase::Stopped => return,
+        }
+        if self.now.millis_since(self.standing_sent) >= STANDING_MS {
+            self.announce_standing();
+        }
+    }
+
+    fn tick_member(&mut self) {
+        self.campaign_if_due();
+        self.send_wish();
+        self.send_reports();
+        self.keep_memory_bounded();
+        if self.node().is_some_and(|n| n.is_leader()) {
+            self.tend_members();
+            self.advance_hand_over();
+        } else {
+            self.hand_over.reset();
+            self.say_if_stuck();
+        }
+    }
+
+    fn campaign_if_due(&mut self) {
+        if self.leaving || self.cut_off {
+            return;
+        }
+        let first = self.config.designated == Some(self.config.me) && self.config.campaign_at_start;
+        let may_start = (first || self.formed_the_shard) && self.sees_a_majority();
+        let preferred = self.preferred() == Some(self.config.me);
+        let Phase::Member(node) = &mut self.phase else { return };
+        if self.campaigns.is_due(node, self.now, may_start) {
+            node.campaign();
+            self.campaigns.draw(preferred, &mut self.rng);
+            self.observe();
+        }
+    }
+
+    /// A majority of the voters, this one included, is connected.
+    fn sees_a_majority(&self) -> bool {
+        let Some(node) = self.node() else { return false };
+        let conf = node.log().conf_state();
+        let formation = node.formation().id;
+        let is_here = |id: &&u64| {
+            **id == node.id().get()
+                || self.peers.connected().any(|(_, p)| p.member_in(formation).map(MemberId::get) == Some(**id))
+        };
+        conf.voters.iter().filter(is_here).count() > conf.voters.len() / 2
+    }
+
+    fn send_wish(&mut self) {
+        let Some(wish) = self.wishes.due(self.now) else { return };
+        let Some(node) = self.node() else { return };
+        if node.is_leader() {
+            self.propose_wish(wish);
+        } else if let Some(leader) = self.leader_process() {
+            self.send(leader, PeerMessage::Prefer(wish));
+        }
+    }
+
+    fn leader_process(&self) -> Option<ProcessId> {
+        let node = self.node()?;
+        let id = node.leader()?;
+        node.members().get(id.get()).map(|m| m.process)
+    }
+
+    fn send_reports(&mut self) {
+        if self.now.millis_since(self.report_sent) < self.config.timing.heartbeat_ms {
+            return;
+        }
+        self.report_sent = self.now;
+        let Some(node) = self.node() else { return };
+        let report = Report {
+            delivered: self.streams.delivered_index(),
+            lost_accepted: self.lost_accepted,
+            droppable: if node.is_leader() { self.retention.droppable() } else { LogIndex(0) },
+        };
+        let to: Vec<ProcessId> = if node.is_leader() {
+            self.peers.connected().map(|(p, _)| p).collect()
+        } else {
+            self.leader_process().into_iter().collect()
+        };
+        for process in to {
+            self.send(process, PeerMessage::Report(report));
+        }
+    }
+
+    pub(super) fn on_report(&mut self, from: ProcessId, report: Report) {
+        if self.leader_process() == Some(from) {
+            self.retention.heard_from_leader(report.droppable);
+        }
+    }
+
+    fn keep_memory_bounded(&mut self) {
+        let limit = self.config.limits.log_memory_bytes;
+        let Some(node) = self.node() else { return };
+        let (bytes, has_disk) = (node.log().bytes(), node.log().has_older());
+        if node.is_leader() && !has_disk {
+            self.decide_droppable(bytes >= limit);
+        }
+        if bytes >= limit {
+            let own = self.streams.delivered_index();
+            let through = if has_disk { own } else { self.retention.droppable().min(own) };
+            self.drop_from_memory(through, limit - limit / 8);
+        }
+        let over = self.node().is_some_and(|n| n.log().bytes() >= limit);
+        let is_leader = self.node().is_some_and(|n| n.is_leader());
+        self.refuses_payload = over && !is_leader;
+        if self.refuses_payload {
+            let text = format!(
+                "callbacks here are {limit} bytes of log behind: taking no more until they have caught up"
+            );
+            self.note("refuses payload", 10_000, Severity::Warning, text);
+        }
+    }
+
+    fn decide_droppable(&mut self, at_bound: bool) {
+        let Some(node) = self.node() else { return };
+        let conf = node.log().conf_state();
+        let formation = node.formation().id;
+        let standpoints: Vec<Standpoint> = conf
+            .voters
+            .iter()
+            .chain(&conf.learners)
+            .filter_map(|&id| node.members().get(id))
+            .filter(|m| m.id != node.id())
+            .filter_map(|m| {
+                let peer = self.peers.get(m.process)?;
+                let is_it = peer.member_in(formation) == Some(m.id);
+                let delivered = if is_it { peer.delivered() } else { LogIndex(0) };
+                let heard = if peer.last_run == Some(m.run) || is_it { peer.heard } else { None };
+                Some(Standpoint { member: m.id, delivered, heard })
+            })
+            .collect();
+        let own = self.streams.delivered_index();
+        let absent_ms = self.config.timing.absent_ms;
+        let given_up = self.retention.decide(own, &standpoints, at_bound, self.now, absent_ms);
+        for id in given_up {
+            let text = format!("{id} has held the log at its memory bound for {absent_ms} ms: not waiting for it any more");
+            self.note("given up", 0, Severity::Warning, text);
+        }
+    }
+
+    /// Drops what may go, oldest first, until `target` bytes are left.
+    fn drop_from_memory(&mut self, through: LogIndex, target: usize) {
+        let elapsed_s = self.now.millis_since(self.started) / 1_000;
+        let Some(node) = self.node_mut() else { return };
+        let was_whole = node.log().reaches_back_to_the_start();
+        let mut next = LogIndex(node.log().first_in_memory());
+        while node.log().bytes() > target && next <= through {
+            node.drop_through(next);
+            next = LogIndex(next.0 + 1);
+        }
+        if was_whole && !node.log().reaches_back_to_the_start() {
+            let text = format!(
+                "the log no longer reaches back to its start ({elapsed_s} s of history filled raft.log_memory_bytes): \
+                 a replica that loses its memory can from now on not be rebuilt"
+            );
+            self.note("history", 0, Severity::Warning, text);
+        }
+    }
+
+    fn advance_hand_over(&mut self) {
+        self.start_hand_over();
+        let Some(node) = self.node() else { return };
+        let target = self.hand_over.target();
+        let last = node.last_index();
+        let matched = target.and_then(|id| node.progress(id)).is_some_and(|p| p.matched == last.0);
+        let settled = matched
+            && node.commit_index() == last
+            && self.outbox.is_queue_empty()
+            && self.outbox.is_settled();
+        let transfers = node.is_transferring();
+        let election_ms = self.config.timing.election_ms;
+        let step = self.hand_over.advance(self.now, settled, transfers, election_ms);
+        let Some(node) = self.node_mut() else { return };
+        match step {
+            Step::Nothing => {}
+            Step::Transfer(member) => node.transfer_to(member),
+            Step::GiveUp(to) => {
+                node.abort_transfer();
+                let text = format!("handing leadership to {to} took too long: going on as leader");
+                self.note("hand-over", 0, Severity::Warning, text);
+            }
+        }
+        self.observe();
+    }
+
+    fn start_hand_over(&mut self) {
+        let Some((to, member)) = self.hand_over_target() else { return };
+        if self.hand_over.start(to, member, self.now) {
+            let text = format!("handing leadership to {to}, the preferred leader");
+            self.note("hand-over", 0, Severity::Info, text);
+        }
+    }
+
+    fn hand_over_target(&self) -> Option<(ProcessId, MemberId)> {
+        if !self.leadership.is_announced() || self.leaving {
+            return None;
+        }
+        let to = self.preferred().filter(|&p| p != self.config.me)?;
+        let node = self.node()?;
+        let peer = self.peers.get(to)?;
+        let member = peer.member_in(node.formation().id)?;
+        let report = peer.report?;
+        let is_voter = node.log().conf_state().voters.contains(&member.get());
+        let near = report.delivered.0 + NEARLY_DELIVERED_ENTRIES >= node.commit_index().0;
+        (is_voter && near && !peer.is_leaving() && !report.lost_accepted).then_some((to, member))
+    }
+
+    fn say_if_stuck(&mut self) {
+        let Some(node) = self.node() else { return };
+        let stuck_ms = node.election_elapsed_ticks() as u64 * self.config.timing.tick_ms;
+        if node.leader().is_some() || self.sees_a_majority() || stuck_ms < self.config.timing.election_ms / 2 {
+            return;
+        }
+        let conf = node.log().conf_state();
+        let text = format!(
+            "no leader: waiting for a majority of the members {:?} (processes {:?}); if they are lost for good, \
+             an operator may let this survivor go on alone (mako_raft_restore_alone)",
+            conf.voters,
+            node.members().processes(&conf.voters).iter().map(|p| p.0).collect::<Vec<_>>()
+        );
+        self.note("stuck", 10_000, Severity::Warning, text);
+    }
+
+    // ---- proposing -------------------------------------------------------------------------------------
+
+    pub(super) fn may_propose(&self) -> bool {
+        let limits = &self.config.limits;
+        self.node().is_some_and(|n| n.is_leader() && n.log().bytes() < limits.log_memory_bytes)
+            && self.leadership.is_announced()
+            && !self.hand_over.is_transferring()
+            && self.outbox.in_flight_bytes() < limits.in_flight_bytes
+    }
+
+    /// Proposes from the outboxes while the window is open. One proposal of at most one message's bytes at a
+    /// time: a larger one would leave its tail waiting a round trip.
+    pub(super) fn propose_queued(&mut self) {
+        while self.may_propose() && !self.outbox.is_queue_empty() {
+            let Phase::Member(node) = &mut self.phase else { return };
+            let term = node.term();
+            let chunks = self.outbox.take(term, MESSAGE_BYTES_MAX as usize / 2);
+            let Some(first) = node.propose(chunks.iter().map(|c| c.bytes.clone())) else {
+                self.outbox.put_back(chunks);
+                return;
+            };
+            for (chunk, index) in chunks.into_iter().zip(first.0..) {
+                self.outbox.proposed(chunk, LogIndex(index), term);
+            }
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! The raft-rs node of a member, and what keeps raft-rs from panicking on bad input.
+//!
+//! Owns `RawNode`, its log, the formation and the members. Decides nothing about leadership: timers here
+//! only count; `campaigns.rs` says when. Every write is ordered: what raft-rs wants to say once something
+//! is on disk waits in `awaiting` until [`Node::persisted`].
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use protobuf::Message as _;
+use raft::eraftpb::{ConfChangeV2, Entry, EntryType, HardState, Message, MessageType};
+use raft::{Config, ProgressState, RawNode, StateRole, Storage as _};
+
+use crate::ids::{LogIndex, MemberId, Term};
+use crate::storage::memory::MemoryLog;
+
+use super::config::Timing;
+use super::formation::Formation;
+use super::members::{self, Members};
+use super::output::Write;
+
+/// One append message carries at most so many payload bytes. At the measured gigabyte per second it
+/// takes a millisecond, which bounds how long it delays what comes behind it.
+pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
+/// Append messages on the way to one follower. With [`MESSAGE_BYTES_MAX`] it stays below the transport's
+/// bound for a peer (64 MiB).
+const IN_FLIGHT_MESSAGES: usize = 48;
+/// raft-rs would pick election timeouts from the thread's random generator, which no seed reaches. Its own
+/// timer is therefore set out of reach, and `campaigns.rs` counts instead.
+const NEVER_TICKS: usize = 1 << 40;
+/// Committed entries handed out per pass, so that one pass does not starve the others.
+const COMMITTED_BYTES_PER_PASS: u64 = 8 << 20;
+/// No real term is so far ahead; a message that claims it would exhaust the terms.
+const TERM_JUMP_MAX: u64 = 1 << 32;
+
+/// What one pass over raft-rs yields.
+#[derive(Default)]
+pub struct Pass {
+    /// Raft messages to send.
+    pub messages: Vec<Message>,
+    /// Committed entries to apply, in order; call [`Node::applied`] behind them.
+    pub committed: Vec<Entry>,
+    /// To be written, when durable.
+    pub write: Option<Write>,
+}
+
+struct Awaiting {
+    write: u64,
+    ready: u64,
+    messages: Vec<Message>,
+}
+
+/// A member of a formation.
+pub struct Node {
+    raw: RawNode<MemoryLog>,
+    formation: Formation,
+    id: MemberId,
+    members: Members,
+    durable: bool,
+    last_write: u64,
+    /// Writes through this one are on disk.
+    persisted_through: u64,
+    awaiting: VecDeque<Awaiting>,
+    released: Vec<Message>,
+}
+
+fn raft_config(id: MemberId, timing: &Timing) -> Config {
+    let ticks = |ms: u64| (ms / timing.tick_ms.max(1)).max(1) as usize;
+    let heartbeat_tick = ticks(timing.heartbeat_ms);
+    Config {
+        id: id.get(),
+        heartbeat_tick,
+        election_tick: ticks(timing.election_ms).max(heartbeat_tick + 1),
+        min_election_tick: NEVER_TICKS,
+        max_election_tick: NEVER_TICKS + 1,
+        max_size_per_msg: MESSAGE_BYTES_MAX,
+        max_inflight_msgs: IN_FLIGHT_MESSAGES,
+        check_quorum: true,
+        pre_vote: true,
+        max_committed_size_per_ready: COMMITTED_BYTES_PER_PASS,
+        ..Config::default()
+    }
+}
+
+impl Node {
+    /// A member on `log` (new, recovered, or inherited from a parent formation) of which entries through
+    /// `applied` were applied before.
+    pub fn new(
+        formation: Formation,
+        id: MemberId,
+        log: MemoryLog,
+        applied: u64,
+        timing: &Timing,
+        durable: bool,
+    ) -> Result<Self, String> {
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let config = Config { applied, ..raft_config(id, timing) };
+        let raw = RawNode::new(&config, log, &logger)
+            .map_err(|e| format!("starting raft for {id}: {e}"))?;
+        let members = Members::new(&formation);
+        Ok(Self {
+            raw,
+            formation,
+            id,
+            members,
+            durable,
+            last_write: 0,
+            persisted_through: 0,
+            awaiting: VecDeque::new(),
+            released: Vec::new(),
+        })
+    }
+
+    /// The formation.
+    pub fn formation(&self) -> &Formation {
+        &self.formation
+    }
+
+    /// This member's Raft id.
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// Who the members are.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Current term.
+    pub fn term(&self) -> Term {
+        Term(self.raw.raft.term)
+    }
+
+    /// This member leads.
+    pub fn is_leader(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// Raft's word for what this member is.
+    pub fn role(&self) -> StateRole {
+        self.raw.raft.state
+    }
+
+    /// The leader's Raft id, when known.
+    pub fn leader(&self) -> Option<MemberId> {
+        MemberId::new(self.raw.raft.leader_id)
+    }
+
+    /// The log.
+    pub fn log(&self) -> &MemoryLog {
+        self.raw.store()
+    }
+
+    /// Last index, unstable entries included.
+    pub fn last_index(&self) -> LogIndex {
+        LogIndex(self.raw.raft.raft_log.last_index())
+    }
+
+    /// Commit index.
+    pub fn commit_index(&self) -> LogIndex {
+        LogIndex(self.raw.raft.raft_log.committed)
+    }
+
+    /// A voter by what it has applied: it may campaign.
+    pub fn is_voter(&self) -> bool {
+        self.raw.raft.promotable()
+    }
+
+    /// How far `member` matches this leader's log, and whether it was heard lately.
+    pub fn progress(&self, member: MemberId) -> Option<&raft::Progress> {
+        self.raw.raft.prs().get(member.get())
+    }
+
+    /// A leader may put a membership change into the log now.
+    pub fn may_change_members(&self) -> bool {
+        self.is_leader() && !self.raw.raft.has_pending_conf()
+    }
+
+    /// Moves raft-rs's tick counters. It never campaigns by them.
+    pub fn tick(&mut self) {
+        self.raw.tick();
+    }
+
+    /// Ticks since a leader was heard.
+    pub fn election_elapsed_ticks(&self) -> usize {
+        self.raw.raft.election_elapsed
+    }
+
+    /// Starts an election, by pre-vote. Nothing happens on a leader, on one who may not vote, or while own
+    /// entries are still being written (raft-rs demands that a candidate's log is on disk).
+    pub fn campaign(&mut self) {
+        let log = &self.raw.raft.raft_log;
+        if self.is_leader() || !self.is_voter() || log.persisted != log.last_index() {
+            return;
+        }
+        self.raw.raft.election_elapsed = 0;
+        let _ = self.raw.campaign();
+    }
+
+    /// Hands leadership to `member`, who must match the whole log for it to happen at once.
+    pub fn transfer_to(&mut self, member: MemberId) {
+        self.raw.transfer_leader(member.get());
+    }
+
+    /// A transfer is under way.
+    pub fn is_transferring(&self) -> bool {
+        self.raw.raft.lead_transferee.is_some()
+    }
+
+    /// Stops a transfer.
+    pub fn abort_transfer(&mut self) {
+        self.raw.raft.abort_leader_transfer();
+    }
+
+    /// `member` can't be reached: probe it instead of streaming to it.
+    pub fn unreachable(&mut self, member: MemberId) {
+        if self.is_leader() {
+            self.raw.report_unreachable(member.get());
+        }
+    }
+
+    /// Feeds a message from another member. A message that raft-rs would panic on is refused with the reason.
+    pub fn step(&mut self, message: Message) -> Result<(), &'static str> {
+        self.check(&message)?;
+        // "Not a member" and "proposal dropped" are no errors between members whose logs differ.
+        let _ = self.raw.step(message);
+        Ok(())
+    }
+
+    fn check(&self, message: &Message) -> Result<(), &'static str> {
+        use MessageType::*;
+        let raft = &self.raw.raft;
+        if message.to != self.id.get() {
+            return Err("addressed to another member");
+        }
+        if message.term > raft.term + TERM_JUMP_MAX {
+            return Err("a term that can't be");
+        }
+        if message.term == 0 {
+            return Err("without a term");
+        }
+        match message.get_msg_type() {
+            MsgAppend => self.check_append(message),
+            MsgHeartbeat if message.commit > raft.raft_log.last_index() => {
+                Err("a heartbeat commits entries that this member does not have")
+            }
+            MsgAppendResponse | MsgHeartbeatResponse
+                if self.is_leader()
+                    && message.term == raft.term
+                    && !message.reject
+                    && message.index > raft.raft_log.last_index() =>
+            {
+                Err("acknowledges entries that do not exist")
+            }
+            MsgAppendResponse | MsgHeartbeatResponse if message.request_snapshot != 0 => {
+                Err("asks for a snapshot")
+            }
+            MsgAppendResponse | MsgHeartbeat | MsgHeartbeatResponse | MsgRequestVote
+            | MsgRequestVoteResponse | MsgRequestPreVote | MsgRequestPreVoteResponse
+            | MsgTimeoutNow => Ok(()),
+            _ => Err("of a type that members do not send"),
+        }
+    }
+
+    fn check_append(&self, message: &Message) -> Result<(), &'static str> {
+        let log = &self.raw.raft.raft_log;
+        if message.term == self.raw.raft.term && self.is_leader() {
+            return Err("an append from a second leader of the same term");
+        }
+        let mut term = message.log_term;
+        for (entry, index) in message.entries.iter().zip(message.index + 1..) {
+            if entry.index != index || entry.term < term || entry.term > message.term {
+                return Err("an append whose entries are out of order");
+            }
+            term = entry.term;
+        }
+        let starts_here = log.match_term(message.index, message.log_term);
+        let committed = message.entries.iter().take_while(|e| e.index <= log.committed);
+        if starts_here && committed.into_iter().any(|e| !log.match_term(e.index, e.term)) {
+            return Err("an append that contradicts committed entries");
+        }
+        Ok(())
+    }
+
+    /// Proposes entries with these payloads. Returns the index of the first, or `None` when raft-rs takes
+    /// none now; then nothing was appended.
+    pub fn propose(&mut self, payloads: impl Iterator<Item = Bytes>) -> Option<LogIndex> {
+        let entries: Vec<Entry> =
+            payloads.map(|data| Entry { data, ..Entry::default() }).collect();
+        self.propose_entries(entries)
+    }
+
+    fn propose_entries(&mut self, entries: Vec<Entry>) -> Option<LogIndex> {
+        if !self.is_leader() || entries.is_empty() {
+            return None;
+        }
+        let first = self.last_index().0 + 1;
+        let mut message = Message { from: self.id.get(), ..Message::default() };
+        message.set_msg_type(MessageType::MsgPropose);
+        message.set_entries(entries.into());
+        self.raw.raft.step(message).ok().map(|()| LogIndex(first))
+    }
+
+    /// Proposes a membership change with its context. raft-rs turns a refused one into an empty entry.
+    pub fn propose_change(&mut self, change: &ConfChangeV2, context: &[u8]) -> bool {
+        let data = change.write_to_bytes().expect("a change in memory encodes");
+        let mut entry = Entry {
+            data: data.into(),
+            context: Bytes::copy_from_slice(context),
+            ..Entry::default()
+        };
+        entry.set_entry_type(EntryType::EntryConfChangeV2);
+        self.propose_entries(vec![entry]).is_some()
+    }
+
+    /// The configuration is joint and nobody is about to leave it: the leader that entered it stepped down.
+    pub fn is_stuck_in_joint(&self) -> bool {
+        self.may_change_members() && !self.log().conf_state().voters_outgoing.is_empty()
+    }
+
+    /// Applies a committed membership change.
+    pub fn apply_change(&mut self, entry: &Entry) -> Result<(), String> {
+        if entry.index <= self.formation.inherited {
+            return Ok(());
+        }
+        let change: ConfChangeV2 = protobuf::Message::parse_from_bytes(&entry.data)
+            .map_err(|e| format!("entry {}: membership change: {e}", entry.index))?;
+        if !entry.context.is_empty() {
+            let member = members::decode_member(&entry.context)
+                .map_err(|e| format!("entry {}: {e}", entry.index))?;
+            self.members.admit(member);
+        }
+        let conf_state = self
+            .raw
+            .apply_conf_change(&change)
+            .map_err(|e| format!("entry {}: applying a membership change: {e}", entry.index))?;
+        self.raw.mut_store().set_conf_state(conf_state);
+        Ok(())
+    }
+
+    /// raft-rs wants a pass.
+    pub fn has_ready(&self) -> bool {
+        !self.released.is_empty() || self.raw.has_ready()
+    }
+
+    /// One pass: stores new entries in the memory log, releases messages, returns what is to be done.
+    pub fn pass(&mut self) -> Pass {
+        let mut pass = Pass { messages: std::mem::take(&mut self.released), ..Pass::default() };
+        if !self.raw.has_ready() {
+            return pass;
+        }
+        let mut ready = self.raw.ready();
+        let number = ready.number();
+        pass.messages.append(&mut ready.take_messages());
+        let waiting = ready.take_persisted_messages();
+        pass.committed = ready.take_committed_entries();
+        let entries = ready.take_entries();
+        let hard_state = ready.hs().cloned();
+        let must_sync = ready.must_sync();
+        self.raw.mut_store().append(&entries);
+        if let Some(hard_state) = &hard_state {
+            self.raw.mut_store().set_hard_state(hard_state.clone());
+        }
+        self.raw.advance_append_async(ready);
+        pass.write = self.write_of(hard_state, entries, must_sync);
+        self.await_write(number, waiting);
+        pass.messages.append(&mut self.released);
+        pass
+    }
+
+    fn write_of(&mut self, hard_state: Option<HardState>, entries: Vec<Entry>, must_sync: bool) -> Option<Write> {
+        if !self.durable || (hard_state.is_none() && entries.is_empty()) {
+            return None;
+        }
+        self.last_write += 1;
+        Some(Write { id: self.last_write, membership: None, hard_state, entries, must_sync })
+    }
+
+    /// The first write of a new member: its membership.
+    pub fn membership_write(&mut self) -> Option<Write> {
+        if !self.durable {
+            return None;
+        }
+        self.last_write += 1;
+        Some(Write {
+            id: self.last_write,
+            membership: Some((self.formation.clone(), self.id)),
+            must_sync: true,
+            ..Write::default()
+        })
+    }
+
+    /// Everything written so far is on disk.
+    pub fn is_persisted(&self) -> bool {
+        self.persisted_through == self.last_write
+    }
+
+    /// Continues the numbering of writes of an earlier node of this replica.
+    pub fn number_writes_after(&mut self, last_write: u64) {
+        self.last_write = last_write;
+        self.persisted_through = last_write;
+    }
+
+    /// The last write's number.
+    pub fn last_write(&self) -> u64 {
+        self.last_write
+    }
+
+    fn await_write(&mut self, ready: u64, messages: Vec<Message>) {
+        self.awaiting.push_back(Awaiting { write: self.last_write, ready, messages });
+        // In memory, or with nothing left to write, that is at once.
+        self.persisted(self.persisted_through);
+    }
+
+    /// All writes through this one are on disk.
+    pub fn persisted(&mut self, write: u64) {
+        self.persisted_through = self.persisted_through.max(write);
+        let write = self.persisted_through;
+        let mut ready = None;
+        while self.awaiting.front().is_some_and(|a| a.write <= write) {
+            let done = self.awaiting.pop_front().expect("just seen");
+            ready = Some(done.ready);
+            self.released.extend(done.messages);
+        }
+        if let Some(ready) = ready {
+            self.raw.on_persist_ready(ready);
+        }
+    }
+
+    /// Entries through `index` have been applied.
+    pub fn applied(&mut self, index: LogIndex) {
+        self.raw.advance_apply_to(index.0);
+    }
+
+    /// Drops entries through `index` from memory.
+    pub fn drop_through(&mut self, index: LogIndex) -> usize {
+        self.raw.mut_store().drop_through(index.0)
+    }
+
+    /// Whether the next entry for `member` has left this leader's log, so that it can't follow any more.
+    pub fn has_outrun(&self, member: MemberId) -> bool {
+        let first = self.log().first_index().unwrap_or(1);
+        self.progress(member)
+            .is_some_and(|p| p.state != ProgressState::Replicate && p.next_idx < first)
+    }
+
+    /// Takes the log out, to start another formation from it.
+    pub fn into_log(self) -> MemoryLog {
+        self.raw.raft.r.raft_log.store
+    }
+}

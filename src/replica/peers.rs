@@ -1,0 +1,105 @@
+//! The other processes as this one sees them: connected runs, where they stand, what they reported.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{LogIndex, MemberId, ProcessId, RunId, Time};
+
+use super::message::{Report, Standing};
+
+/// One other process.
+#[derive(Debug, Clone, Default)]
+pub struct Peer {
+    /// The connected run.
+    pub run: Option<RunId>,
+    /// The run that was connected last.
+    pub last_run: Option<RunId>,
+    /// What it said of itself, on this connection.
+    pub standing: Option<Standing>,
+    /// Its last report, on this connection.
+    pub report: Option<Report>,
+    /// When a message of it last came.
+    pub heard: Option<Time>,
+    /// When a message of its former run last came: until an election timeout later the process may be
+    /// running twice.
+    pub former_heard: Option<Time>,
+    /// It said goodbye and its connection is gone.
+    pub departed: bool,
+}
+
+impl Peer {
+    /// The member that the connected run is in the formation with this id.
+    pub fn member_in(&self, formation: u64) -> Option<MemberId> {
+        let (its, id) = self.standing.as_ref()?.member.as_ref()?;
+        (its.id == formation).then_some(*id)
+    }
+
+    /// Connected, and it said that it belongs to no formation.
+    pub fn is_unformed(&self) -> bool {
+        self.standing.as_ref().is_some_and(|s| s.member.is_none() && !s.leaving)
+    }
+
+    /// It is shutting down.
+    pub fn is_leaving(&self) -> bool {
+        self.departed || self.standing.as_ref().is_some_and(|s| s.leaving)
+    }
+
+    /// Through where its lanes have delivered.
+    pub fn delivered(&self) -> LogIndex {
+        self.report.map_or(LogIndex(0), |r| r.delivered)
+    }
+}
+
+/// All other processes of the group.
+#[derive(Debug)]
+pub struct Peers {
+    peers: BTreeMap<ProcessId, Peer>,
+}
+
+impl Peers {
+    /// Nobody is connected.
+    pub fn new(processes: impl Iterator<Item = ProcessId>) -> Self {
+        Self { peers: processes.map(|p| (p, Peer::default())).collect() }
+    }
+
+    /// A connection to this run is up; everything known from a former connection is void.
+    pub fn up(&mut self, process: ProcessId, run: RunId, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&process) {
+            let former_heard = if peer.last_run == Some(run) { peer.former_heard } else { peer.heard };
+            *peer = Peer {
+                run: Some(run),
+                last_run: Some(run),
+                heard: Some(now),
+                former_heard,
+                ..Peer::default()
+            };
+        }
+    }
+
+    /// The connection is gone.
+    pub fn down(&mut self, process: ProcessId) {
+        if let Some(peer) = self.peers.get_mut(&process) {
+            *peer = Peer {
+                last_run: peer.last_run,
+                heard: peer.heard,
+                former_heard: peer.former_heard,
+                departed: peer.is_leaving(),
+                ..Peer::default()
+            };
+        }
+    }
+
+    /// One process, if it is of this group.
+    pub fn get(&self, process: ProcessId) -> Option<&Peer> {
+        self.peers.get(&process)
+    }
+
+    /// One connected process.
+    pub fn connected_mut(&mut self, process: ProcessId) -> Option<&mut Peer> {
+        self.peers.get_mut(&process).filter(|p| p.run.is_some())
+    }
+
+    /// The connected ones.
+    pub fn connected(&self) -> impl Iterator<Item = (ProcessId, &Peer)> {
+        self.peers.iter().filter(|(_, p)| p.run.is_some()).map(|(&id, p)| (id, p))
+    }
+}

@@ -1,0 +1,290 @@
+//! Drives forming, and the ways into a formation: decided, told, welcomed, restored.
+
+use crate::ids::{MemberId, ProcessId};
+
+use super::formation::{Formation, Member};
+use super::forming::{Progress, Unformed};
+use super::group::{Phase, Replica};
+use super::members;
+use super::message::{PeerMessage, Standing};
+use super::node::Node;
+use super::output::Severity;
+
+/// With a majority connected, the designated process waits so long for the rest: a normal start brings all
+/// voters within milliseconds, and then all of them are members from the first entry on.
+const GATHER_MS: u64 = 150;
+/// A Paxos round that got no majority is tried again after so long, and up to twice that.
+const ROUND_MS: u64 = 150;
+/// Others form although the designated process is connected once it let so many waits pass.
+const PATIENCE_WAITS: u64 = 3;
+
+impl Replica {
+    /// Connected, unformed runs of voter processes, this one included where it may vote.
+    fn unformed(&self) -> Unformed {
+        let mut out: Unformed = self
+            .peers
+            .connected()
+            .filter(|(process, peer)| peer.is_unformed() && self.config.voters.contains(process))
+            .filter_map(|(process, peer)| Some((process, peer.run?)))
+            .collect();
+        if self.config.voters.contains(&self.config.me) && !self.leaving {
+            out.insert(self.config.me, self.config.run);
+        }
+        out
+    }
+
+    /// Called on each tick while unformed.
+    pub(super) fn tick_forming(&mut self) {
+        let unformed = self.unformed();
+        let now = self.now;
+        let designated_here = self
+            .config
+            .designated
+            .is_some_and(|d| self.peers.get(d).is_some_and(|p| p.run.is_some()));
+        let Phase::Unformed(shaping) = &mut self.phase else { return };
+        if designated_here {
+            shaping.designated_seen = Some(now);
+        }
+        if shaping.forming.has_majority(&unformed) {
+            shaping.majority_since.get_or_insert(now);
+        } else {
+            shaping.majority_since = None;
+        }
+        if !unformed.contains_key(&self.config.me) || now < shaping.round_until {
+            return;
+        }
+        if self.may_form(&unformed) {
+            self.start_round(&unformed);
+        } else {
+            self.say_what_is_missing(&unformed);
+        }
+    }
+
+    fn may_form(&self, unformed: &Unformed) -> bool {
+        let Phase::Unformed(shaping) = &self.phase else { return false };
+        let Some(since) = shaping.majority_since else { return false };
+        let all = shaping.forming.all_unformed(unformed);
+        if !all && !shaping.formed_met.is_empty() {
+            return false;
+        }
+        let wait_ms = self.config.timing.form_wait_ms;
+        if self.config.designated == Some(self.config.me) && self.config.campaign_at_start {
+            return all || self.now.millis_since(since) >= GATHER_MS;
+        }
+        let alone_since = shaping.designated_seen.unwrap_or(self.started);
+        self.now.millis_since(alone_since.max(self.started)) >= wait_ms
+            || self.now.millis_since(self.started) >= PATIENCE_WAITS * wait_ms
+    }
+
+    fn start_round(&mut self, unformed: &Unformed) {
+        let fresh = self.random();
+        let jitter = self.random() % ROUND_MS;
+        let now = self.now;
+        let Phase::Unformed(shaping) = &mut self.phase else { return };
+        shaping.round_until = now.plus_millis(ROUND_MS + jitter);
+        let progress = shaping.forming.propose(unformed, fresh);
+        self.follow(progress);
+    }
+
+    fn follow(&mut self, progress: Progress) {
+        self.out.messages.extend(progress.messages);
+        if progress.waits_for_all {
+            let text = "a formation of runs that are gone may hold logs: waiting for all voter processes".into();
+            self.note("forming", 10_000, Severity::Warning, text);
+        }
+        if let Some(formation) = progress.decided {
+            self.on_decided(formation);
+        }
+    }
+
+    /// This run's proposal was accepted by a majority: the members are told, and it becomes one itself.
+    fn on_decided(&mut self, formation: Formation) {
+        for member in &formation.members {
+            let connected = self.peers.get(member.process).and_then(|p| p.run);
+            if connected == Some(member.run) {
+                self.send(member.process, PeerMessage::Welcome(formation.clone(), member.id));
+            }
+        }
+        if let Some(id) = formation.member_of(self.config.me, self.config.run) {
+            self.note_formation(&formation);
+            self.formed_the_shard = true;
+            self.join(formation, id);
+        }
+    }
+
+    fn note_formation(&mut self, formation: &Formation) {
+        let voters = self.config.voters.len();
+        let members = formation.members.len();
+        let text = format!("formed {} of {voters} voters (formation {:016x})", members, formation.id);
+        self.note("formed", 0, Severity::Info, text);
+        if members < voters {
+            let spare = (members - 1) / 2;
+            let text = format!(
+                "only {members} of {voters} voters are members until the others are admitted: the shard \
+                 stops when {} of them is lost",
+                if spare == 0 { "any one".to_owned() } else { format!("more than {spare}") }
+            );
+            self.note("formed with few", 0, Severity::Warning, text);
+        }
+    }
+
+    /// Messages of the formation protocol. Who is a member already answers with where it stands.
+    pub(super) fn on_forming(&mut self, from: ProcessId, message: PeerMessage) {
+        let unformed = self.unformed();
+        let Phase::Unformed(shaping) = &mut self.phase else {
+            let standing = PeerMessage::Standing(self.standing());
+            return self.send(from, standing);
+        };
+        let forming = &mut shaping.forming;
+        if !unformed.contains_key(&self.config.me) {
+            return;
+        }
+        match message {
+            PeerMessage::Prepare(ballot) => {
+                let reply = forming.on_prepare(ballot);
+                self.send(from, reply);
+            }
+            PeerMessage::Accept(ballot, formation) => {
+                let reply = forming.on_accept(ballot, formation);
+                self.send(from, reply);
+            }
+            PeerMessage::Refused(ballot) => forming.on_refused(ballot),
+            PeerMessage::Promise(ballot, accepted) => {
+                let progress = forming.on_promise(from, ballot, accepted, &unformed);
+                self.follow(progress);
+            }
+            PeerMessage::Accepted(ballot) => {
+                let progress = forming.on_accepted(from, ballot);
+                self.follow(progress);
+            }
+            _ => {}
+        }
+    }
+
+    /// Where a peer stands. A formation that names this very run makes it a member.
+    pub(super) fn on_standing(&mut self, from: ProcessId, standing: Standing) {
+        let Some(peer) = self.peers.connected_mut(from) else { return };
+        let run = peer.run;
+        peer.standing = Some(standing.clone());
+        match (&mut self.phase, standing.member) {
+            (Phase::Unformed(shaping), Some((formation, _))) => {
+                match run {
+                    Some(run) if !standing.leaving => shaping.formed_met.insert(from, run),
+                    _ => shaping.formed_met.remove(&from),
+                };
+                if let Some(id) = formation.member_of(self.config.me, self.config.run) {
+                    self.join(formation, id);
+                }
+            }
+            (Phase::Unformed(shaping), None) => {
+                if standing.leaving {
+                    shaping.formed_met.remove(&from);
+                }
+            }
+            (Phase::Member(node), Some((theirs, _))) if theirs.id != node.formation().id => {
+                let ours = node.formation().clone();
+                self.note_foreign(from, &ours, &theirs);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_foreign(&mut self, from: ProcessId, ours: &Formation, theirs: &Formation) {
+        let (kind, severity) = if theirs.parent == ours.id {
+            ("a later generation of ours, which wins: this process keeps its log and must be restarted", Severity::Error)
+        } else if ours.parent == theirs.id {
+            ("the generation before ours: it must be restarted to be admitted", Severity::Warning)
+        } else {
+            ("unrelated to ours: two shards were formed, each may hold logs", Severity::Error)
+        };
+        let text = format!(
+            "{from} belongs to formation {:016x} (generation {}), ours is {:016x} (generation {}): {kind}",
+            theirs.id, theirs.generation, ours.id, ours.generation
+        );
+        self.note("foreign formation", 10_000, severity, text);
+    }
+
+    /// A leader, or the proposer of the formation, says which member this run is.
+    pub(super) fn on_welcome(&mut self, from: ProcessId, formation: Formation, id: MemberId) {
+        if !matches!(self.phase, Phase::Unformed(_)) {
+            return;
+        }
+        let text = format!("{from} admits this run as {id} of formation {:016x}", formation.id);
+        self.note("welcome", 0, Severity::Info, text);
+        self.join(formation, id);
+    }
+
+    fn say_what_is_missing(&mut self, unformed: &Unformed) {
+        let Phase::Unformed(shaping) = &self.phase else { return };
+        let waited_ms = self.now.millis_since(self.started);
+        if waited_ms < self.config.timing.form_wait_ms {
+            return;
+        }
+        let text = if shaping.formed_met.is_empty() {
+            format!(
+                "not formed: {} of {} voter processes are connected, a majority is needed",
+                unformed.len(),
+                self.config.voters.len()
+            )
+        } else {
+            let met: Vec<String> = shaping.formed_met.keys().map(|p| p.to_string()).collect();
+            format!("waiting to be admitted: {} belong(s) to a formation whose leader has not admitted this run", met.join(", "))
+        };
+        self.note("not formed", 10_000, Severity::Warning, text);
+    }
+
+    /// The operator's act for a survivor that can't find a majority of its members: begins generation + 1
+    /// from its log, alone. Refused with the reason when this replica is not in that state.
+    pub fn restore_alone(&mut self) -> Result<(), String> {
+        let fresh = self.random();
+        let Phase::Member(node) = &self.phase else {
+            return Err("this replica belongs to no formation, so it has no log to continue from".into());
+        };
+        if node.is_leader() || node.leader().is_some() {
+            return Err("the shard has a leader: nothing has to be restored".into());
+        }
+        if node.has_ready() || (self.config.durable && !node.is_persisted()) {
+            return Err("the replica is busy writing its log: ask again".into());
+        }
+        let old = node.formation();
+        let me = Member { process: self.config.me, run: self.config.run, id: node.members().next_id() };
+        let formation = Formation {
+            generation: old.generation + 1,
+            id: fresh,
+            parent: old.id,
+            inherited: node.last_index().0,
+            members: vec![me],
+        };
+        self.continue_as(formation, me.id)
+    }
+
+    fn continue_as(&mut self, formation: Formation, id: MemberId) -> Result<(), String> {
+        let Phase::Member(node) = std::mem::replace(&mut self.phase, Phase::Stopped) else {
+            return Err("this replica is not a member".into());
+        };
+        let (last_write, applied) = (node.last_write(), self.streams.applied().0);
+        let mut log = node.into_log();
+        let mut hard_state = log.hard_state().clone();
+        hard_state.term += 1;
+        hard_state.vote = 0;
+        hard_state.commit = log.last();
+        log.set_hard_state(hard_state.clone());
+        log.set_conf_state(members::initial_conf_state(&formation));
+        let mut node =
+            Node::new(formation, id, log, applied, &self.config.timing, self.config.durable)?;
+        node.number_writes_after(last_write);
+        if let Some(mut write) = node.membership_write() {
+            write.hard_state = Some(hard_state);
+            self.out.writes.push(write);
+        }
+        let text = format!(
+            "generation {} begins with this process alone, from {} log entries",
+            node.formation().generation,
+            node.formation().inherited
+        );
+        self.note("generation", 0, Severity::Warning, text);
+        self.formed_the_shard = true;
+        self.become_member(node);
+        Ok(())
+    }
+}

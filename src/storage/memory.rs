@@ -1,0 +1,259 @@
+//! The Raft log as raft-rs reads it: a window in memory, with older entries on disk where the log is durable.
+
+use std::collections::VecDeque;
+
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
+
+use super::OlderEntries;
+
+/// What an entry costs in memory beside its payload: the `Entry` itself, rounded up.
+const ENTRY_OVERHEAD_BYTES: usize = 160;
+
+/// Entries `first..` of the log, hard state and configuration.
+///
+/// Without [`OlderEntries`], what [`MemoryLog::drop_through`] removed is gone: raft-rs is then told
+/// "compacted" and "snapshot temporarily unavailable", which leaves the follower where it is.
+pub struct MemoryLog {
+    hard_state: HardState,
+    conf_state: ConfState,
+    entries: VecDeque<Entry>,
+    /// Index of `entries[0]`, or of the next entry when there is none.
+    first: u64,
+    /// Term of the entry before `first`.
+    term_before_first: u64,
+    bytes: usize,
+    older: Option<Box<dyn OlderEntries>>,
+}
+
+fn cost(entry: &Entry) -> usize {
+    entry.data.len() + entry.context.len() + ENTRY_OVERHEAD_BYTES
+}
+
+impl MemoryLog {
+    /// An empty log whose configuration before its first entry is `conf_state`.
+    pub fn new(conf_state: ConfState) -> Self {
+        Self {
+            hard_state: HardState::default(),
+            conf_state,
+            entries: VecDeque::new(),
+            first: 1,
+            term_before_first: 0,
+            bytes: 0,
+            older: None,
+        }
+    }
+
+    /// A recovered log. `tail` is its end, in order; everything before it is read through `older`.
+    pub fn recovered(
+        conf_state: ConfState,
+        hard_state: HardState,
+        last_index: u64,
+        tail: Vec<Entry>,
+        older: Option<Box<dyn OlderEntries>>,
+    ) -> Result<Self, String> {
+        let first = tail.first().map_or(last_index + 1, |e| e.index);
+        if tail.last().is_some_and(|e| e.index != last_index) {
+            return Err(format!("the recovered tail does not end at index {last_index}"));
+        }
+        let term_before_first = match (&older, first) {
+            (_, 1) => 0,
+            (Some(older), _) => older
+                .term(first - 1)
+                .map_err(|e| format!("reading the term of index {}: {e}", first - 1))?,
+            (None, _) => return Err(format!("entries before index {first} are missing")),
+        };
+        let bytes = tail.iter().map(cost).sum();
+        Ok(Self { hard_state, conf_state, entries: tail.into(), first, term_before_first, bytes, older })
+    }
+
+    /// Payload and overhead of the entries in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// First index still in memory.
+    pub fn first_in_memory(&self) -> u64 {
+        self.first
+    }
+
+    /// Whether entry 1 can still be read, so that a replica can be rebuilt from here.
+    pub fn reaches_back_to_the_start(&self) -> bool {
+        self.first == 1 || self.older.is_some()
+    }
+
+    /// Entries that left memory can be read from disk.
+    pub fn has_older(&self) -> bool {
+        self.older.is_some()
+    }
+
+    /// Index of the last entry.
+    pub fn last(&self) -> u64 {
+        self.first + self.entries.len() as u64 - 1
+    }
+
+    /// Appends; entries at or above the first new index are replaced.
+    ///
+    /// # Panics
+    /// When that would leave a gap, or replace entries that are no longer in memory (both are
+    /// raft-rs invariants: unstable entries follow the stable ones, committed ones stay).
+    pub fn append(&mut self, entries: &[Entry]) {
+        let Some(first_new) = entries.first().map(|e| e.index) else { return };
+        assert!(first_new <= self.last() + 1, "gap: {} after {}", first_new, self.last());
+        assert!(first_new >= self.first, "entry {first_new} replaces one that left memory");
+        while self.last() >= first_new {
+            let dropped = self.entries.pop_back().expect("last() >= first");
+            self.bytes -= cost(&dropped);
+        }
+        self.bytes += entries.iter().map(cost).sum::<usize>();
+        self.entries.extend(entries.iter().cloned());
+    }
+
+    /// Drops entries through `index` from memory. Returns the bytes freed.
+    pub fn drop_through(&mut self, index: u64) -> usize {
+        let before = self.bytes;
+        while self.first <= index {
+            let Some(entry) = self.entries.pop_front() else { break };
+            self.bytes -= cost(&entry);
+            self.first = entry.index + 1;
+            self.term_before_first = entry.term;
+        }
+        before - self.bytes
+    }
+
+    /// Replaces the hard state.
+    pub fn set_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
+    }
+
+    /// The hard state last set.
+    pub fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
+    /// Replaces the configuration.
+    pub fn set_conf_state(&mut self, conf_state: ConfState) {
+        self.conf_state = conf_state;
+    }
+
+    /// The configuration as of the last applied entry.
+    pub fn conf_state(&self) -> &ConfState {
+        &self.conf_state
+    }
+
+    fn slice(&self, low: u64, high: u64, max_bytes: u64) -> Vec<Entry> {
+        let from = (low - self.first) as usize;
+        let to = (high - self.first) as usize;
+        let mut bytes = 0u64;
+        let mut out = Vec::with_capacity((to - from).min(256));
+        for entry in self.entries.range(from..to) {
+            bytes += entry.data.len() as u64 + ENTRY_OVERHEAD_BYTES as u64;
+            if bytes > max_bytes && !out.is_empty() {
+                break;
+            }
+            out.push(entry.clone());
+        }
+        out
+    }
+}
+
+impl Storage for MemoryLog {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        Ok(RaftState::new(self.hard_state.clone(), self.conf_state.clone()))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        let max_bytes = max_size.into().unwrap_or(u64::MAX);
+        if low >= self.first {
+            assert!(high <= self.last() + 1, "raft-rs reads past the end: {high}");
+            return Ok(self.slice(low, high, max_bytes));
+        }
+        let Some(older) = &self.older else {
+            return Err(Error::Store(StorageError::Compacted));
+        };
+        // A short answer is allowed; the rest is asked for again, from memory when it reaches there.
+        older.read(low, high.min(self.first), max_bytes).map_err(|error| {
+            log::error!("reading entries {low}..{high} of the durable log: {error}");
+            Error::Store(StorageError::Compacted)
+        })
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index + 1 == self.first {
+            return Ok(self.term_before_first);
+        }
+        if index + 1 < self.first {
+            return match &self.older {
+                Some(_) if index == 0 => Ok(0),
+                Some(older) => older.term(index).map_err(|_| Error::Store(StorageError::Compacted)),
+                None => Err(Error::Store(StorageError::Compacted)),
+            };
+        }
+        match self.entries.get((index - self.first) as usize) {
+            Some(entry) => Ok(entry.term),
+            None => Err(Error::Store(StorageError::Unavailable)),
+        }
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(if self.older.is_some() { 1 } else { self.first })
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last())
+    }
+
+    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(index: u64, term: u64) -> Entry {
+        Entry { index, term, data: vec![7; 10].into(), ..Entry::default() }
+    }
+
+    fn filled(last: u64) -> MemoryLog {
+        let mut log = MemoryLog::new(ConfState::default());
+        log.append(&(1..=last).map(|i| entry(i, 1)).collect::<Vec<_>>());
+        log
+    }
+
+    fn read(log: &MemoryLog, low: u64, high: u64, max: u64) -> raft::Result<Vec<u64>> {
+        let entries = log.entries(low, high, max, GetEntriesContext::empty(false))?;
+        Ok(entries.iter().map(|e| e.index).collect())
+    }
+
+    #[test]
+    fn an_append_at_a_lower_index_replaces_the_tail() {
+        let mut log = filled(5);
+        log.append(&[entry(3, 2)]);
+        assert_eq!((log.last(), log.term(3).unwrap(), log.term(2).unwrap()), (3, 2, 1));
+        assert_eq!(log.bytes(), 3 * (10 + ENTRY_OVERHEAD_BYTES));
+    }
+
+    #[test]
+    fn what_was_dropped_is_compacted_and_its_last_term_stays_known() {
+        let mut log = filled(5);
+        assert_eq!(log.drop_through(2), 2 * (10 + ENTRY_OVERHEAD_BYTES));
+        assert!(read(&log, 2, 4, 1 << 20).is_err());
+        assert_eq!(read(&log, 3, 6, 1 << 20).unwrap(), [3, 4, 5]);
+        assert_eq!((log.term(2).unwrap(), log.first_index().unwrap()), (1, 3));
+        assert!(!log.reaches_back_to_the_start());
+    }
+
+    #[test]
+    fn a_read_stops_at_its_size_but_returns_at_least_one() {
+        assert_eq!(read(&filled(5), 2, 6, 1).unwrap(), [2]);
+        assert_eq!(read(&filled(5), 2, 6, 2 * (10 + ENTRY_OVERHEAD_BYTES as u64)).unwrap(), [2, 3]);
+    }
+}
