@@ -49,6 +49,8 @@ pub(super) type Table = BTreeMap<String, Given>;
 /// All files together.
 #[derive(Debug, Default)]
 pub(super) struct Sections {
+    /// Their names.
+    pub(super) files: Vec<String>,
     /// `site.server`, row after row.
     pub(super) rows: Vec<Row>,
     pub(super) process: Table,
@@ -62,7 +64,7 @@ pub(super) struct Sections {
 impl Sections {
     /// Reads the files in order.
     pub(super) fn read(files: &[String]) -> Result<Self, ConfigError> {
-        let mut sections = Self::default();
+        let mut sections = Self { files: files.to_vec(), ..Self::default() };
         for file in files {
             sections.add(file)?;
         }

@@ -24,8 +24,8 @@ pub(super) fn topology(sections: &Sections, me: &str) -> Result<Topology, Config
         return Err(ConfigError::new(
             Place::CommandLine,
             "-f",
-            "no partition in site.server of any file",
-            "a file with a list of partitions there, each a list of NAME:PORT",
+            format!("no partition in the site.server of {}", sections.files.join(", ")),
+            "one more file, with a list of partitions there, each a list of NAME:PORT",
         ));
     }
     for row in &sections.rows {

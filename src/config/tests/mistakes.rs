@@ -1,5 +1,7 @@
 //! Every mistake, with the whole message that it gets.
 
+use std::process::Command;
+
 use super::{Files, SHARD};
 
 /// Replaces `from` in [`SHARD`] and gives the message.
@@ -147,8 +149,8 @@ fn files_that_are_no_configuration_are_refused() {
         (b"a: 1\nb: \xff\n", "a.yml:2: not YAML: bytes that are not UTF-8; expected a YAML file"),
         (
             b"",
-            "command line: -f: no partition in site.server of any file; expected a file with a list of partitions \
-              there, each a list of NAME:PORT",
+            "command line: -f: no partition in the site.server of a.yml; expected one more file, with a list of \
+             partitions there, each a list of NAME:PORT",
         ),
         (b"site: 1\n", "a.yml:1: site: \"1\"; expected a map of keys to values"),
         (
@@ -198,8 +200,12 @@ fn odd_keys_and_merges_are_refused() {
 fn files_that_can_not_be_read_are_refused_without_waiting_for_them() {
     let files = Files::with(SHARD);
     std::fs::create_dir(files.path("folder.yml")).unwrap();
+    // Nobody writes to the pipe: opening it would wait for ever.
+    let made = Command::new("mkfifo").arg(files.path("pipe.yml")).status().expect("mkfifo runs");
+    assert!(made.success());
     for (name, message) in [
         ("missing.yml", "missing.yml: No such file or directory (os error 2); expected a file that can be read"),
+        ("pipe.yml", "pipe.yml: not a regular file; expected a file that can be read"),
         ("folder.yml", "folder.yml: not a regular file; expected a file that can be read"),
     ] {
         assert_eq!(files.load(&["-f", &files.path(name)]).unwrap_err(), message);
