@@ -1,0 +1,258 @@
+//! Three replicas in one thread, messages passed by hand: the shortest path through the replica room.
+//! The simulator (`tests/simulation`) does the same under faults; this file is for reading.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId, Slot, Time};
+use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Leadership, Outputs};
+use mako_raft::replica::payload::{fragments, ChunkWriter, LogBytes, Origin};
+use mako_raft::replica::{wire, Limits, Replica, ReplicaConfig, Timing};
+
+const P0: PartitionId = PartitionId(0);
+const P1: PartitionId = PartitionId(1);
+
+#[derive(Debug, PartialEq, Eq, Clone)]
+struct Delivered {
+    slot: u64,
+    bytes: Vec<u8>,
+    executed_here: bool,
+}
+
+struct Host {
+    replica: Replica,
+    run: RunId,
+    gate: Gate,
+    told: Vec<Leadership>,
+    delivered: BTreeMap<PartitionId, Vec<Delivered>>,
+    lost: u32,
+}
+
+struct Cluster {
+    hosts: BTreeMap<u16, Host>,
+    queue: VecDeque<(u16, u16, bytes::Bytes)>,
+    now: Time,
+    runs: u64,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        Self { hosts: BTreeMap::new(), queue: VecDeque::new(), now: Time(1_000_000), runs: 0 }
+    }
+
+    fn start(&mut self, process: u16) {
+        self.runs += 1;
+        let run = RunId(self.runs);
+        let config = ReplicaConfig {
+            group: GroupId(0),
+            me: ProcessId(process),
+            run,
+            voters: (0..3).map(ProcessId).collect(),
+            learners: vec![ProcessId(3)],
+            partitions: vec![P0, P1],
+            designated: Some(ProcessId(0)),
+            preferred: Some(ProcessId(0)),
+            campaign_at_start: true,
+            durable: false,
+            timing: Timing::default(),
+            limits: Limits::default(),
+            seed: self.runs,
+            now: self.now,
+        };
+        let host = Host {
+            replica: Replica::new(config, None).unwrap(),
+            run,
+            gate: Gate::Closed { leader: None },
+            told: Vec::new(),
+            delivered: BTreeMap::new(),
+            lost: 0,
+        };
+        let others: Vec<(u16, RunId)> = self.hosts.iter().map(|(&p, h)| (p, h.run)).collect();
+        self.hosts.insert(process, host);
+        for (other, other_run) in others {
+            self.hosts.get_mut(&process).unwrap().replica.peer_up(ProcessId(other), other_run);
+            self.hosts.get_mut(&other).unwrap().replica.peer_up(ProcessId(process), run);
+        }
+    }
+
+    fn kill(&mut self, process: u16) {
+        self.hosts.remove(&process);
+        self.queue.retain(|(from, to, _)| *from != process && *to != process);
+        for host in self.hosts.values_mut() {
+            host.replica.peer_down(ProcessId(process));
+        }
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let processes: Vec<u16> = self.hosts.keys().copied().collect();
+            for process in processes {
+                self.advance(process);
+            }
+            if self.queue.is_empty() {
+                return;
+            }
+            while let Some((from, to, body)) = self.queue.pop_front() {
+                if let Some(host) = self.hosts.get_mut(&to) {
+                    let (group, message) = wire::decode(body).unwrap();
+                    assert_eq!(group, GroupId(0));
+                    host.replica.receive(ProcessId(from), message);
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, process: u16) {
+        let host = self.hosts.get_mut(&process).unwrap();
+        let mut out = Outputs::default();
+        host.replica.advance(&mut out);
+        for (to, message) in out.messages {
+            let frame = wire::encode(GroupId(0), &message);
+            self.queue.push_back((process, to.0, frame.parts.concat().into()));
+        }
+        for item in out.deliveries {
+            match item {
+                LaneItem::Lost { logs, .. } => host.lost += logs,
+                LaneItem::Deliver(delivery) => host.deliver(delivery),
+            }
+        }
+        for event in out.events {
+            match event {
+                Event::Gate(gate) => {
+                    host.gate = gate;
+                    if gate == Gate::Hold {
+                        host.replica.intakes_drained();
+                    }
+                }
+                Event::Leadership(change) => host.told.push(change),
+                Event::Fatal(reason) => panic!("process {process}: {reason}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn run_ms(&mut self, ms: u64) {
+        for _ in 0..ms / 10 {
+            self.now = self.now.plus_millis(10);
+            for host in self.hosts.values_mut() {
+                host.replica.tick(self.now);
+            }
+            self.settle();
+        }
+    }
+
+    fn submit(&mut self, process: u16, partition: PartitionId, logs: &[&[u8]]) {
+        let host = self.hosts.get_mut(&process).unwrap();
+        let origin = Origin { process: ProcessId(process), run: host.run };
+        let mut writer = ChunkWriter::new(origin, partition, 64);
+        logs.iter().for_each(|log| writer.push(log));
+        host.replica.submit(writer.seal());
+    }
+
+    fn streams(&self, process: u16) -> BTreeMap<PartitionId, Vec<(u64, Vec<u8>)>> {
+        let strip = |d: &Delivered| (d.slot, d.bytes.clone());
+        self.hosts[&process].delivered.iter().map(|(&p, s)| (p, s.iter().map(strip).collect())).collect()
+    }
+}
+
+impl Host {
+    fn deliver(&mut self, delivery: Delivery) {
+        let stream = self.delivered.entry(delivery.partition).or_default();
+        let logs: Vec<Vec<u8>> = match &delivery.body {
+            DeliveryBody::Logs(run) => run.iter().map(|l: LogBytes<'_>| l.bytes().to_vec()).collect(),
+            DeliveryBody::Joined { fragments, .. } => vec![fragments.concat()],
+        };
+        for (bytes, slot) in logs.into_iter().zip(delivery.first_slot.0..) {
+            stream.push(Delivered { slot, bytes, executed_here: delivery.executed_here });
+            self.replica.delivered(delivery.partition, Slot(slot));
+        }
+    }
+}
+
+fn formed() -> Cluster {
+    let mut cluster = Cluster::new();
+    (0..3).for_each(|p| cluster.start(p));
+    cluster.run_ms(300);
+    assert_eq!(cluster.hosts[&0].gate, Gate::Open);
+    cluster
+}
+
+#[test]
+fn the_designated_process_leads_within_half_a_second_and_every_log_reaches_everyone_in_order() {
+    let mut cluster = formed();
+    assert_eq!(cluster.hosts[&0].told, [Leadership::Gained { first: true }]);
+    cluster.submit(0, P0, &[b"a", b"", b"c"]);
+    cluster.submit(0, P1, &[b"x"]);
+    cluster.run_ms(100);
+    for process in 0..3 {
+        let streams = cluster.streams(process);
+        assert_eq!(streams[&P0], [(1, b"a".to_vec()), (2, vec![]), (3, b"c".to_vec())]);
+        assert_eq!(streams[&P1], [(1, b"x".to_vec())]);
+        assert!(cluster.hosts[&process].delivered[&P0].iter().all(|d| d.executed_here == (process == 0)));
+    }
+}
+
+#[test]
+fn early_logs_of_the_designated_process_are_kept_until_it_leads() {
+    let mut cluster = Cluster::new();
+    cluster.start(0);
+    cluster.run_ms(1_000);
+    assert_eq!(cluster.hosts[&0].gate, Gate::Queue);
+    cluster.submit(0, P0, &[b"early"]);
+    cluster.start(1);
+    cluster.run_ms(500);
+    assert_eq!(cluster.streams(1)[&P0], [(1, b"early".to_vec())]);
+}
+
+#[test]
+fn a_survivor_leads_after_the_leader_died_and_the_former_leader_returns_with_nothing_and_leads_again() {
+    let mut cluster = formed();
+    cluster.submit(0, P0, &[b"one"]);
+    cluster.run_ms(50);
+    cluster.kill(0);
+    cluster.run_ms(1_500);
+    let leader = (1..3).find(|p| cluster.hosts[p].gate == Gate::Open).expect("a survivor leads");
+    cluster.submit(leader, P0, &[b"two"]);
+    cluster.run_ms(100);
+    cluster.start(0);
+    cluster.run_ms(3_000);
+    assert_eq!(cluster.hosts[&0].gate, Gate::Open, "{:?}", cluster.hosts[&0].replica.status());
+    let expected = vec![(1, b"one".to_vec()), (2, b"two".to_vec())];
+    (0..3).for_each(|p| assert_eq!(cluster.streams(p)[&P0], expected));
+    assert_eq!(cluster.hosts[&leader].told.last(), Some(&Leadership::Lost));
+    assert_eq!(cluster.hosts[&0].replica.status().voters.len(), 3);
+    assert_eq!(cluster.hosts.values().map(|h| h.lost).sum::<u32>(), 0);
+}
+
+#[test]
+fn a_learner_receives_everything_and_a_long_log_arrives_whole() {
+    let mut cluster = formed();
+    cluster.start(3);
+    let long: Vec<u8> = (0..=255u8).cycle().take(3_000_000).collect();
+    let host = cluster.hosts.get_mut(&0).unwrap();
+    let origin = Origin { process: ProcessId(0), run: host.run };
+    fragments(origin, P1, &long, 512 << 10).for_each(|chunk| host.replica.submit(chunk));
+    cluster.submit(0, P0, &[b"beside"]);
+    cluster.run_ms(1_000);
+    for process in 0..4 {
+        assert_eq!(cluster.streams(process)[&P1], [(1, long.clone())]);
+        assert_eq!(cluster.streams(process)[&P0].len(), 1);
+    }
+    assert_eq!(cluster.hosts[&0].replica.status().learners, [ProcessId(3)]);
+}
+
+#[test]
+fn a_late_third_replica_is_admitted_and_then_votes() {
+    let mut cluster = Cluster::new();
+    cluster.start(0);
+    cluster.start(1);
+    cluster.run_ms(500);
+    cluster.submit(0, P0, &[b"before"]);
+    cluster.run_ms(100);
+    cluster.start(2);
+    cluster.run_ms(1_000);
+    assert_eq!(cluster.streams(2)[&P0], [(1, b"before".to_vec())]);
+    cluster.kill(1);
+    cluster.submit(0, P0, &[b"after"]);
+    cluster.run_ms(300);
+    assert_eq!(cluster.streams(2)[&P0].len(), 2);
+}
