@@ -75,6 +75,9 @@ impl GroupRun {
                 self.replica.submit(chunk);
             }
         }
+        if self.gate == Gate::Hold && !self.ports.iter().any(|port| port.intake.is_filled()) {
+            self.replica.intakes_drained();
+        }
     }
 
     /// Gives the replica all that is queued, wanted or not: it ends there as lost.

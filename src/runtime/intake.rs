@@ -163,12 +163,14 @@ impl Intake {
         self.queued_bytes.fetch_add(cost, Ordering::SeqCst);
         drop(queue);
         let chunks = self.own_chunks(log);
-        let mut queue = locked(&self.queue);
-        if let Some(refusal) = queue.refusal() {
-            drop(queue);
-            self.release(cost);
-            return Err(refusal);
-        }
+        // A hand-over may have begun meanwhile: it has seen the queue empty, so this log has to wait.
+        let mut queue = match self.admit_when(|queue| queue.door != Door::Gate(Gate::Hold)) {
+            Ok(queue) => queue,
+            Err(refusal) => {
+                self.release(cost);
+                return Err(refusal);
+            }
+        };
         queue.close_open();
         queue.ready.extend(chunks);
         self.filled.store(true, Ordering::Relaxed);
@@ -187,15 +189,20 @@ impl Intake {
 
     /// The lock, once a log of this length may be queued.
     fn admit(&self, length: usize) -> Result<MutexGuard<'_, Queue>, Refusal> {
+        self.admit_when(|queue| self.may_enter(queue, length))
+    }
+
+    /// The lock, once `may_enter` holds; at once inside a callback, where waiting would deadlock.
+    fn admit_when(&self, may_enter: impl Fn(&Queue) -> bool) -> Result<MutexGuard<'_, Queue>, Refusal> {
         let queue = locked(&self.queue);
         if let Some(refusal) = queue.refusal() {
             return Err(refusal);
         }
-        if self.may_enter(&queue, length) || in_callback() {
+        if may_enter(&queue) || in_callback() {
             return Ok(queue);
         }
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        let admitted = self.wait_for_room(queue, length);
+        let admitted = self.wait_until(queue, may_enter);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         admitted
     }
@@ -213,17 +220,17 @@ impl Intake {
 
     /// The waiter registered before it looks at the bytes, [`Intake::release`] subtracts before it looks
     /// for waiters: one sees the other.
-    fn wait_for_room<'a>(
+    fn wait_until<'a>(
         &'a self,
         mut queue: MutexGuard<'a, Queue>,
-        length: usize,
+        may_enter: impl Fn(&Queue) -> bool,
     ) -> Result<MutexGuard<'a, Queue>, Refusal> {
         let deadline = Instant::now() + self.limits.submit_wait;
         loop {
             if let Some(refusal) = queue.refusal() {
                 return Err(refusal);
             }
-            if self.may_enter(&queue, length) {
+            if may_enter(&queue) {
                 return Ok(queue);
             }
             let left = deadline.saturating_duration_since(Instant::now());
