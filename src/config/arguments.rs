@@ -69,7 +69,7 @@ impl Arguments {
     fn long<'a>(
         &mut self,
         argument: &str,
-        long: &str,
+        long: &'a str,
         rest: &mut dyn Iterator<Item = &'a str>,
     ) -> Result<(), ConfigError> {
         let (name, joined) = match long.split_once('=') {

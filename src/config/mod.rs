@@ -48,6 +48,16 @@ impl Configuration {
         let mako = || self.topology.process(self.topology.me).listen_port.checked_add(10_000);
         self.settings.control_port.or_else(|| if self.arguments.control { mako() } else { None })
     }
+
+    /// A warning where a process on this host listens on the status endpoint's port.
+    fn taken_status_port(&self) -> Option<String> {
+        let port = self.status_port()?;
+        let host = &self.topology.process(self.topology.me).host;
+        let taken = |process: &&topology::Process| process.listen_port == port && &process.host == host;
+        let by = self.topology.processes.iter().find(taken)?;
+        let name = error::quoted(&by.name);
+        Some(format!("raft.control_port: the status endpoint's port {port} is the one that process {name} listens on"))
+    }
 }
 
 /// Reads what `setup` is given. `arguments` begins with the program's name, as `argv` does;
@@ -71,7 +81,9 @@ pub fn load(
         let replication = error::quoted(replication);
         warnings.push(format!("command line: --replication: {replication} is ignored; this library replicates over raft"));
     }
-    Ok(Configuration { topology, settings, arguments, warnings })
+    let mut configuration = Configuration { topology, settings, arguments, warnings };
+    configuration.warnings.extend(configuration.taken_status_port());
+    Ok(configuration)
 }
 
 /// The `host` section of one file: process name to address. Needs nothing else of the file to be

@@ -74,7 +74,8 @@ fn every_key_of_the_table_can_be_given_in_the_file() {
 
 #[test]
 fn an_environment_variable_wins_over_the_file() {
-    let cases: [(&str, &str, fn(&Settings) -> bool); 8] = [
+    type Holds = fn(&Settings) -> bool;
+    let cases: [(&str, &str, Holds); 8] = [
         ("MAKO_RAFT_TICK_MS", "7", |s| s.tick_ms == 7),
         ("MAKO_RAFT_QUEUE_BYTES", "2 MiB", |s| s.queue_bytes == 2 << 20),
         ("MAKO_RAFT_PREFERRED_LEADER", "s301", |s| s.preferred_leader == PreferredLeader::Site(SiteId(2))),

@@ -12,15 +12,20 @@ fn refused(text: &str) -> String {
     message
 }
 
+/// The piece again and again, up to the largest file that is read.
+fn full_of(piece: &str) -> String {
+    const FILE_BYTES_MAX: usize = 1 << 20;
+    piece.repeat(FILE_BYTES_MAX / piece.len())
+}
+
 #[test]
 fn deep_nesting_of_every_kind_is_refused() {
-    const DEEP: usize = 1 << 20;
     for opening in ["[", "{a: ", "- ", "? ", "[{a: ", "!t [", "[? "] {
-        let message = refused(&opening.repeat(DEEP));
-        assert!(message.contains("a.yml:"), "{opening}: {message}");
+        let message = refused(&full_of(opening));
+        assert!(message.starts_with("a.yml:1: "), "{opening}: {message}");
     }
     let mut stairs = String::new();
-    for depth in 0..2_000 {
+    for depth in 0..1_000 {
         stairs.push_str(&format!("{}a:\n", " ".repeat(depth)));
     }
     assert_eq!(refused(&stairs), "a.yml:65: values nested more than 64 deep; expected a flatter file");
@@ -42,7 +47,7 @@ fn an_alias_bomb_is_refused_before_it_is_expanded() {
 #[test]
 fn a_chain_of_aliases_is_refused_before_its_drop_would_recurse_too_deep() {
     let mut text = String::from("a0: &a0 [x]\n");
-    for level in 1..100_000 {
+    for level in 1..40_000 {
         text.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
     }
     let message = refused(&text);
@@ -52,22 +57,22 @@ fn a_chain_of_aliases_is_refused_before_its_drop_would_recurse_too_deep() {
 #[test]
 fn huge_files_keys_and_lists_are_refused_with_a_short_message() {
     let cases = [
-        " ".repeat((4 << 20) + 1),
+        full_of(" ") + "  ",
         format!("{SHARD}raft: {{{}: 1}}\n", "k".repeat(1 << 10)),
-        format!("? {}\n: 1\nsite: 1\n", "k".repeat(1 << 20)),
-        format!("site:\n  server:\n{}", "    - [a]\n".repeat(200_000)),
+        format!("? {}\n: 1\nsite: 1\n", "k".repeat(1 << 19)),
+        format!("site:\n  server:\n{}", "    - [a]\n".repeat(100_000)),
         format!("site: {{server: [[{}]]}}\n", "a:1,".repeat(200_000)),
-        "&a ".repeat(1 << 20),
-        "a: \"".to_owned() + &"\\x41".repeat(1 << 19),
-        "#".repeat(1 << 21),
-        "%TAG ! a\n".repeat(1 << 18),
-        "- |\n".repeat(1 << 19),
-        "'".repeat((1 << 21) + 1),
-        "a: b: ".repeat(1 << 19),
-        "\u{0}".repeat(1 << 20),
-        "a,".repeat(1 << 20),
-        "[a,".to_owned() + &"a,".repeat(1 << 20),
-        "[a,".to_owned() + &"\n".repeat(1 << 20),
+        full_of("&a "),
+        "a: \"".to_owned() + &"\\x41".repeat(1 << 18),
+        full_of("#"),
+        full_of("%TAG ! a\n"),
+        full_of("- |\n"),
+        full_of("'"),
+        full_of("a: b: "),
+        full_of("\u{0}"),
+        full_of("a,"),
+        "[a,".to_owned() + &"a,".repeat(1 << 18),
+        "[a,".to_owned() + &"\n".repeat(1 << 19),
     ];
     for text in cases {
         let message = refused(&text);
@@ -136,9 +141,10 @@ fn a_damaged_file_is_accepted_or_refused_with_its_place_but_never_panics() {
          election_codes: {{first: null, gained: 0, lost: null}}\n"
     );
     let (mut accepted, mut refused) = (0, 0);
-    for seed in 1..=1_500 {
-        let content = damaged(&whole, &mut Random(seed));
-        match Files::with("").and("a.yml", &content).load(&[]) {
+    let mut files = Files::with("");
+    for seed in 1..=1_000 {
+        files = files.and("a.yml", &damaged(&whole, &mut Random(seed)));
+        match files.load(&[]) {
             Ok(configuration) => {
                 accepted += 1;
                 assert!(!configuration.topology.partitions.is_empty(), "seed {seed}");
@@ -150,5 +156,5 @@ fn a_damaged_file_is_accepted_or_refused_with_its_place_but_never_panics() {
             }
         }
     }
-    assert!(accepted > 50 && refused > 50, "{accepted} accepted, {refused} refused: the damage is of the right size");
+    assert!(accepted > 20 && refused > 20, "{accepted} accepted, {refused} refused: the damage is of the right size");
 }

@@ -265,6 +265,18 @@ fn the_status_port_is_the_key_or_with_b_the_port_of_mako() {
 }
 
 #[test]
+fn a_status_port_that_a_process_on_the_same_host_listens_on_is_a_warning() {
+    let warnings = |port: u16| {
+        Files::with(&format!("{SHARD}raft: {{control_port: {port}}}\n")).load(&["-P", "p1"]).unwrap().warnings
+    };
+    assert_eq!(
+        warnings(7101),
+        ["raft.control_port: the status endpoint's port 7101 is the one that process \"p1\" listens on"]
+    );
+    assert_eq!(warnings(7201), Vec::<String>::new(), "another host's");
+}
+
+#[test]
 fn hosts_gives_the_host_section_and_needs_nothing_else_of_the_file() {
     let files = Files::with("host:\n  localhost: 127.0.0.1\n  p1: 10.0.0.1\nsite: wrong\n");
     let map = hosts(&files.path("a.yml")).unwrap();
