@@ -78,8 +78,7 @@ impl Transport {
     pub(super) fn shake_hands(&mut self) -> bool {
         let mut promoted = false;
         for place in 0..self.sockets.len() {
-            loop {
-                let Some(Socket::HalfOpen(half)) = &mut self.sockets[place] else { break };
+            while let Some(Socket::HalfOpen(half)) = &mut self.sockets[place] {
                 match half.step() {
                     Step::Waiting => break,
                     Step::Connected => self.greet(place),

@@ -132,11 +132,13 @@ impl Node {
     }
 
     fn notices(&self) -> Vec<&str> {
-        let line = |event| match event {
-            &TransportEvent::Notice(_, ref line) => Some(line.as_str()),
-            _ => None,
-        };
-        self.events.iter().filter_map(line).collect()
+        let mut lines = Vec::new();
+        for event in &self.events {
+            if let TransportEvent::Notice(_, line) = event {
+                lines.push(line.as_str());
+            }
+        }
+        lines
     }
 
     fn said(&self, words: &[&str]) -> bool {
