@@ -25,8 +25,9 @@ else()
   set(mako_raft_profile_dir release)
 endif()
 
-set(mako_raft_target_dir "${CMAKE_CURRENT_BINARY_DIR}/cargo")
-set(mako_raft_built "${mako_raft_target_dir}/${mako_raft_profile_dir}")
+set(MAKO_RAFT_CARGO_TARGET_DIR "${CMAKE_CURRENT_BINARY_DIR}/cargo" CACHE PATH
+  "Where cargo builds; several build trees may share one")
+set(mako_raft_built "${MAKO_RAFT_CARGO_TARGET_DIR}/${mako_raft_profile_dir}")
 set(MAKO_RAFT_LIBRARY_DIR "${CMAKE_CURRENT_BINARY_DIR}/lib")
 set(MAKO_RAFT_LIBRARY "${MAKO_RAFT_LIBRARY_DIR}/${MAKO_RAFT_SONAME}")
 set(MAKO_RAFT_ARCHIVE "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.a")
@@ -35,7 +36,7 @@ set(MAKO_RAFT_ARCHIVE "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.a")
 # that programs are not linked again for nothing. The host's linker and compiler settings are
 # cargo's own business: RUSTFLAGS and the like are taken from the environment as usual.
 add_custom_target(mako_raft_cargo ALL
-  COMMAND "${CMAKE_COMMAND}" -E env "CARGO_TARGET_DIR=${mako_raft_target_dir}"
+  COMMAND "${CMAKE_COMMAND}" -E env "CARGO_TARGET_DIR=${MAKO_RAFT_CARGO_TARGET_DIR}"
           "${MAKO_RAFT_CARGO}" build --locked --lib --profile ${mako_raft_profile}
           --manifest-path "${MAKO_RAFT_ROOT}/Cargo.toml"
   COMMAND "${CMAKE_COMMAND}" -E make_directory "${MAKO_RAFT_LIBRARY_DIR}"

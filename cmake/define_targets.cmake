@@ -22,6 +22,8 @@ function(mako_raft_define_targets include_dir library soname)
   target_include_directories(MakoRaft::helper INTERFACE "${include_dir}")
   target_compile_definitions(MakoRaft::helper INTERFACE MAKO_USE_RAFT=1)
   target_compile_features(MakoRaft::helper INTERFACE cxx_std_11)
-  target_link_options(MakoRaft::helper INTERFACE "LINKER:-u,mako_raft_cpp_surface")
-  target_link_libraries(MakoRaft::helper INTERFACE MakoRaft::mako_raft Threads::Threads)
+  # A flag among the libraries, since link options don't pass through a private dependency of a static
+  # library under every policy setting of the consumer (CMP0099).
+  target_link_libraries(MakoRaft::helper INTERFACE
+    -Wl,-u,mako_raft_cpp_surface MakoRaft::mako_raft Threads::Threads)
 endfunction()

@@ -1,0 +1,161 @@
+// Leaders that die, stall, return, and hand over (contract 6).
+
+#include <signal.h>
+
+#include <chrono>
+#include <thread>
+
+#include "scenarios.h"
+
+namespace {
+
+constexpr int kLogBytes = 300;
+constexpr int kPaceMicros = 500;
+
+std::string load(const Cluster &cluster) {
+  return "load " + std::to_string(cluster.shape().partitions) + " " + std::to_string(kLogBytes) + " " +
+         std::to_string(kPaceMicros);
+}
+
+// Everything that the dead or deposed leader's callbacks saw is on `survivor`, in the same slots.
+void require_all_kept(const History &leader, const History &survivor) {
+  for (const auto &partition : leader.calls) {
+    const auto found = survivor.calls.find(partition.first);
+    const size_t kept = found == survivor.calls.end() ? 0 : found->second.size();
+    require(kept >= partition.second.size(),
+            survivor.replica + " lacks logs of partition " + std::to_string(partition.first) +
+                " that were delivered on " + leader.replica);
+  }
+  check_agreement(leader, survivor);
+}
+
+
+}  // namespace
+
+void failover::kill_the_leader_under_load(Stage &stage) {
+  Cluster &cluster = stage.cluster();
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  cluster[0].expect(load(cluster), "ok");
+  cluster.await_calls({0, 1, 2}, 500);
+  cluster[0].kill();
+  const int leader = cluster.await_new_leader({1, 2});
+  cluster.submit_all(leader, 500, kLogBytes);
+  cluster[leader].expect("wait 0", "ok", 20000);
+  cluster.await_equal({1, 2});
+  cluster.shut_down({1, 2});
+  const std::vector<History> survivors = cluster.histories({1, 2});
+  check_complete(survivors);
+  const History dead = cluster.history(0);
+  check_history(dead);
+  require_all_kept(dead, survivors[0]);
+  require_all_kept(dead, survivors[1]);
+  require(survivors[0].elections.size() + survivors[1].elections.size() == 1, "one survivor is told, once");
+  for (const auto &partition : survivors[0].calls) {
+    require(partition.second.size() >= dead.calls.at(partition.first).size() + 500, "the new leader's logs are missing");
+  }
+}
+
+void failover::stop_and_continue_the_leader(Stage &stage) {
+  Cluster &cluster = stage.cluster();
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  // Otherwise the designated process takes leadership back at once.
+  cluster[0].expect("preferred -1", "ok");
+  cluster[0].expect(load(cluster), "ok");
+  cluster.await_calls({0, 1, 2}, 500);
+  cluster[0].signal(SIGSTOP);
+  const int leader = cluster.await_new_leader({1, 2});
+  cluster.submit_all(leader, 300, kLogBytes);
+  cluster[0].signal(SIGCONT);
+  cluster.await_elections(0, 2, "[1 0]");
+  cluster[0].expect("stop_load", "ok", 60000);
+  cluster.submit_all(leader, 300, kLogBytes);
+  cluster[leader].expect("wait 0", "ok", 20000);
+  cluster.await_equal(cluster.everyone());
+  cluster.shut_down(cluster.everyone());
+  check_complete(cluster.histories(cluster.everyone()));
+}
+
+void failover::killed_process_returns_and_leads_again(Stage &stage) {
+  Cluster &cluster = stage.cluster();
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  cluster.submit_all(0, 1000, kLogBytes);
+  cluster.await_calls(cluster.everyone(), 1000);
+  const History before = cluster.history(0);
+  cluster[0].kill();
+  const int interim = cluster.await_new_leader({1, 2});
+  cluster[interim].expect(load(cluster), "ok");
+  cluster.await_calls({interim}, 1200);
+  cluster.launch(0);
+  // It has lost its memory, gets everything from slot 1, and then leadership by transfer.
+  cluster.await_elections(0, 1, "[1]", 30000);
+  cluster.await_elections(interim, 2, "[1 0]");
+  cluster[interim].expect("stop_load", "ok", 60000);
+  cluster.submit_all(0, 300, kLogBytes);
+  cluster[0].expect("wait 0", "ok", 20000);
+  cluster.await_equal(cluster.everyone());
+  cluster.shut_down(cluster.everyone());
+  const std::vector<History> histories = cluster.histories(cluster.everyone());
+  check_complete(histories);
+  require_all_kept(before, histories[0]);
+}
+
+void failover::killed_follower_returns(Stage &stage) {
+  Cluster &cluster = stage.cluster();
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  cluster[0].expect(load(cluster), "ok");
+  for (const int victim : {1, 2, 1}) {
+    cluster.await_calls({victim}, 100);
+    cluster[victim].kill();
+    cluster.launch(victim);
+  }
+  cluster.await_calls({1, 2}, 100);
+  cluster[0].expect("stop_load", "ok", 60000);
+  cluster.await_equal(cluster.everyone());
+  cluster[0].expect("elections", "[1]");
+  cluster.shut_down(cluster.everyone());
+  check_complete(cluster.histories(cluster.everyone()));
+}
+
+void failover::upgrade_moves_leadership(Stage &stage) {
+  Cluster &cluster = stage.cluster();
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  cluster.submit_all(0, 200, kLogBytes);
+  cluster.await_calls(cluster.everyone(), 200);
+  cluster[1].expect("upgrade", "ok");
+  cluster[1].expect("noops_all 3", "ok");  // Mako's very next line
+  cluster.await_elections(1, 1, "[1]");
+  cluster.await_elections(0, 2, "[1 0]");
+  cluster.await_calls(cluster.everyone(), 201);
+  cluster.submit_all(1, 200, kLogBytes);
+  cluster.await_calls(cluster.everyone(), 401);
+  cluster.shut_down(cluster.everyone());
+  check_complete(cluster.histories(cluster.everyone()));
+}
+
+void failover::preferred_leader_moves_and_stays(Stage &stage) {
+  Cluster &cluster = stage.cluster();
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  cluster.submit_all(0, 200, kLogBytes);
+  cluster.await_calls(cluster.everyone(), 200);
+  // A follower asks for the third one: any of its sites will do.
+  cluster[1].expect("preferred " + std::to_string(cluster.site_id(2, 1)), "ok");
+  cluster.await_elections(2, 1, "[1]");
+  cluster.await_elections(0, 2, "[1 0]");
+  cluster.submit_all(2, 200, kLogBytes);
+  cluster.await_calls(cluster.everyone(), 400);
+  // The wish survives the fail-over: the third one dies, comes back, and leads again.
+  cluster[2].kill();
+  const int interim = cluster.await_new_leader({0, 1});
+  cluster.submit_all(interim, 10, kLogBytes);
+  cluster.launch(2);
+  cluster.await_elections(2, 1, "[1]", 30000);
+  cluster.await_calls(cluster.everyone(), 410);
+  cluster.shut_down(cluster.everyone());
+  check_complete(cluster.histories(cluster.everyone()));
+}

@@ -1,0 +1,131 @@
+#include "history.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "replica.h"
+
+size_t History::total() const {
+  size_t sum = 0;
+  for (const auto &partition : calls) sum += partition.second.size();
+  return sum;
+}
+
+namespace {
+
+struct Checker {
+  const History &history;
+  std::map<uint64_t, int> partition_of_thread;
+
+  [[noreturn]] void fail(const RecordedCall &call, const std::string &what) const {
+    throw Failure(history.replica + ", partition " + std::to_string(call.partition) + ", slot " +
+                  std::to_string(call.slot) + ": " + what);
+  }
+
+  void check_partition(const std::vector<RecordedCall> &calls) {
+    std::map<std::pair<uint64_t, uint64_t>, uint64_t> last_sequence;
+    uint64_t expected_slot = 1;
+    for (const RecordedCall &call : calls) {
+      // Callbacks without a slot in their signature record 0.
+      if (call.slot != 0 && call.slot != expected_slot) {
+        fail(call, "expected slot " + std::to_string(expected_slot));
+      }
+      ++expected_slot;
+      if (!call.nul_behind) fail(call, "no NUL behind the log, or a null pointer");
+      if (call.overlapped) fail(call, "called while another call of the partition was running");
+      check_thread(call, calls.front());
+      if (call.run == 0) continue;
+      uint64_t &last = last_sequence[{call.run, call.submitter}];
+      if (call.sequence <= last) {
+        fail(call, "log " + std::to_string(call.sequence) + " of a submitter came after its log " +
+                       std::to_string(last));
+      }
+      last = call.sequence;
+      const char right = history.own_runs.count(call.run) != 0 ? 'L' : 'F';
+      if (call.role != right) fail(call, std::string("went to callback ") + call.role + ", expected " + right);
+    }
+  }
+
+  void check_thread(const RecordedCall &call, const RecordedCall &first) {
+    if (call.thread != first.thread) fail(call, "came from a second thread");
+    const auto owner = partition_of_thread.insert({call.thread, call.partition}).first;
+    if (owner->second != call.partition) {
+      fail(call, "shares its thread with partition " + std::to_string(owner->second));
+    }
+  }
+};
+
+RecordedCall parse_call(std::istringstream &words) {
+  RecordedCall call{};
+  words >> call.partition >> call.role >> call.slot >> call.length >> std::hex >> call.hash >> std::dec >>
+      call.nul_behind >> call.overlapped >> call.thread >> std::hex >> call.run >> std::dec >> call.submitter >>
+      call.sequence;
+  return call;
+}
+
+}  // namespace
+
+History read_history(const std::string &replica, const std::string &file) {
+  History history;
+  history.replica = replica;
+  std::ifstream input(file);
+  require(input.good(), "no record of " + replica + " in " + file);
+  bool leads = false;
+  for (std::string line; std::getline(input, line);) {
+    std::istringstream words(line.substr(1));
+    if (line[0] == 'R') {
+      uint64_t run;
+      words >> std::hex >> run;
+      history.own_runs.insert(run);
+    } else if (line[0] == 'E') {
+      int code;
+      words >> code;
+      history.elections.push_back(code);
+      leads = code == 1;
+    } else {
+      const RecordedCall call = parse_call(words);
+      require(!words.fail(), "a broken record of " + replica + ": " + line);
+      require(!(leads && call.run != 0 && history.own_runs.count(call.run) == 0),
+              replica + " was told that it leads before it had delivered slot " + std::to_string(call.slot) +
+                  " of partition " + std::to_string(call.partition) + ", a log of another process");
+      history.calls[call.partition].push_back(call);
+    }
+  }
+  return history;
+}
+
+void check_history(const History &history) {
+  Checker checker{history, {}};
+  for (const auto &partition : history.calls) checker.check_partition(partition.second);
+}
+
+void check_agreement(const History &one, const History &other) {
+  for (const auto &partition : one.calls) {
+    const auto found = other.calls.find(partition.first);
+    if (found == other.calls.end()) continue;
+    const size_t common = std::min(partition.second.size(), found->second.size());
+    for (size_t i = 0; i < common; ++i) {
+      const RecordedCall &left = partition.second[i], &right = found->second[i];
+      require(left.length == right.length && left.hash == right.hash,
+              one.replica + " and " + other.replica + " differ in partition " + std::to_string(partition.first) +
+                  " at slot " + std::to_string(i + 1));
+    }
+  }
+}
+
+void check_complete(const std::vector<History> &histories) {
+  for (const History &history : histories) {
+    check_history(history);
+    check_agreement(histories.front(), history);
+    for (const auto &partition : histories.front().calls) {
+      const auto found = history.calls.find(partition.first);
+      const size_t count = found == history.calls.end() ? 0 : found->second.size();
+      require(count == partition.second.size(),
+              history.replica + " has " + std::to_string(count) + " logs of partition " +
+                  std::to_string(partition.first) + ", " + histories.front().replica + " has " +
+                  std::to_string(partition.second.size()));
+    }
+    require(history.total() == histories.front().total(), history.replica + " has logs of other partitions too");
+  }
+}

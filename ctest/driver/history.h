@@ -1,0 +1,45 @@
+// Reads what replicas recorded and checks it against the contract.
+#ifndef HISTORY_H
+#define HISTORY_H
+
+#include <stdint.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+struct RecordedCall {
+  int partition;
+  char role;
+  uint64_t slot;
+  int length;
+  uint64_t hash;
+  bool nul_behind, overlapped;
+  uint64_t thread, run, submitter, sequence;
+};
+
+// One life of one replica.
+struct History {
+  std::string replica;
+  std::map<int, std::vector<RecordedCall>> calls;  // by partition, in order
+  std::set<uint64_t> own_runs;
+  std::vector<int> elections;
+  size_t total() const;
+};
+
+History read_history(const std::string &replica, const std::string &file);
+
+// What holds for each replica alone: slots 1, 2, 3, ...; a NUL behind each log; one thread per partition
+// and no two partitions on one; no overlapping calls; each submitter's order kept; the leader callback for
+// own logs and the follower callback for others; after "became leader" no log of others until "lost it".
+// Throws Failure.
+void check_history(const History &history);
+
+// The same logs in the same slots, as far as both reach. Throws Failure.
+void check_agreement(const History &one, const History &other);
+
+// check_history on each, check_agreement between each two, and equally many logs on all.
+void check_complete(const std::vector<History> &histories);
+
+#endif

@@ -1,0 +1,3 @@
+#include <mako_raft.h>
+
+int main() { return mako_raft_shutdown() == MAKO_RAFT_OK ? 0 : 1; }
