@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs every test: cargo's, then the C and C++ ones under ctest. Installs cmake and a C++ compiler where they
+# are missing. The last line is "N passed, N failed". Takes about ten minutes on two cores.
+set -uo pipefail
+. "$(dirname "$0")/tools.sh"
+need_tools
+cd "$root_dir"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# The header is compared, not rewritten.
+export MAKO_RAFT_HEADER=check
+# Longest for one step, in seconds: nothing here may hang for ever.
+cargo_limit=1500 build_limit=1200 ctest_limit=1500
+
+echo "== cargo test"
+timeout "$cargo_limit" cargo test --locked --no-fail-fast 2>&1 | tee "$work/cargo.txt"
+cargo_ok=${PIPESTATUS[0]}
+
+echo "== cmake"
+set -e
+build_tests Debug
+set +e
+
+echo "== ctest"
+timeout "$ctest_limit" ctest --test-dir "$build" --output-on-failure --parallel 2 --no-tests=error 2>&1 | tee "$work/ctest.txt"
+ctest_ok=${PIPESTATUS[0]}
+
+sum() { awk -v name="$1" '/^test result:/ { for (i = 2; i <= NF; ++i) if ($i ~ "^" name) total += $(i - 1) } END { print total + 0 }' "$work/cargo.txt"; }
+passed=$(sum passed)
+failed=$(sum failed)
+# "97% tests passed, 1 tests failed out of 40"
+read -r ctest_failed ctest_total < <(sed -n 's/^[0-9]*% tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$work/ctest.txt")
+# A step that ended otherwise (does not compile, hangs) counts as one failure.
+if [ "$cargo_ok" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
+if [ -z "${ctest_total:-}" ]; then ctest_failed=1 ctest_total=1; fi
+passed=$((passed + ctest_total - ctest_failed))
+failed=$((failed + ctest_failed))
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$cargo_ok" -eq 0 ] && [ "$ctest_ok" -eq 0 ]
