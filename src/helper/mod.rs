@@ -2,11 +2,35 @@
 //!
 //! One library per process; these functions are what `ffi` exposes one to one. None of them panics
 //! or exits; each failure is a [`HelperError`] whose text names what was wrong and what would be right.
-//! No `unsafe` and no raw pointers here.
+//! No `unsafe` and no raw pointers here. Open `lifecycle.rs` first.
+
+mod directory;
+mod epoch;
+mod leadership;
+mod lifecycle;
+mod microbench;
+mod noops;
+mod registration;
+mod run_id;
+mod runtime_config;
+mod stats;
+mod status_value;
+mod submission;
 
 pub use crate::runtime::{
-    CallbackRole, ElectionCallback, LogCall, LogCallback, Outcome, OutcomeCallback, PartitionCounters,
+    in_callback, CallbackRole, ElectionCallback, LogCall, LogCallback, Outcome, OutcomeCallback, PartitionCounters,
 };
+pub use epoch::{epoch, set_epoch};
+pub use leadership::{is_leader, leader_site, restore_alone, set_preferred_leader, upgrade_to_leader};
+pub use lifecycle::{hosts, pre_shutdown_step, setup, setup2, shutdown};
+pub use microbench::microbench;
+pub use noops::{send_no_ops_for_mark, send_no_ops_to_all_workers};
+pub use registration::{register_election, register_log, register_outcome};
+pub use stats::{counters, outstanding, partitions, set_unreplayed, worker_info_stats};
+pub use status_value::decode_value;
+pub use submission::{refuse, submit, wait_for_submit};
+
+use std::fmt;
 
 /// Why a call failed. `Display` is the message for `mako_raft_last_error`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,47 +57,34 @@ pub enum HelperError {
     Internal(String),
 }
 
-#[allow(unused_variables, missing_docs)]
-mod skeleton {
-    use super::*;
-    use std::collections::BTreeMap;
-    /// Contract 3.2: site names of this process, the last site of the file first.
-    pub fn setup(arguments: &[String]) -> Result<Vec<String>, HelperError> { todo!() }
-    /// Contract 3.4.
-    pub fn setup2(action: i32, shard_index: i32) -> Result<(), HelperError> { todo!() }
-    pub fn register_log(role: CallbackRole, partition: u32, callback: LogCallback) -> Result<(), HelperError> { todo!() }
-    pub fn register_election(callback: Option<ElectionCallback>) -> Result<(), HelperError> { todo!() }
-    pub fn register_outcome(callback: Option<OutcomeCallback>) -> Result<(), HelperError> { todo!() }
-    /// The ticket: 1, 2, 3, ... per partition in acceptance order.
-    pub fn submit(log: &[u8], partition: u32) -> Result<u64, HelperError> { todo!() }
-    /// Counts and warns, at a bounded rate, a submission that the boundary already refused (null, negative length).
-    pub fn refuse(partition: u32, reason: &str) { todo!() }
-    /// `None` for an unknown partition.
-    pub fn outstanding(partition: u32) -> Option<u64> { todo!() }
-    pub fn wait_for_submit(partition: u32) -> Result<(), HelperError> { todo!() }
-    pub fn pre_shutdown_step() -> Result<(), HelperError> { todo!() }
-    pub fn shutdown() -> Result<(), HelperError> { todo!() }
-    pub fn epoch() -> i32 { todo!() }
-    pub fn set_epoch(epoch: i32) { todo!() }
-    pub fn upgrade_to_leader() -> Result<(), HelperError> { todo!() }
-    pub fn set_preferred_leader(site: i32) -> Result<(), HelperError> { todo!() }
-    /// `send_no_ops_for_mark`: an epoch outside 0..=9 is an error.
-    pub fn send_no_ops_for_mark(epoch: i32) -> Result<(), HelperError> { todo!() }
-    pub fn send_no_ops_to_all_workers(epoch: i32) -> Result<(), HelperError> { todo!() }
-    pub fn worker_info_stats(partitions: usize) { todo!() }
-    pub fn microbench() -> Result<(), HelperError> { todo!() }
-    pub fn hosts(file: &str) -> Result<BTreeMap<String, String>, HelperError> { todo!() }
-    pub fn is_leader(partition: u32) -> bool { todo!() }
-    pub fn leader_site(partition: u32) -> Option<u16> { todo!() }
-    pub fn partitions() -> u32 { todo!() }
-    pub fn counters(partition: u32) -> Option<PartitionCounters> { todo!() }
-    /// The C++ part's un-replayed queue of a partition now holds so many logs.
-    pub fn set_unreplayed(partition: u32, logs: u64) { todo!() }
-    /// True on a thread that is inside one of the library's callbacks. Must work in thread_local destructors.
-    pub fn in_callback() -> bool { todo!() }
-    /// The operator's act (DESIGN "Too many lost at once").
-    pub fn restore_alone() -> Result<(), HelperError> { todo!() }
-    /// Decodes a callback's return value: (timestamp, status), contract section 5.
-    pub fn decode_value(value: u32, log: &[u8]) -> (u32, u32) { todo!() }
+impl fmt::Display for HelperError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(text)
+            | Self::Order(text)
+            | Self::QueueFull(text)
+            | Self::Io(text)
+            | Self::Unfinished(text)
+            | Self::Internal(text) => f.write_str(text),
+            Self::NotLeader { leader: Some(site) } => {
+                write!(f, "this process does not lead the partition; the leader's site is {site}")
+            }
+            Self::NotLeader { leader: None } => {
+                write!(f, "this process does not lead the partition; no leader is known")
+            }
+            Self::ShutDown => write!(f, "the library is shutting down or was shut down"),
+        }
+    }
 }
-pub use skeleton::*;
+
+impl std::error::Error for HelperError {}
+
+/// Refuses calls that would wait for the very callback that makes them.
+fn refuse_in_callback(call: &str) -> Result<(), HelperError> {
+    if in_callback() {
+        let text = format!("{call} was called from inside a callback, which it would wait for; call it from another thread");
+        log::error!("{text}");
+        return Err(HelperError::Order(text));
+    }
+    Ok(())
+}

@@ -111,6 +111,13 @@ impl PartitionCallbacks {
         drop(replaced);
     }
 
+    /// Forgets what was registered and not picked up by a lane.
+    pub fn forget(&self) {
+        let forgotten = std::mem::take(&mut *locked(&self.arriving));
+        // The host's destructors run here: outside the lock.
+        drop(forgotten);
+    }
+
     /// Wakes a lane that waits for a registration, so that it sees that it was stopped.
     pub(super) fn nudge(&self) {
         drop(locked(&self.arriving));

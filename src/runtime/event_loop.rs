@@ -5,7 +5,7 @@
 //! themselves and nothing on this path waits for a timer.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
 use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Time};
@@ -153,6 +153,8 @@ pub(super) struct EventLoop {
     /// Deliveries sorted by port, handed over once per turn; indexed as `shared.ports`.
     staged: Vec<Vec<LaneItem>>,
     bad_frames: Throttle,
+    /// Who waits for the effects of a command.
+    after_turn: Vec<mpsc::SyncSender<()>>,
 }
 
 impl EventLoop {
@@ -179,6 +181,7 @@ impl EventLoop {
             outputs: Outputs::default(),
             arrivals: Vec::new(),
             bad_frames: Throttle::every(Duration::from_secs(1)),
+            after_turn: Vec::new(),
         }
     }
 
@@ -231,6 +234,10 @@ impl EventLoop {
             self.advance(index);
         }
         self.hand_to_lanes();
+        for answer in self.after_turn.drain(..) {
+            // An asker that has given up needs no answer.
+            let _ = answer.try_send(());
+        }
         if self.course == Course::Draining {
             self.drain();
         }
@@ -314,13 +321,13 @@ impl EventLoop {
             Command::SetPreferred(process) => {
                 self.groups.iter_mut().for_each(|group| group.replica.set_preferred(process));
             }
-            Command::SeekLeadership => {
+            Command::SeekLeadership(answer) => {
                 self.groups.iter_mut().for_each(|group| group.replica.seek_leadership());
+                self.after_turn.push(answer);
             }
             Command::RestoreAlone(answer) => {
                 let results = self.groups.iter_mut().map(|group| group.replica.restore_alone());
                 let result = results.reduce(|all, one| all.and(one)).unwrap_or(Ok(()));
-                // An asker that has given up needs no answer.
                 let _ = answer.try_send(result);
             }
             Command::Status(answer) => {

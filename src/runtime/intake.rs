@@ -304,6 +304,15 @@ impl Intake {
         open.map(ChunkWriter::seal)
     }
 
+    /// Frees what is still queued, when nobody will take it any more.
+    pub(super) fn discard(&self) {
+        let mut queue = locked(&self.queue);
+        let (ready, open) = (std::mem::take(&mut queue.ready), queue.open.take());
+        self.filled.store(false, Ordering::Relaxed);
+        drop(queue);
+        drop((ready, open));
+    }
+
     /// Bytes that count against the bound.
     pub(super) fn queued_bytes(&self) -> usize {
         self.queued_bytes.load(Ordering::Relaxed)

@@ -37,6 +37,8 @@ pub(super) struct Lane {
     arrived: Condvar,
     stopping: AtomicBool,
     callbacks: Arc<PartitionCallbacks>,
+    /// The last slot that was handed over. Written by the loop.
+    committed: AtomicU64,
     /// The callbacks have returned for all slots through this one.
     delivered: AtomicU64,
     /// The slot whose callback is running; 0 for none.
@@ -61,6 +63,7 @@ impl Lane {
             arrived: Condvar::new(),
             stopping: AtomicBool::new(false),
             callbacks,
+            committed: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             calling: AtomicU64::new(0),
             handed: AtomicU64::new(0),
@@ -71,6 +74,9 @@ impl Lane {
     /// Loop: hands over `items` in order and leaves an empty vector.
     pub(super) fn push(&self, items: &mut Vec<LaneItem>) {
         self.handed.fetch_add(items.len() as u64, Ordering::Relaxed);
+        if let Some(slot) = items.iter().rev().find_map(last_slot) {
+            self.committed.store(slot.0, Ordering::Relaxed);
+        }
         let mut queue = locked(&self.queue);
         if queue.items.is_empty() {
             std::mem::swap(&mut queue.items, items);
@@ -82,6 +88,11 @@ impl Lane {
         if wake {
             self.arrived.notify_one();
         }
+    }
+
+    /// The last slot that was handed over.
+    pub(super) fn committed(&self) -> Slot {
+        Slot(self.committed.load(Ordering::Relaxed))
     }
 
     /// The slot through which everything is delivered.
@@ -122,6 +133,13 @@ impl Lane {
         queue.sleeping = false;
         std::mem::swap(&mut queue.items, batch);
         !self.is_stopping()
+    }
+}
+
+fn last_slot(item: &LaneItem) -> Option<Slot> {
+    match item {
+        LaneItem::Deliver(delivery) => Some(Slot(delivery.first_slot.0 + u64::from(delivery.body.logs()) - 1)),
+        LaneItem::Lost { .. } => None,
     }
 }
 

@@ -155,13 +155,51 @@ pub struct Runtime {
     writers: Vec<Arc<LogWriter>>,
 }
 
-impl Runtime {
-    /// Binds, starts every thread, and returns without waiting for peers. The gates are what the replicas
-    /// want them to be when it returns.
+/// The durable logs of a process's groups, opened and recovered; empty for memory only.
+pub struct Storage {
+    /// In the order of the groups.
+    logs: Vec<(Option<Recovered>, DiskLog)>,
+}
+
+impl Storage {
+    /// Opens what `config` asks for.
     ///
     /// # Errors
-    /// Why it could not start; nothing is left running then.
-    pub fn start(config: RuntimeConfig, callbacks: &Callbacks) -> Result<Runtime, StartError> {
+    /// The first log that can't be opened.
+    pub fn open(config: &RuntimeConfig) -> Result<Storage, StartError> {
+        let Some((directory, durability)) = &config.disk else { return Ok(Storage { logs: Vec::new() }) };
+        let open = |group: &GroupConfig| {
+            let options = DiskOptions {
+                segment_bytes: SEGMENT_BYTES,
+                durability: *durability,
+                prepare: Prepare::InBackground,
+                memory_tail_bytes: config.limits.log_memory_bytes as u64,
+                shard_fingerprint: config.fingerprint,
+                process: config.me,
+                group: group.id,
+            };
+            let directory = directory.join(format!("group-{}", group.id.0));
+            DiskLog::open(&directory, options, Arc::new(RealFiles))
+        };
+        let logs: Result<Vec<_>, DiskError> = config.groups.iter().map(open).collect();
+        logs.map(|logs| Storage { logs }).map_err(StartError::Disk)
+    }
+}
+
+/// A replica process that listens and has no threads yet. Its ports refuse every log until it is started.
+pub struct Bound {
+    runtime: Runtime,
+    event_loop: EventLoop,
+    disks: Vec<DiskLog>,
+    outcome: Arc<OutcomeSlot>,
+}
+
+impl Bound {
+    /// Listens. `storage` was opened for the same configuration.
+    ///
+    /// # Errors
+    /// Why it could not; nothing is left open then.
+    pub fn new(config: RuntimeConfig, storage: Storage, callbacks: &Callbacks) -> Result<Bound, StartError> {
         let origin = Instant::now();
         let poll = mio::Poll::new().map_err(StartError::System)?;
         let wakeup = Arc::new(Wakeup::new(poll.registry(), WAKE_TOKEN).map_err(StartError::System)?);
@@ -171,7 +209,7 @@ impl Runtime {
 
         let failure = Arc::new(Failure::new(wakeup.clone()));
         let roster = Roster::new(failure.clone());
-        let (groups, disks) = open_groups(&config, callbacks, &wakeup)?;
+        let (groups, disks) = open_groups(&config, storage, callbacks, &wakeup)?;
         let voting = groups.iter().filter(|group| group.votes).count();
         let election = Election::new(config.election_codes, callbacks.election.clone(), voting);
         let mut ports: Vec<Arc<Port>> = groups.iter().flat_map(|group| group.ports.iter().cloned()).collect();
@@ -179,21 +217,32 @@ impl Runtime {
         let shared = Arc::new(Shared::new(ports, wakeup, failure, election));
 
         let writers: Vec<Arc<LogWriter>> = groups.iter().filter_map(|group| group.writer.clone()).collect();
-        let runtime = Runtime { shared, roster, drain_wait: config.drain_wait, writers };
         let mut voting_indices = 0..;
         let groups = groups.into_iter().map(|group| group.into_run(&mut voting_indices)).collect();
         let tick = Duration::from_millis(config.timing.tick_ms.max(1));
-        let event_loop =
-            EventLoop::new(poll, transport, config.me, groups, runtime.shared.clone(), origin, tick);
-        match runtime.start_threads(event_loop, disks, &callbacks.outcome) {
-            Ok(()) => Ok(runtime),
-            Err(error) => {
-                runtime.stop();
-                Err(StartError::System(error))
-            }
-        }
+        let event_loop = EventLoop::new(poll, transport, config.me, groups, shared.clone(), origin, tick);
+        let runtime = Runtime { shared, roster, drain_wait: config.drain_wait, writers };
+        Ok(Bound { runtime, event_loop, disks, outcome: callbacks.outcome.clone() })
     }
 
+    /// The partitions of this process, ascending.
+    pub fn ports(&self) -> &[Arc<Port>] {
+        self.runtime.ports()
+    }
+
+    /// Starts every thread, and returns without waiting for peers. The gates are what the replicas want
+    /// them to be when it returns.
+    ///
+    /// # Errors
+    /// The operating system refused a thread; those that were started end.
+    pub fn start(self) -> Result<Runtime, StartError> {
+        let Bound { runtime, event_loop, disks, outcome } = self;
+        runtime.start_threads(event_loop, disks, &outcome).map_err(StartError::System)?;
+        Ok(runtime)
+    }
+}
+
+impl Runtime {
     fn start_threads(
         &self,
         event_loop: EventLoop,
@@ -201,7 +250,7 @@ impl Runtime {
         outcome: &Arc<OutcomeSlot>,
     ) -> io::Result<()> {
         let shared = &self.shared;
-        // Whatever ends the loop, a panic included, ends the others: see `Drop`.
+        // Whatever ends the loop, a panic included, ends the others: see its `Drop`.
         let ending = LoopEnd { shared: shared.clone(), writers: self.writers.clone() };
         for port in &shared.ports {
             let lane = LaneThread {
@@ -248,9 +297,13 @@ impl Runtime {
         self.shared.command(Command::SetPreferred(process));
     }
 
-    /// Makes this process the preferred leader and asks for the transfer.
+    /// Makes this process the preferred leader and asks for the transfer. When it returns, the gates are
+    /// what the replicas want them to be from then on.
     pub fn seek_leadership(&self) {
-        self.shared.command(Command::SeekLeadership);
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.shared.command(Command::SeekLeadership(answer));
+        // A stopped loop drops the question: there is no leadership to be had then.
+        let _ = answered.recv_timeout(ANSWER_PATIENCE);
     }
 
     /// The operator's act for a survivor (DESIGN "Too many lost at once").
@@ -363,6 +416,7 @@ impl Drop for LoopEnd {
         // Lanes report as lost whatever is accepted and not delivered: nothing may be accepted after.
         self.shared.stop_intakes();
         for port in &self.shared.ports {
+            port.intake.discard();
             port.lane.stop();
             port.ledger.set_ended(true);
         }
@@ -370,6 +424,8 @@ impl Drop for LoopEnd {
         self.shared.election.stop();
         self.shared.turning.open();
         self.shared.drained.open();
+        // Whoever waits for an answer learns that there is none.
+        self.shared.close_commands();
     }
 }
 
@@ -405,13 +461,15 @@ fn transport_config(config: &RuntimeConfig) -> TransportConfig {
 /// The groups, and the durable logs of those that have one, in the same order.
 fn open_groups(
     config: &RuntimeConfig,
+    storage: Storage,
     callbacks: &Callbacks,
     wakeup: &Arc<Wakeup>,
 ) -> Result<(Vec<OpenGroup>, Vec<DiskLog>), StartError> {
     let mut groups = Vec::with_capacity(config.groups.len());
     let mut disks = Vec::new();
+    let mut logs = storage.logs.into_iter();
     for layout in &config.groups {
-        let (recovered, disk) = open_disk(config, layout.id)?.map_or((None, None), |(r, d)| (r, Some(d)));
+        let (recovered, disk) = logs.next().map_or((None, None), |(recovered, disk)| (recovered, Some(disk)));
         let view = Arc::new(GroupView::new(layout.id));
         let replica = Replica::new(replica_config(config, layout), recovered)
             .map_err(|error| StartError::Replica(format!("{}: {error}", layout.id)))?;
@@ -427,24 +485,6 @@ fn open_groups(
         disks.extend(disk);
     }
     Ok((groups, disks))
-}
-
-fn open_disk(
-    config: &RuntimeConfig,
-    group: GroupId,
-) -> Result<Option<(Option<Recovered>, DiskLog)>, StartError> {
-    let Some((directory, durability)) = &config.disk else { return Ok(None) };
-    let options = DiskOptions {
-        segment_bytes: SEGMENT_BYTES,
-        durability: *durability,
-        prepare: Prepare::InBackground,
-        memory_tail_bytes: config.limits.log_memory_bytes as u64,
-        shard_fingerprint: config.fingerprint,
-        process: config.me,
-        group,
-    };
-    let directory = directory.join(format!("group-{}", group.0));
-    DiskLog::open(&directory, options, Arc::new(RealFiles)).map(Some).map_err(StartError::Disk)
 }
 
 fn replica_config(config: &RuntimeConfig, layout: &GroupConfig) -> ReplicaConfig {

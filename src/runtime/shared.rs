@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{mpsc, Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::ids::{GroupId, PartitionId, ProcessId, Term};
+use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Term};
 use crate::replica::output::Status;
 
 use super::callbacks::locked;
@@ -25,6 +25,11 @@ pub struct Port {
 }
 
 impl Port {
+    /// Which partition.
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
     /// Copies and queues a log; its ticket: 1, 2, 3, ... in the order of acceptance. Waits at a full queue
     /// for `submit_wait_ms` at most, and never inside a callback. Any thread, also while it exits.
     ///
@@ -67,6 +72,16 @@ impl Port {
     /// The C++ part's un-replayed queue of this partition now holds so many logs.
     pub fn set_unreplayed(&self, logs: u64) {
         self.ledger.set_unreplayed(logs);
+    }
+
+    /// Every log through this slot is committed and was handed over for delivery here.
+    pub fn committed(&self) -> Slot {
+        self.lane.committed()
+    }
+
+    /// The callbacks have returned for all slots through this one.
+    pub fn delivered(&self) -> Slot {
+        self.lane.delivered()
     }
 
     /// This process leads the partition, and that was announced.
@@ -114,7 +129,7 @@ pub(super) enum Command {
     /// See [`crate::replica::Replica::set_preferred`].
     SetPreferred(Option<ProcessId>),
     /// See [`crate::replica::Replica::seek_leadership`].
-    SeekLeadership,
+    SeekLeadership(mpsc::SyncSender<()>),
     /// See [`crate::replica::Replica::restore_alone`].
     RestoreAlone(mpsc::SyncSender<Result<(), String>>),
     /// A status per group.
@@ -137,7 +152,8 @@ pub(super) struct Shared {
     pub(super) drained: Latch,
     /// The loop has made its first turn: the gates are what the replicas want them to be.
     pub(super) turning: Latch,
-    commands: Mutex<Vec<Command>>,
+    /// `None` once the loop has ended: a question then fails at once.
+    commands: Mutex<Option<Vec<Command>>>,
     commanded: AtomicBool,
 }
 
@@ -155,15 +171,16 @@ impl Shared {
             election,
             drained: Latch::default(),
             turning: Latch::default(),
-            commands: Mutex::default(),
+            commands: Mutex::new(Some(Vec::new())),
             commanded: AtomicBool::new(false),
         }
     }
 
-    /// Queues a command and wakes the loop. After the loop's end nobody answers.
+    /// Queues a command and wakes the loop. After the loop's end it is dropped, with its answer's sender.
     pub(super) fn command(&self, command: Command) {
         let mut commands = locked(&self.commands);
-        commands.push(command);
+        let Some(queued) = commands.as_mut() else { return };
+        queued.push(command);
         self.commanded.store(true, Ordering::Relaxed);
         drop(commands);
         self.wakeup.notify();
@@ -178,7 +195,12 @@ impl Shared {
     pub(super) fn take_commands(&self) -> Vec<Command> {
         let mut commands = locked(&self.commands);
         self.commanded.store(false, Ordering::Relaxed);
-        std::mem::take(&mut commands)
+        commands.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The loop has ended: whoever waits for an answer, now or later, learns that there is none.
+    pub(super) fn close_commands(&self) {
+        *locked(&self.commands) = None;
     }
 
     /// Refuses every submission from now on.

@@ -1,0 +1,304 @@
+//! `setup`, `setup2`, `pre_shutdown_step`, `shutdown`: one life after the other.
+//!
+//! The states own what exists in them: only [`Life::Ready`] holds something that can be started, only
+//! [`Life::Running`] something that can be drained or shut down. A transition takes the value out and
+//! leaves [`Life::Changing`]; others that need the outcome wait for it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+
+use crate::config::{self, Configuration};
+use crate::runtime::{Bound, Runtime, RuntimeConfig, StartError, Storage};
+
+use super::{directory, epoch, refuse_in_callback, registration, run_id, runtime_config, HelperError};
+
+/// `action` of `setup2` for a process that leaves forming and the first campaign to others.
+const ACTION_DO_NOT_CAMPAIGN: i32 = 1;
+
+enum Life {
+    /// Never set up, or cleanly shut down.
+    Down,
+    /// `setup` succeeded.
+    Ready(Box<Prepared>),
+    /// `setup2` succeeded.
+    Running(Arc<Instance>),
+    /// A call is on its way between two of the others.
+    Changing,
+    /// Shutdown left a thread of the host's running: nothing can be started any more.
+    Broken(String),
+}
+
+/// What `setup` leaves for `setup2`.
+struct Prepared {
+    configuration: Configuration,
+    config: RuntimeConfig,
+    /// `None` after a failed `setup2` used it up.
+    storage: Option<Storage>,
+}
+
+/// A running library.
+pub(super) struct Instance {
+    pub(super) configuration: Configuration,
+    pub(super) runtime: Runtime,
+    drained: Once,
+}
+
+impl Instance {
+    /// `pre_shutdown_step`, once; a second caller waits for the first.
+    fn drain(&self) {
+        self.drained.call_once_force(|_| self.runtime.drain());
+    }
+}
+
+static LIFE: Mutex<Life> = Mutex::new(Life::Down);
+static CHANGED: Condvar = Condvar::new();
+
+/// The present state, once no other call is changing it.
+fn settled_life() -> MutexGuard<'static, Life> {
+    let life = LIFE.lock().unwrap_or_else(PoisonError::into_inner);
+    CHANGED.wait_while(life, |life| matches!(life, Life::Changing)).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A transition under way; dropped without [`Transition::to`], it restores `Down` (a panic was caught).
+struct Transition;
+
+impl Transition {
+    /// Takes the present state out.
+    fn from(mut life: MutexGuard<'static, Life>) -> (Life, Transition) {
+        (std::mem::replace(&mut *life, Life::Changing), Transition)
+    }
+
+    fn to(self, next: Life) {
+        *LIFE.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+}
+
+impl Drop for Transition {
+    fn drop(&mut self) {
+        let mut life = LIFE.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*life, Life::Changing) {
+            *life = Life::Down;
+        }
+        drop(life);
+        CHANGED.notify_all();
+    }
+}
+
+/// The running library.
+///
+/// # Errors
+/// `Order` before `setup2`, `ShutDown` after shutdown; the text names `call`.
+pub(super) fn running(call: &str) -> Result<Arc<Instance>, HelperError> {
+    match &*LIFE.lock().unwrap_or_else(PoisonError::into_inner) {
+        Life::Running(instance) => Ok(instance.clone()),
+        _ => Err(directory::not_running(call)),
+    }
+}
+
+/// The running library, or `None`.
+pub(super) fn instance() -> Option<Arc<Instance>> {
+    running("").ok()
+}
+
+fn start_error(error: &StartError) -> HelperError {
+    let text = error.to_string();
+    log::error!("{text}");
+    match error {
+        StartError::Replica(_) => HelperError::Invalid(text),
+        _ => HelperError::Io(text),
+    }
+}
+
+/// Contract 3.2: reads and checks the configuration, opens storage; the names of this process's sites, the
+/// last site of the file first. `arguments` begins with the program's name.
+///
+/// # Errors
+/// `Invalid` with file, line and key; `Io` for a data directory; `Order` for a second `setup` without a
+/// shutdown, after an unfinished one, or inside a callback. An error changes nothing.
+pub fn setup(arguments: &[String]) -> Result<Vec<String>, HelperError> {
+    refuse_in_callback("setup")?;
+    let life = settled_life();
+    if let Some(reason) = why_not_down(&life) {
+        log::error!("{reason}");
+        return Err(HelperError::Order(reason));
+    }
+    let (_, transition) = Transition::from(life);
+    let prepared = prepare(arguments)?;
+    let names = prepared.configuration.topology.my_site_names();
+    let topology = Arc::new(prepared.configuration.topology.clone());
+    registration::keep_below(topology.partitions.len() as u32);
+    directory::publish_topology(topology);
+    transition.to(Life::Ready(Box::new(prepared)));
+    Ok(names)
+}
+
+fn why_not_down(life: &Life) -> Option<String> {
+    match life {
+        Life::Down => None,
+        Life::Ready(_) => Some("setup was called a second time; call setup2, or shut down first".into()),
+        Life::Running(_) => Some("setup was called while the library runs; shut down first".into()),
+        Life::Changing => Some("setup was called while another call changes the library's life".into()),
+        Life::Broken(left) => Some(format!(
+            "setup was called after a shutdown that left something running ({left}); only a new process can go on"
+        )),
+    }
+}
+
+fn prepare(arguments: &[String]) -> Result<Prepared, HelperError> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let configuration = config::load(arguments, &environment).map_err(|error| {
+        log::error!("{error}");
+        HelperError::Invalid(error.to_string())
+    })?;
+    configuration.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    let config = runtime_config::runtime_config(&configuration, run_id::new_run());
+    let storage = Storage::open(&config).map_err(|error| start_error(&error))?;
+    log_what_is_set_up(&configuration, &config);
+    Ok(Prepared { configuration, config, storage: Some(storage) })
+}
+
+fn log_what_is_set_up(configuration: &Configuration, config: &RuntimeConfig) {
+    let topology = &configuration.topology;
+    let me = topology.process(topology.me);
+    let durable = config.disk.as_ref();
+    log::info!(
+        "{} is {}, run {}: {} partitions, {} processes, groups {:?}; it listens on {}:{}, the port of its first \
+         site ({}); the log is {}",
+        me.name,
+        me.id,
+        config.run,
+        topology.partitions.len(),
+        topology.processes.len(),
+        config.groups.iter().map(|group| group.id.0).collect::<Vec<_>>(),
+        me.host,
+        me.listen_port,
+        topology.site(me.sites[0]).name,
+        durable.map_or("in memory only".into(), |(directory, _)| format!("in {}", directory.display())),
+    );
+}
+
+/// Contract 3.4: binds, starts to connect and elect, and returns without waiting for peers. `action` 1: do
+/// not campaign at start. `shard_index` is for Mako's own messages and changes nothing.
+///
+/// # Errors
+/// `Io` when the address can't be bound (it may be called again), `Order` before `setup`, a second time, or
+/// inside a callback.
+pub fn setup2(action: i32, shard_index: i32) -> Result<(), HelperError> {
+    refuse_in_callback("setup2")?;
+    let life = settled_life();
+    if !matches!(*life, Life::Ready(_)) {
+        let why = match &*life {
+            Life::Running(_) => HelperError::Order("setup2 was called a second time".into()),
+            _ => directory::not_ready(),
+        };
+        log::error!("{why}");
+        return Err(why);
+    }
+    let (ready, transition) = Transition::from(life);
+    let Life::Ready(mut prepared) = ready else { unreachable!("looked at it under the lock") };
+    log::info!("starting: action {action}, shard index {shard_index}");
+    match start(&mut prepared, action) {
+        Ok(runtime) => {
+            let configuration = prepared.configuration;
+            transition.to(Life::Running(Arc::new(Instance { configuration, runtime, drained: Once::new() })));
+            Ok(())
+        }
+        Err(error) => {
+            directory::withdraw_ports();
+            transition.to(Life::Ready(prepared));
+            Err(start_error(&error))
+        }
+    }
+}
+
+fn start(prepared: &mut Prepared, action: i32) -> Result<Runtime, StartError> {
+    let mut config = prepared.config.clone();
+    config.campaign_at_start = action != ACTION_DO_NOT_CAMPAIGN;
+    let storage = match prepared.storage.take() {
+        Some(storage) => storage,
+        None => Storage::open(&config)?,
+    };
+    let partitions = prepared.configuration.topology.partitions.len() as u32;
+    let bound = Bound::new(config, storage, &registration::callbacks(partitions))?;
+    // Before the threads start: the election callback may submit at once.
+    directory::publish_ports(bound.ports());
+    bound.start()
+}
+
+/// Contract 3.7: stops accepting, drains for at most `raft.drain_ms`, reports the rest as lost. Deliveries
+/// go on until [`shutdown`]. Does nothing before `setup2`, after a shutdown, or a second time.
+///
+/// # Errors
+/// `Order` inside a callback.
+pub fn pre_shutdown_step() -> Result<(), HelperError> {
+    refuse_in_callback("pre_shutdown_step")?;
+    let instance = match &*settled_life() {
+        Life::Running(instance) => Some(instance.clone()),
+        _ => None,
+    };
+    if let Some(instance) = instance {
+        instance.drain();
+    }
+    Ok(())
+}
+
+/// Contract 3.8: drains unless that was done, stops and joins every thread, frees the port, forgets the
+/// partition callbacks. Idempotent and bounded; does nothing without `setup`.
+///
+/// # Errors
+/// `Order` inside a callback; `Unfinished` when callbacks were still running 10 s after it began, and
+/// again on each later call.
+pub fn shutdown() -> Result<(), HelperError> {
+    refuse_in_callback("shutdown")?;
+    let (former, transition) = Transition::from(settled_life());
+    match former {
+        Life::Down | Life::Changing => {
+            transition.to(Life::Down);
+            Ok(())
+        }
+        Life::Broken(left) => {
+            transition.to(Life::Broken(left.clone()));
+            Err(HelperError::Unfinished(left))
+        }
+        Life::Ready(prepared) => {
+            drop(prepared);
+            end_life();
+            transition.to(Life::Down);
+            Ok(())
+        }
+        Life::Running(instance) => {
+            instance.drain();
+            match instance.runtime.shutdown() {
+                Ok(()) => {
+                    end_life();
+                    transition.to(Life::Down);
+                    log::info!("shut down");
+                    Ok(())
+                }
+                Err(unfinished) => {
+                    directory::note_shutdown();
+                    let left = unfinished.threads.join("; ");
+                    transition.to(Life::Broken(left.clone()));
+                    Err(HelperError::Unfinished(left))
+                }
+            }
+        }
+    }
+}
+
+fn end_life() {
+    directory::note_shutdown();
+    registration::forget_partitions();
+    epoch::reset();
+}
+
+/// The `host` section of a file as a map, process name to address. Needs no `setup`.
+///
+/// # Errors
+/// `Invalid`, logged as well, when the file can't be read or has no such section.
+pub fn hosts(file: &str) -> Result<BTreeMap<String, String>, HelperError> {
+    config::hosts(file).map_err(|error| {
+        log::error!("{error}");
+        HelperError::Invalid(error.to_string())
+    })
+}

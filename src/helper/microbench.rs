@@ -1,0 +1,166 @@
+//! `microbench_paxos`: a closed loop of small logs through everything but Mako.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::runtime::{Port, Waited};
+
+use super::{directory, lifecycle, refuse_in_callback, HelperError};
+
+/// What the helper being replaced sends.
+const LOG: &[u8; 5] = b"mbnch";
+/// Where `-n` and `-T` are not given.
+const OUTSTANDING_DEFAULT: u64 = 32;
+const TOTAL_DEFAULT: u64 = 100_000;
+/// A log whose fate is unknown for so long ends the run: nothing is being committed.
+const STALL: Duration = Duration::from_secs(30);
+
+/// Keeps `-n` logs of 5 bytes outstanding in each partition led here until `-T` of them are done, then
+/// logs one line with the rate and the latency. They are ordinary logs: the registered callbacks get them.
+///
+/// # Errors
+/// `Order` inside a callback, before `setup2`, or when no partition is led here; `Internal` when nothing
+/// was committed for 30 s.
+pub fn microbench() -> Result<(), HelperError> {
+    refuse_in_callback("microbench")?;
+    let instance = lifecycle::running("microbench")?;
+    let arguments = &instance.configuration.arguments;
+    let outstanding = arguments.outstanding.unwrap_or(OUTSTANDING_DEFAULT).max(1);
+    let total = arguments.total.unwrap_or(TOTAL_DEFAULT);
+    let led: Vec<Arc<Port>> = directory::served_ports().into_iter().filter(|port| port.is_leading()).collect();
+    if led.is_empty() {
+        return Err(HelperError::Order("microbench: this process leads no partition".into()));
+    }
+    let started = Instant::now();
+    let results: Vec<Result<Latencies, String>> = std::thread::scope(|scope| {
+        let runs: Vec<_> = led.iter().map(|port| scope.spawn(|| run(port, outstanding, total))).collect();
+        runs.into_iter().map(|run| run.join().unwrap_or_else(|_| Err("a thread panicked".into()))).collect()
+    });
+    let elapsed = started.elapsed();
+    let mut latencies = Latencies::default();
+    for result in results {
+        latencies.add_all(&result.map_err(|reason| HelperError::Internal(format!("microbench: {reason}")))?);
+    }
+    let rate = latencies.count as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+    log::info!(
+        "microbench: {} logs of {} bytes on {} partitions, {outstanding} outstanding in each: {rate:.0} logs/s, \
+         latency p50 {} us, p90 {} us, p99 {} us, p99.9 {} us",
+        latencies.count,
+        LOG.len(),
+        led.len(),
+        latencies.at(0.5),
+        latencies.at(0.9),
+        latencies.at(0.99),
+        latencies.at(0.999),
+    );
+    Ok(())
+}
+
+/// One partition's closed loop.
+fn run(port: &Port, outstanding: u64, total: u64) -> Result<Latencies, String> {
+    let mut latencies = Latencies::default();
+    let mut in_flight: VecDeque<(u64, Instant)> = VecDeque::new();
+    let mut sent = 0;
+    while sent < total || !in_flight.is_empty() {
+        while sent < total && (in_flight.len() as u64) < outstanding {
+            let submitted_at = Instant::now();
+            let ticket = port.submit(LOG).map_err(|refusal| format!("refused: {refusal:?}"))?;
+            in_flight.push_back((ticket, submitted_at));
+            sent += 1;
+        }
+        let Some(&(oldest, _)) = in_flight.front() else { break };
+        match port.wait_settled(oldest, Instant::now() + STALL) {
+            Waited::Settled => {}
+            Waited::Ended => return Err("leadership was lost or the library shut down".into()),
+            Waited::TimedOut => return Err(format!("nothing was committed for {STALL:?}")),
+        }
+        let (settled, now) = (port.settled(), Instant::now());
+        while let Some(&(ticket, submitted_at)) = in_flight.front() {
+            if ticket > settled {
+                break;
+            }
+            latencies.add(now - submitted_at);
+            in_flight.pop_front();
+        }
+    }
+    Ok(latencies)
+}
+
+/// Sixteen steps per doubling: a percentile is at most 6 % off, and `-T` may be any number.
+const STEPS: usize = 16;
+
+/// A histogram of microseconds.
+struct Latencies {
+    count: u64,
+    buckets: Vec<u64>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self { count: 0, buckets: vec![0; STEPS * 64] }
+    }
+}
+
+impl Latencies {
+    fn add(&mut self, latency: Duration) {
+        self.count += 1;
+        self.buckets[bucket(latency.as_micros() as u64)] += 1;
+    }
+
+    fn add_all(&mut self, other: &Latencies) {
+        self.count += other.count;
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(sum, add)| *sum += add);
+    }
+
+    /// The latency that this share of the logs does not exceed, in microseconds.
+    fn at(&self, share: f64) -> u64 {
+        let rank = (self.count as f64 * share).ceil() as u64;
+        let mut seen = 0;
+        for (index, &count) in self.buckets.iter().enumerate() {
+            seen += count;
+            if seen >= rank && count > 0 {
+                return bucket_start(index);
+            }
+        }
+        0
+    }
+}
+
+fn bucket(us: u64) -> usize {
+    if us < STEPS as u64 {
+        return us as usize;
+    }
+    let doublings = us.ilog2() as usize - STEPS.ilog2() as usize;
+    doublings * STEPS + (us >> doublings) as usize
+}
+
+fn bucket_start(index: usize) -> u64 {
+    if index < 2 * STEPS {
+        return index as u64;
+    }
+    let doublings = index / STEPS - 1;
+    ((index % STEPS + STEPS) as u64) << doublings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_starts_at_or_below_what_is_put_into_it_by_a_sixteenth_at_most() {
+        for us in (0..200).chain([1_000, 65_535, 65_536, 1 << 40, u64::MAX]) {
+            let start = bucket_start(bucket(us));
+            assert!(start <= us && us - start <= us / STEPS as u64, "{us} is put at {start}");
+        }
+    }
+
+    #[test]
+    fn percentiles_are_those_of_what_was_added() {
+        let mut latencies = Latencies::default();
+        (1..=1000).for_each(|us| latencies.add(Duration::from_micros(us)));
+        assert!((470..=500).contains(&latencies.at(0.5)), "{}", latencies.at(0.5));
+        assert!((930..=990).contains(&latencies.at(0.99)), "{}", latencies.at(0.99));
+        assert_eq!(Latencies::default().at(0.5), 0);
+    }
+}

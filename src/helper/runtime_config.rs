@@ -1,0 +1,105 @@
+//! From Mako's configuration to what the runtime needs.
+
+use std::time::Duration;
+
+use crate::config::settings::{Durability, PreferredLeader, Settings};
+use crate::config::topology::GroupLayout;
+use crate::config::{Configuration, Topology};
+use crate::ids::{ProcessId, RunId};
+use crate::replica::{Limits, Timing};
+use crate::runtime::{ElectionCodes, GroupConfig, RuntimeConfig};
+use crate::storage::disk;
+use crate::transport::PeerAddress;
+
+use super::run_id;
+
+/// What `setup` learned, for a new run. `setup2` decides about campaigning.
+pub(super) fn runtime_config(configuration: &Configuration, run: RunId) -> RuntimeConfig {
+    let Configuration { topology, settings, arguments, .. } = configuration;
+    let me = topology.process(topology.me);
+    let groups: Vec<GroupConfig> = topology
+        .groups(settings.grouping)
+        .into_iter()
+        .filter(|group| group.voters.contains(&me.id) || group.learners.contains(&me.id))
+        .map(|group| group_config(topology, settings, group))
+        .collect();
+    // `-r` wins over the file and its variable.
+    let data_dir = arguments.data_dir.as_ref().or(settings.data_dir.as_ref());
+    let codes = settings.election_codes;
+    RuntimeConfig {
+        me: me.id,
+        run,
+        seed: run_id::random(),
+        fingerprint: topology.fingerprint,
+        listen: (me.host.clone(), me.listen_port),
+        peers: peers(topology),
+        limits: limits(settings, groups.len()),
+        groups,
+        campaign_at_start: true,
+        timing: timing(settings),
+        queue_bytes: size(settings.queue_bytes),
+        submit_wait: Duration::from_millis(settings.submit_wait_ms),
+        drain_wait: Duration::from_millis(settings.drain_ms),
+        max_log_bytes: size(settings.max_log_bytes),
+        fragment_bytes: size(settings.fragment_bytes),
+        disk: data_dir.map(|directory| (directory.clone(), durability(settings.durability))),
+        election_codes: ElectionCodes { first: codes.first, gained: codes.gained, lost: codes.lost },
+    }
+}
+
+fn group_config(topology: &Topology, settings: &Settings, group: GroupLayout) -> GroupConfig {
+    let preferred = match settings.preferred_leader {
+        PreferredLeader::Designated => group.designated,
+        PreferredLeader::Nobody => None,
+        PreferredLeader::Site(site) => {
+            topology.process_of_site(site).filter(|process: &ProcessId| group.voters.contains(process))
+        }
+    };
+    GroupConfig {
+        id: group.id,
+        partitions: group.partitions,
+        voters: group.voters,
+        learners: group.learners,
+        designated: group.designated,
+        preferred,
+    }
+}
+
+fn peers(topology: &Topology) -> Vec<PeerAddress> {
+    let others = topology.processes.iter().filter(|process| process.id != topology.me);
+    others
+        .map(|process| PeerAddress {
+            id: process.id,
+            host: process.host.clone(),
+            port: process.listen_port,
+            name: process.name.clone(),
+        })
+        .collect()
+}
+
+fn timing(settings: &Settings) -> Timing {
+    Timing {
+        tick_ms: settings.tick_ms,
+        heartbeat_ms: settings.heartbeat_ms,
+        election_ms: settings.election_ms,
+        form_wait_ms: settings.form_wait_ms,
+        absent_ms: settings.absent_ms,
+    }
+}
+
+/// `log_memory_bytes` is per process: its groups share it.
+fn limits(settings: &Settings, groups: usize) -> Limits {
+    Limits { log_memory_bytes: size(settings.log_memory_bytes) / groups.max(1), ..Limits::default() }
+}
+
+fn durability(durability: Durability) -> disk::Durability {
+    match durability {
+        Durability::Fsync => disk::Durability::Fsync,
+        Durability::Os => disk::Durability::Os,
+    }
+}
+
+/// A configured size on this machine; `usize` is 64 bits wherever this library is used.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
