@@ -145,7 +145,12 @@ pub(super) fn no_port(call: &str, partition: u32) -> HelperError {
     }
 }
 
-/// Counts a refused log that has no partition of ours; how many there were.
-pub(super) fn count_refused_elsewhere() -> u64 {
-    REFUSED_ELSEWHERE.fetch_add(1, Ordering::Relaxed) + 1
+/// Counts a refused log that has no partition of ours.
+pub(super) fn count_refused_elsewhere() {
+    REFUSED_ELSEWHERE.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Logs that were refused while there was no partition to count them for.
+pub(super) fn refused_elsewhere() -> u64 {
+    REFUSED_ELSEWHERE.load(Ordering::Relaxed)
 }

@@ -45,6 +45,10 @@ pub fn worker_info_stats(partitions: usize) {
     for port in instance.runtime.ports().iter().take(partitions) {
         log::info!("{}", line(port, status.get(&port.group()), &instance.configuration.topology));
     }
+    let elsewhere = directory::refused_elsewhere();
+    if elsewhere > 0 {
+        log::info!("refused for partitions that this process does not have, or outside its life: {elsewhere} logs");
+    }
 }
 
 fn line(port: &Port, status: Option<&Status>, topology: &Topology) -> String {

@@ -53,7 +53,7 @@ fn explain(refusal: Refusal, partition: u32) -> HelperError {
 pub fn refuse(partition: u32, reason: &str) {
     match directory::port(partition) {
         Some(port) => port.count_refused(),
-        None => drop(directory::count_refused_elsewhere()),
+        None => directory::count_refused_elsewhere(),
     }
     warn(partition, reason);
 }

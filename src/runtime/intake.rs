@@ -348,3 +348,214 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::RunId;
+    use crate::replica::payload::{ChunkPart, LogBytes, Payload};
+    use crate::runtime::callbacks::inside_callback;
+    use std::sync::mpsc;
+
+    const SOON: Duration = Duration::from_secs(20);
+    const LIMITS: IntakeLimits =
+        IntakeLimits { queue_bytes: 1 << 20, submit_wait: SOON, max_log_bytes: 4 << 20, fragment_bytes: 256 << 10 };
+
+    /// The poll keeps the wake-up's descriptor alive.
+    fn intake(limits: IntakeLimits, gate: Gate) -> (Arc<Intake>, mio::Poll) {
+        let poll = mio::Poll::new().unwrap();
+        let wakeup = Arc::new(Wakeup::new(poll.registry(), mio::Token(0)).unwrap());
+        let origin = Origin { process: ProcessId(1), run: RunId(2) };
+        let intake = Intake::new(PartitionId(3), origin, limits, Arc::default(), wakeup);
+        intake.set_gate(gate);
+        (Arc::new(intake), poll)
+    }
+
+    /// Everything queued, as logs; fragments are joined.
+    fn taken(intake: &Intake) -> Vec<Vec<u8>> {
+        let mut logs = Vec::new();
+        let mut joined = Vec::new();
+        while let Some(chunk) = intake.take() {
+            match Payload::parse(&chunk.bytes).unwrap() {
+                Payload::Logs { logs: run, .. } => logs.extend(run.iter().map(LogBytes::bytes).map(<[u8]>::to_vec)),
+                Payload::Fragment { fragment, .. } => {
+                    joined.extend_from_slice(&fragment.bytes);
+                    if fragment.last {
+                        logs.push(std::mem::take(&mut joined));
+                    }
+                }
+                Payload::Control(_) => panic!("an intake makes no control entries"),
+            }
+        }
+        logs
+    }
+
+    #[test]
+    fn logs_of_every_length_leave_in_the_order_in_which_they_came() {
+        let (intake, _poll) = intake(LIMITS, Gate::Open);
+        let lengths = [0, 5, OWN_CHUNK_BYTES, OWN_CHUNK_BYTES + 1, 3, 300 << 10, 0, 256 << 10, 1];
+        let logs: Vec<Vec<u8>> = lengths.iter().zip(1u8..).map(|(&length, fill)| vec![fill; length]).collect();
+        let tickets: Vec<u64> = logs.iter().map(|log| intake.submit(log).unwrap()).collect();
+        assert_eq!(tickets, (1..=lengths.len() as u64).collect::<Vec<_>>());
+        assert!(intake.is_filled());
+        assert_eq!(taken(&intake), logs);
+        assert!(!intake.is_filled());
+    }
+
+    #[test]
+    fn short_logs_share_a_chunk_up_to_its_bound() {
+        let (intake, _poll) = intake(LIMITS, Gate::Open);
+        (0..100).for_each(|_| assert!(intake.submit(&[7; 1024]).is_ok()));
+        let mut chunks = Vec::new();
+        while let Some(chunk) = intake.take() {
+            assert!(chunk.bytes.len() <= CHUNK_BYTES && chunk.part == ChunkPart::Whole);
+            chunks.push(chunk.logs);
+        }
+        assert_eq!(chunks, [63, 37]);
+    }
+
+    #[test]
+    fn the_bytes_of_a_chunk_are_released_as_they_were_counted() {
+        let (intake, _poll) = intake(LIMITS, Gate::Open);
+        [0, 100, 20_000, 600 << 10].into_iter().for_each(|length| assert!(intake.submit(&vec![1; length]).is_ok()));
+        assert_eq!(intake.queued_bytes(), 100 + 20_000 + (600 << 10) + 4 * PER_LOG_BYTES);
+        while let Some(chunk) = intake.take() {
+            intake.release(chunk.queued_bytes);
+        }
+        assert_eq!(intake.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn a_closed_gate_refuses_and_names_the_leader_and_what_was_queued_stays_for_the_replica() {
+        let (intake, _poll) = intake(LIMITS, Gate::Queue);
+        intake.submit(b"kept").unwrap();
+        intake.set_gate(Gate::Closed { leader: Some(ProcessId(2)) });
+        assert_eq!(intake.submit(b"late"), Err(Refusal::NotLeader(Some(ProcessId(2)))));
+        assert_eq!(intake.submit(&vec![0; 20_000]), Err(Refusal::NotLeader(Some(ProcessId(2)))));
+        assert_eq!(taken(&intake), [b"kept"]);
+        let counters = intake.ledger.counters(0);
+        assert_eq!((counters.submitted, counters.accepted, counters.refused), (3, 1, 2));
+    }
+
+    #[test]
+    fn once_stopped_no_gate_opens_it_again() {
+        let (intake, _poll) = intake(LIMITS, Gate::Open);
+        intake.stop();
+        intake.set_gate(Gate::Open);
+        assert_eq!(intake.submit(b"late"), Err(Refusal::Stopped));
+    }
+
+    #[test]
+    fn a_log_past_the_longest_is_refused_and_leaves_no_trace_in_the_bound() {
+        let (intake, _poll) = intake(IntakeLimits { max_log_bytes: 10, ..LIMITS }, Gate::Open);
+        assert_eq!(intake.submit(&[0; 11]), Err(Refusal::TooLong { length: 11, max_log_bytes: 10 }));
+        assert_eq!(intake.submit(&[0; 10]), Ok(1));
+        assert_eq!(intake.queued_bytes(), 10 + PER_LOG_BYTES);
+    }
+
+    /// Submits on a thread of its own and waits until that thread waits for room.
+    fn blocked_submit(intake: &Arc<Intake>, length: usize) -> mpsc::Receiver<Result<u64, Refusal>> {
+        let (sender, result) = mpsc::channel();
+        let submitter = intake.clone();
+        std::thread::spawn(move || sender.send(submitter.submit(&vec![9; length])));
+        let deadline = Instant::now() + SOON;
+        while intake.waiting.load(Ordering::SeqCst) == 0 {
+            assert!(Instant::now() < deadline, "the submitter did not wait");
+            std::thread::yield_now();
+        }
+        result
+    }
+
+    #[test]
+    fn a_full_queue_makes_the_submitter_wait_until_bytes_are_released() {
+        for length in [1000, 30_000] {
+            let (intake, _poll) = intake(IntakeLimits { queue_bytes: 40_000, ..LIMITS }, Gate::Open);
+            intake.submit(&vec![1; 39_000]).unwrap();
+            let blocked = blocked_submit(&intake, length);
+            assert!(blocked.try_recv().is_err());
+            intake.release(39_000 + PER_LOG_BYTES);
+            assert_eq!(blocked.recv_timeout(SOON), Ok(Ok(2)));
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_when_leadership_is_lost_and_at_shutdown() {
+        let (intake, _poll) = intake(IntakeLimits { queue_bytes: 10, ..LIMITS }, Gate::Open);
+        intake.submit(b"first").unwrap();
+        let blocked = blocked_submit(&intake, 6);
+        intake.set_gate(Gate::Closed { leader: None });
+        assert_eq!(blocked.recv_timeout(SOON), Ok(Err(Refusal::NotLeader(None))));
+        intake.set_gate(Gate::Open);
+        let blocked = blocked_submit(&intake, 6);
+        intake.stop();
+        assert_eq!(blocked.recv_timeout(SOON), Ok(Err(Refusal::Stopped)));
+    }
+
+    #[test]
+    fn a_wait_that_takes_too_long_is_a_refusal_with_the_numbers() {
+        let wait = Duration::from_millis(20);
+        let limits = IntakeLimits { queue_bytes: 10, submit_wait: wait, ..LIMITS };
+        let (intake, _poll) = intake(limits, Gate::Open);
+        intake.submit(b"first").unwrap();
+        let began = Instant::now();
+        let refused = intake.submit(b"second");
+        assert_eq!(refused, Err(Refusal::QueueFull { waited_ms: 20, queued_bytes: 10, queue_bytes: 10 }));
+        assert!(began.elapsed() >= wait);
+    }
+
+    #[test]
+    fn inside_a_callback_a_log_is_accepted_over_the_bound() {
+        let (intake, _poll) = intake(IntakeLimits { queue_bytes: 10, ..LIMITS }, Gate::Open);
+        intake.submit(b"first").unwrap();
+        assert_eq!(inside_callback(|| intake.submit(b"second")), Ok(2));
+        assert_eq!(inside_callback(|| intake.submit(&vec![0; 20_000])), Ok(3));
+    }
+
+    #[test]
+    fn a_log_longer_than_the_whole_bound_goes_into_an_empty_queue() {
+        let (intake, _poll) = intake(IntakeLimits { queue_bytes: 10, ..LIMITS }, Gate::Open);
+        assert_eq!(intake.submit(&[0; 11]), Ok(1));
+        let blocked = blocked_submit(&intake, 11);
+        intake.release(11 + PER_LOG_BYTES);
+        assert_eq!(blocked.recv_timeout(SOON), Ok(Ok(2)));
+    }
+
+    #[test]
+    fn each_threads_logs_keep_their_order_and_none_is_lost_or_repeated() {
+        const THREADS: u32 = 4;
+        const LOGS: u32 = 2_000;
+        let (intake, _poll) = intake(IntakeLimits { queue_bytes: 64 << 10, ..LIMITS }, Gate::Open);
+        let submitters: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let intake = intake.clone();
+                std::thread::spawn(move || {
+                    for number in 0..LOGS {
+                        let mut log = [thread.to_le_bytes(), number.to_le_bytes()].concat();
+                        log.resize(8 + (number as usize % 7) * 3_500, 0);
+                        intake.submit(&log).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut next = [0; THREADS as usize];
+        let deadline = Instant::now() + SOON;
+        while next != [LOGS; THREADS as usize] {
+            assert!(Instant::now() < deadline, "stuck at {next:?}");
+            let Some(chunk) = intake.take() else {
+                std::thread::yield_now();
+                continue;
+            };
+            let Payload::Logs { logs, .. } = Payload::parse(&chunk.bytes).unwrap() else { panic!("whole logs") };
+            for log in logs.iter().map(LogBytes::bytes) {
+                let thread = u32::from_le_bytes(log[..4].try_into().unwrap()) as usize;
+                let number = u32::from_le_bytes(log[4..8].try_into().unwrap());
+                assert_eq!(number, next[thread], "thread {thread}");
+                next[thread] += 1;
+            }
+            intake.release(chunk.queued_bytes);
+        }
+        submitters.into_iter().for_each(|submitter| submitter.join().unwrap());
+        assert_eq!((intake.queued_bytes(), intake.is_filled()), (0, false));
+        assert_eq!(intake.ledger.accepted(), u64::from(THREADS * LOGS));
+    }
+}

@@ -323,3 +323,216 @@ impl<'a> Delivering<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ProcessId, RunId};
+    use crate::replica::payload::{ChunkWriter, Origin, Payload};
+    use std::sync::mpsc::{self, Receiver};
+
+    const SOON: Duration = Duration::from_secs(20);
+    const PARTITION: PartitionId = PartitionId(3);
+
+    /// A lane on a thread of its own.
+    struct Running {
+        lane: Arc<Lane>,
+        callbacks: Arc<PartitionCallbacks>,
+        ledger: Arc<Ledger>,
+        failure: Arc<Failure>,
+        outcomes: Receiver<(u64, u64, Outcome)>,
+        thread: Option<std::thread::JoinHandle<()>>,
+        _poll: mio::Poll,
+    }
+
+    impl Running {
+        fn new() -> Self {
+            let poll = mio::Poll::new().unwrap();
+            let wakeup = Arc::new(Wakeup::new(poll.registry(), mio::Token(0)).unwrap());
+            let failure = Arc::new(Failure::new(wakeup.clone()));
+            let callbacks = Arc::new(PartitionCallbacks::default());
+            let lane = Arc::new(Lane::new(PARTITION, callbacks.clone()));
+            let (ledger, outcome) = (Arc::new(Ledger::default()), Arc::new(OutcomeSlot::default()));
+            let (sender, outcomes) = mpsc::channel();
+            outcome.register(Some(Box::new(move |partition, first, count, how| {
+                assert_eq!(partition, PARTITION.0);
+                // The test may have ended.
+                let _ = sender.send((first, count, how));
+            })));
+            let thread = LaneThread {
+                lane: lane.clone(),
+                ledger: ledger.clone(),
+                outcome,
+                wakeup,
+                failure: failure.clone(),
+            };
+            let thread = Some(std::thread::spawn(move || thread.run()));
+            Self { lane, callbacks, ledger, failure, outcomes, thread, _poll: poll }
+        }
+
+        /// Registers a callback that reports each call as (role's name, log, slot).
+        fn listen(&self, role: CallbackRole, name: &'static str, calls: &mpsc::Sender<Call>) {
+            let calls = calls.clone();
+            self.callbacks.register(
+                role,
+                Box::new(move |call| {
+                    assert_eq!(call.log.with_nul().last(), Some(&0));
+                    let seen = (name, call.log.bytes().to_vec(), call.slot, std::thread::current().id());
+                    calls.send(seen).expect("the test listens");
+                    0
+                }),
+            );
+        }
+
+        fn push(&self, mut items: Vec<LaneItem>) {
+            self.lane.push(&mut items);
+            assert!(items.is_empty());
+        }
+
+        fn stop(&mut self) {
+            self.lane.stop();
+            self.thread.take().expect("stopped once").join().expect("a lane catches its panics");
+        }
+    }
+
+    type Call = (&'static str, Vec<u8>, u64, std::thread::ThreadId);
+
+    fn logs(first_slot: u64, executed_here: bool, logs: &[&[u8]]) -> LaneItem {
+        let origin = Origin { process: ProcessId(0), run: RunId(1) };
+        let mut writer = ChunkWriter::new(origin, PARTITION, 64);
+        logs.iter().for_each(|log| writer.push(log));
+        let Payload::Logs { logs, .. } = Payload::parse(&writer.seal().bytes).unwrap() else { panic!("logs") };
+        let (first_slot, body) = (Slot(first_slot), DeliveryBody::Logs(logs));
+        LaneItem::Deliver(Delivery { partition: PARTITION, first_slot, executed_here, body })
+    }
+
+    #[test]
+    fn each_log_goes_to_the_callback_of_who_executed_it_in_slot_order_on_one_thread() {
+        let mut running = Running::new();
+        let (sender, calls) = mpsc::channel();
+        running.listen(CallbackRole::Leader, "leader", &sender);
+        running.listen(CallbackRole::Follower, "follower", &sender);
+        (0..3).for_each(|_| assert!(running.ledger.accept() > 0));
+        running.push(vec![logs(1, false, &[b"a", b""]), logs(3, true, &[b"c", b"d"])]);
+        let joined = DeliveryBody::Joined { fragments: vec!["lo".into(), "ng".into()], length: 4 };
+        let (first_slot, executed_here) = (Slot(5), true);
+        running.push(vec![LaneItem::Deliver(Delivery { partition: PARTITION, first_slot, executed_here, body: joined })]);
+        let seen: Vec<Call> = (0..5).map(|_| calls.recv_timeout(SOON).unwrap()).collect();
+        let expected: [(&str, &[u8], u64); 5] =
+            [("follower", b"a", 1), ("follower", b"", 2), ("leader", b"c", 3), ("leader", b"d", 4), ("leader", b"long", 5)];
+        assert_eq!(seen.iter().map(|(who, log, slot, _)| (*who, &log[..], *slot)).collect::<Vec<_>>(), expected);
+        assert!(seen.iter().all(|call| call.3 == seen[0].3));
+        assert_eq!(running.outcomes.recv_timeout(SOON), Ok((1, 2, Outcome::Delivered)));
+        assert_eq!(running.outcomes.recv_timeout(SOON), Ok((3, 1, Outcome::Delivered)));
+        running.stop();
+        assert_eq!((running.lane.delivered(), running.lane.committed()), (Slot(5), Slot(5)));
+        let counters = running.ledger.counters(0);
+        assert_eq!((counters.delivered_own, counters.delivered_replayed, counters.outstanding), (3, 2, 0));
+    }
+
+    #[test]
+    fn delivery_waits_for_a_callback_and_goes_on_when_one_is_registered() {
+        let mut running = Running::new();
+        running.push(vec![logs(1, true, &[b"a"])]);
+        let (sender, calls) = mpsc::channel();
+        running.ledger.accept();
+        running.listen(CallbackRole::Follower, "only", &sender);
+        assert_eq!(calls.recv_timeout(SOON).unwrap().0, "only");
+        running.stop();
+    }
+
+    #[test]
+    fn a_lane_without_a_callback_can_be_stopped_and_reports_its_logs_as_lost() {
+        let mut running = Running::new();
+        (0..2).for_each(|_| assert!(running.ledger.accept() > 0));
+        running.push(vec![logs(1, true, &[b"a", b"b"])]);
+        running.stop();
+        assert_eq!(running.outcomes.recv_timeout(SOON), Ok((1, 2, Outcome::Lost)));
+        assert_eq!((running.lane.delivered(), running.ledger.outstanding()), (Slot(0), 0));
+    }
+
+    #[test]
+    fn a_callback_may_register_its_successor_for_its_own_partition() {
+        let mut running = Running::new();
+        let (sender, calls) = mpsc::channel();
+        let callbacks = running.callbacks.clone();
+        running.callbacks.register(
+            CallbackRole::Follower,
+            Box::new(move |call| {
+                let (sender, first) = (sender.clone(), call.slot);
+                callbacks.register(
+                    CallbackRole::Follower,
+                    Box::new(move |call| {
+                        sender.send((first, call.slot)).expect("the test listens");
+                        0
+                    }),
+                );
+                0
+            }),
+        );
+        running.push(vec![logs(1, false, &[b"a", b"b", b"c"])]);
+        assert_eq!(calls.recv_timeout(SOON), Ok((1, 2)));
+        assert_eq!(calls.recv_timeout(SOON), Ok((1, 3)));
+        running.stop();
+    }
+
+    #[test]
+    fn lost_logs_are_reported_in_ticket_order_among_the_delivered() {
+        let mut running = Running::new();
+        let (sender, _calls) = mpsc::channel();
+        running.listen(CallbackRole::Leader, "leader", &sender);
+        (0..6).for_each(|_| assert!(running.ledger.accept() > 0));
+        let lost = LaneItem::Lost { partition: PARTITION, logs: 3 };
+        running.push(vec![logs(1, true, &[b"a", b"b"]), lost, logs(3, true, &[b"c"])]);
+        let outcomes: Vec<_> = (0..3).map(|_| running.outcomes.recv_timeout(SOON).unwrap()).collect();
+        assert_eq!(outcomes, [(1, 2, Outcome::Delivered), (3, 3, Outcome::Lost), (6, 1, Outcome::Delivered)]);
+        running.stop();
+    }
+
+    #[test]
+    fn stopping_waits_for_the_running_callback_only_and_the_rest_is_lost() {
+        let mut running = Running::new();
+        let (entered, enters) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        running.callbacks.register(
+            CallbackRole::Leader,
+            Box::new(move |call| {
+                entered.send(call.slot).expect("the test listens");
+                released.recv_timeout(SOON).expect("the test releases");
+                0
+            }),
+        );
+        (0..3).for_each(|_| assert!(running.ledger.accept() > 0));
+        running.push(vec![logs(1, true, &[b"a", b"b", b"c"])]);
+        assert_eq!(enters.recv_timeout(SOON), Ok(1));
+        assert_eq!(running.lane.calling(), Some(Slot(1)));
+        running.lane.stop();
+        release.send(()).unwrap();
+        running.stop();
+        assert_eq!(running.outcomes.recv_timeout(SOON), Ok((1, 1, Outcome::Delivered)));
+        assert_eq!(running.outcomes.recv_timeout(SOON), Ok((2, 2, Outcome::Lost)));
+        assert!(enters.try_recv().is_err(), "no further call");
+    }
+
+    #[test]
+    fn a_panicking_callback_stops_the_replica_and_nothing_is_delivered_after_it() {
+        let mut running = Running::new();
+        let (sender, calls) = mpsc::channel();
+        running.callbacks.register(
+            CallbackRole::Leader,
+            Box::new(move |call| {
+                sender.send(call.slot).expect("the test listens");
+                panic!("a callback that fails")
+            }),
+        );
+        (0..2).for_each(|_| assert!(running.ledger.accept() > 0));
+        running.push(vec![logs(1, true, &[b"a", b"b"])]);
+        assert_eq!(calls.recv_timeout(SOON), Ok(1));
+        running.stop();
+        let reason = running.failure.reason().expect("the replica stopped");
+        assert!(reason.contains("partition 3") && reason.contains("slot 1"), "{reason}");
+        assert!(calls.try_recv().is_err());
+        assert_eq!(running.outcomes.recv_timeout(SOON), Ok((1, 2, Outcome::Lost)));
+        assert_eq!(running.ledger.outstanding(), 0);
+    }
+}
