@@ -75,9 +75,13 @@ impl GroupRun {
                 self.replica.submit(chunk);
             }
         }
-        if self.gate == Gate::Hold && !self.ports.iter().any(|port| port.intake.is_filled()) {
+        if self.gate == Gate::Hold && !self.has_filled_intake() {
             self.replica.intakes_drained();
         }
+    }
+
+    fn has_filled_intake(&self) -> bool {
+        self.ports.iter().any(|port| port.intake.is_filled())
     }
 
     /// Gives the replica all that is queued, wanted or not: it ends there as lost.
@@ -118,13 +122,18 @@ impl GroupRun {
     /// A lane's progress would let this group go on: a full outbox holds back submissions, or leadership
     /// waits for the logs of earlier leaders.
     fn waits_for_lanes(&self, me: ProcessId) -> bool {
-        let announcing = self.leader == Some(me) && self.gate != Gate::Open;
-        announcing || self.ports.iter().any(|port| port.intake.is_filled())
+        let announcing = self.leader == Some(me) && !matches!(self.gate, Gate::Open | Gate::Hold);
+        announcing || self.has_filled_intake()
     }
 
-    fn is_drained(&self) -> bool {
-        self.replica.undecided_logs() == 0
-            && self.ports.iter().all(|port| !port.intake.is_filled() && port.lane.is_idle())
+    /// Nothing is left to wait for: everything accepted is decided, or can't be any more, and everything
+    /// committed is delivered.
+    fn is_drained(&self, course: Course) -> bool {
+        let decided = self.replica.undecided_logs() == 0 || self.replica.drain_is_hopeless();
+        (decided || course == Course::Abandoning)
+            && !self.has_filled_intake()
+            && !self.replica.has_work()
+            && self.ports.iter().all(|port| port.lane.is_idle())
     }
 }
 
@@ -134,6 +143,8 @@ enum Course {
     Serving,
     /// Goodbye was said; `drained` opens when nothing is left to wait for.
     Draining,
+    /// The same, and what is not decided yet is not waited for any more.
+    Abandoning,
     Stopped,
 }
 
@@ -238,7 +249,7 @@ impl EventLoop {
             // An asker that has given up needs no answer.
             let _ = answer.try_send(());
         }
-        if self.course == Course::Draining {
+        if self.is_draining() {
             self.drain();
         }
         let more_to_send = self.transport.flush();
@@ -249,8 +260,7 @@ impl EventLoop {
     fn poll(&mut self, events: &mut mio::Events, may_sleep: bool) -> io::Result<()> {
         let mut timeout = Duration::ZERO;
         if may_sleep {
-            let draining = self.course == Course::Draining;
-            let wants_progress = draining || self.groups.iter().any(|group| group.waits_for_lanes(self.me));
+            let wants_progress = self.is_draining() || self.groups.iter().any(|group| group.waits_for_lanes(self.me));
             self.shared.wakeup.announce_sleep(wants_progress);
             if !self.finds_work(wants_progress) {
                 timeout = self.next_tick.saturating_duration_since(Instant::now());
@@ -338,22 +348,27 @@ impl EventLoop {
                 self.groups.iter_mut().for_each(|group| group.replica.say_goodbye());
                 self.course = Course::Draining;
             }
-            Command::Abandon => self.groups.iter_mut().for_each(|group| {
-                group.surrender_intakes();
-                group.replica.abandon_undecided();
-            }),
+            Command::Abandon => {
+                self.groups.iter_mut().for_each(|group| {
+                    group.surrender_intakes();
+                    group.replica.abandon_undecided();
+                });
+                self.course = Course::Abandoning;
+            }
             Command::Stop => self.course = Course::Stopped,
         }
+    }
+
+    fn is_draining(&self) -> bool {
+        matches!(self.course, Course::Draining | Course::Abandoning)
     }
 
     fn drain(&mut self) {
         for group in self.groups.iter_mut().filter(|group| group.replica.drain_is_hopeless()) {
             group.surrender_intakes();
-            if group.replica.undecided_logs() > 0 {
-                group.replica.abandon_undecided();
-            }
+            group.replica.abandon_undecided();
         }
-        if self.groups.iter().all(|group| group.is_drained() && !group.replica.has_work()) {
+        if self.groups.iter().all(|group| group.is_drained(self.course)) {
             self.shared.drained.open();
         }
     }

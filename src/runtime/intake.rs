@@ -34,7 +34,7 @@ const FIRST_CAPACITY_BYTES: usize = 512;
 pub enum Refusal {
     /// This process does not lead; who does, where that is known.
     NotLeader(Option<ProcessId>),
-    /// The queue stayed full for as long as a submitter may wait.
+    /// The queue stayed full, or a transfer of leadership took, for as long as a submitter may wait.
     QueueFull {
         /// How long it waited, in milliseconds.
         waited_ms: u64,
@@ -95,7 +95,7 @@ pub(super) struct Intake {
     filled: AtomicBool,
     /// Counted until committed; grows under the lock, shrinks without.
     queued_bytes: AtomicUsize,
-    /// Submitters that wait for `room`.
+    /// Submitters that wait for `room`, or for the end of a transfer of leadership.
     waiting: AtomicUsize,
     room: Condvar,
     ledger: Arc<Ledger>,
@@ -149,8 +149,9 @@ impl Intake {
     }
 
     fn submit_short(&self, log: &[u8]) -> Result<u64, Refusal> {
-        let mut queue = self.admit(log.len())?;
-        self.queued_bytes.fetch_add(log.len() + PER_LOG_BYTES, Ordering::SeqCst);
+        let cost = log.len() + PER_LOG_BYTES;
+        let mut queue = self.admit(cost)?;
+        self.queued_bytes.fetch_add(cost, Ordering::SeqCst);
         queue.push_short(log, self.origin, self.partition);
         self.filled.store(true, Ordering::Relaxed);
         Ok(self.ledger.accept())
@@ -159,18 +160,12 @@ impl Intake {
     fn submit_long(&self, log: &[u8]) -> Result<u64, Refusal> {
         // Room is taken before the copy is made, so that copies in the making are bounded too.
         let cost = log.len() + PER_LOG_BYTES;
-        let queue = self.admit(log.len())?;
+        let queue = self.admit(cost)?;
         self.queued_bytes.fetch_add(cost, Ordering::SeqCst);
         drop(queue);
         let chunks = self.own_chunks(log);
-        // A hand-over may have begun meanwhile: it has seen the queue empty, so this log has to wait.
-        let mut queue = match self.admit_when(|queue| queue.door != Door::Gate(Gate::Hold)) {
-            Ok(queue) => queue,
-            Err(refusal) => {
-                self.release(cost);
-                return Err(refusal);
-            }
-        };
+        // The gate may have changed during the copy; there is room already.
+        let mut queue = self.admit(0).inspect_err(|_| self.release(cost))?;
         queue.close_open();
         queue.ready.extend(chunks);
         self.filled.store(true, Ordering::Relaxed);
@@ -187,50 +182,41 @@ impl Intake {
         vec![writer.seal()]
     }
 
-    /// The lock, once a log of this length may be queued.
-    fn admit(&self, length: usize) -> Result<MutexGuard<'_, Queue>, Refusal> {
-        self.admit_when(|queue| self.may_enter(queue, length))
-    }
-
-    /// The lock, once `may_enter` holds; at once inside a callback, where waiting would deadlock.
-    fn admit_when(&self, may_enter: impl Fn(&Queue) -> bool) -> Result<MutexGuard<'_, Queue>, Refusal> {
+    /// The lock, once so many bytes may be queued.
+    fn admit(&self, cost: usize) -> Result<MutexGuard<'_, Queue>, Refusal> {
         let queue = locked(&self.queue);
         if let Some(refusal) = queue.refusal() {
             return Err(refusal);
         }
-        if may_enter(&queue) || in_callback() {
+        if self.may_enter(&queue, cost) || in_callback() {
             return Ok(queue);
         }
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        let admitted = self.wait_until(queue, may_enter);
+        let admitted = self.wait_to_enter(queue, cost);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         admitted
     }
 
     /// A log longer than the whole bound goes in when the queue is empty: it would wait for ever otherwise.
-    fn has_room(&self, length: usize) -> bool {
+    fn may_enter(&self, queue: &Queue, cost: usize) -> bool {
         let queued = self.queued_bytes.load(Ordering::SeqCst);
-        queued == 0 || queued + length + PER_LOG_BYTES <= self.limits.queue_bytes
-    }
-
-    /// A hand-over holds submitters, and so does a full queue.
-    fn may_enter(&self, queue: &Queue, length: usize) -> bool {
-        queue.door != Door::Gate(Gate::Hold) && self.has_room(length)
+        let has_room = cost == 0 || queued == 0 || queued + cost <= self.limits.queue_bytes;
+        has_room && queue.door != Door::Gate(Gate::Hold)
     }
 
     /// The waiter registered before it looks at the bytes, [`Intake::release`] subtracts before it looks
     /// for waiters: one sees the other.
-    fn wait_until<'a>(
+    fn wait_to_enter<'a>(
         &'a self,
         mut queue: MutexGuard<'a, Queue>,
-        may_enter: impl Fn(&Queue) -> bool,
+        cost: usize,
     ) -> Result<MutexGuard<'a, Queue>, Refusal> {
         let deadline = Instant::now() + self.limits.submit_wait;
         loop {
             if let Some(refusal) = queue.refusal() {
                 return Err(refusal);
             }
-            if may_enter(&queue) {
+            if self.may_enter(&queue, cost) {
                 return Ok(queue);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -279,7 +265,7 @@ impl Intake {
 
     /// True when this process leads, and that was announced.
     pub(super) fn is_open(&self) -> bool {
-        locked(&self.queue).door == Door::Gate(Gate::Open)
+        matches!(locked(&self.queue).door, Door::Gate(Gate::Open | Gate::Hold))
     }
 
     /// Whether [`Intake::take`] would give something. For the loop's look before it sleeps: behind
@@ -489,6 +475,22 @@ mod tests {
         let blocked = blocked_submit(&intake, 6);
         intake.stop();
         assert_eq!(blocked.recv_timeout(SOON), Ok(Err(Refusal::Stopped)));
+    }
+
+    #[test]
+    fn while_leadership_is_handed_over_submitters_wait_and_callbacks_do_not() {
+        for length in [6, 20_000] {
+            let (intake, _poll) = intake(LIMITS, Gate::Hold);
+            assert_eq!(inside_callback(|| intake.submit(b"from a callback")), Ok(1));
+            let blocked = blocked_submit(&intake, length);
+            assert_eq!(intake.ledger.accepted(), 1);
+            intake.set_gate(Gate::Open);
+            assert_eq!(blocked.recv_timeout(SOON), Ok(Ok(2)), "the transfer was aborted");
+            intake.set_gate(Gate::Hold);
+            let blocked = blocked_submit(&intake, length);
+            intake.set_gate(Gate::Closed { leader: Some(ProcessId(4)) });
+            assert_eq!(blocked.recv_timeout(SOON), Ok(Err(Refusal::NotLeader(Some(ProcessId(4))))));
+        }
     }
 
     #[test]

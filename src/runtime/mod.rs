@@ -14,6 +14,8 @@
 //! `lane.rs` for the two ends of a log's journey.
 
 mod callbacks;
+#[cfg(test)]
+mod cluster_tests;
 mod election;
 mod event_loop;
 mod failure;

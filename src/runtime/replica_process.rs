@@ -353,7 +353,15 @@ impl Runtime {
     /// # Errors
     /// The callbacks that were still running after [`SHUTDOWN_PATIENCE`]; their threads are left alone.
     pub fn shutdown(&self) -> Result<(), Unfinished> {
-        let deadline = Instant::now() + SHUTDOWN_PATIENCE;
+        self.shutdown_within(SHUTDOWN_PATIENCE)
+    }
+
+    /// [`Runtime::shutdown`] with another patience.
+    ///
+    /// # Errors
+    /// The callbacks that were still running after it.
+    pub fn shutdown_within(&self, patience: Duration) -> Result<(), Unfinished> {
+        let deadline = Instant::now() + patience;
         self.stop();
         let running = self.roster.join(deadline);
         if running.is_empty() {
@@ -361,7 +369,7 @@ impl Runtime {
         }
         let threads: Vec<String> = running.into_iter().map(|name| self.describe(name)).collect();
         for line in &threads {
-            log::error!("shutdown: still running after {SHUTDOWN_PATIENCE:?} and left alone: {line}");
+            log::error!("shutdown: still running after {patience:?} and left alone: {line}");
         }
         Err(Unfinished { threads })
     }

@@ -1,0 +1,458 @@
+//! Whole replica processes, several in one test process, on real sockets and real threads.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{mpsc, Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::ids::{GroupId, PartitionId, ProcessId, RunId};
+use crate::replica::{Limits, Timing};
+use crate::transport::PeerAddress;
+
+use super::callbacks::locked;
+use super::*;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// One delivered log, as a callback saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    role: CallbackRole,
+    slot: u64,
+    log: Vec<u8>,
+}
+
+/// What the callbacks of one process saw, per partition, and its election codes.
+#[derive(Default)]
+struct Witness {
+    seen: Mutex<BTreeMap<u32, Vec<Seen>>>,
+    codes: Mutex<Vec<i32>>,
+    outcomes: Mutex<BTreeMap<u32, Vec<(u64, u64, Outcome)>>>,
+    changed: Condvar,
+}
+
+impl Witness {
+    fn callbacks(self: &Arc<Self>, partitions: u32) -> Callbacks {
+        let mut callbacks = Callbacks::default();
+        for partition in 0..partitions {
+            let slot = PartitionCallbacks::default();
+            for role in [CallbackRole::Leader, CallbackRole::Follower] {
+                let witness = self.clone();
+                let record = move |call: LogCall<'_>| {
+                    let seen = Seen { role, slot: call.slot, log: call.log.bytes().to_vec() };
+                    locked(&witness.seen).entry(call.partition).or_default().push(seen);
+                    witness.changed.notify_all();
+                    0
+                };
+                slot.register(role, Box::new(record));
+            }
+            callbacks.partitions.insert(PartitionId(partition), Arc::new(slot));
+        }
+        let witness = self.clone();
+        callbacks.election.register(Some(Box::new(move |code| {
+            locked(&witness.codes).push(code);
+            witness.changed.notify_all();
+        })));
+        let witness = self.clone();
+        callbacks.outcome.register(Some(Box::new(move |partition, first, count, outcome| {
+            locked(&witness.outcomes).entry(partition).or_default().push((first, count, outcome));
+        })));
+        callbacks
+    }
+
+    fn wait_delivered(&self, partition: u32, count: usize) -> Vec<Seen> {
+        let enough = |seen: &BTreeMap<u32, Vec<Seen>>| seen.get(&partition).map_or(0, Vec::len) >= count;
+        let seen = self.changed.wait_timeout_while(locked(&self.seen), SOON, |seen| !enough(seen)).unwrap().0;
+        let seen = seen.get(&partition).cloned().unwrap_or_default();
+        assert!(seen.len() >= count, "partition {partition}: {} of {count} logs after {SOON:?}", seen.len());
+        seen
+    }
+
+    fn wait_code(&self, count: usize) -> Vec<i32> {
+        let codes = self.changed.wait_timeout_while(locked(&self.codes), SOON, |codes| codes.len() < count).unwrap().0;
+        assert!(codes.len() >= count, "{codes:?} after {SOON:?}");
+        codes.clone()
+    }
+}
+
+/// A shard whose processes are started and stopped one by one.
+struct Shard {
+    peers: Vec<PeerAddress>,
+    partitions: u32,
+    grouping: Grouping,
+    adjust: fn(&mut RuntimeConfig),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Grouping {
+    Shard,
+    Partition,
+}
+
+/// A loopback address that no other test, here or in another process, uses at the same time.
+fn own_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let (pid, test) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    format!("127.{}.{}.{}", 1 + (pid >> 8) % 250, pid % 256, test % 255)
+}
+
+fn free_port(host: &str) -> u16 {
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port()
+}
+
+impl Shard {
+    fn new(processes: u16, partitions: u32) -> Self {
+        let host = own_address();
+        let peer = |id| PeerAddress {
+            id: ProcessId(id),
+            host: host.clone(),
+            port: free_port(&host),
+            name: format!("process{id}"),
+        };
+        let peers = (0..processes).map(peer).collect();
+        Self { peers, partitions, grouping: Grouping::Shard, adjust: |_| () }
+    }
+
+    fn config(&self, me: u16) -> RuntimeConfig {
+        static RUN: AtomicU64 = AtomicU64::new(1);
+        let run = RUN.fetch_add(1, Ordering::Relaxed);
+        let all: Vec<PartitionId> = (0..self.partitions).map(PartitionId).collect();
+        let per_group = if self.grouping == Grouping::Shard { all.len() } else { 1 };
+        let group = |(id, partitions): (usize, &[PartitionId])| GroupConfig {
+            id: GroupId(id as u16),
+            partitions: partitions.to_vec(),
+            voters: self.peers.iter().map(|peer| peer.id).collect(),
+            learners: Vec::new(),
+            designated: Some(ProcessId(0)),
+            preferred: Some(ProcessId(0)),
+        };
+        let mut config = RuntimeConfig {
+            me: ProcessId(me),
+            run: RunId(run),
+            seed: run,
+            fingerprint: 7,
+            listen: (self.peers[usize::from(me)].host.clone(), self.peers[usize::from(me)].port),
+            peers: self.peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect(),
+            groups: all.chunks(per_group).enumerate().map(group).collect(),
+            campaign_at_start: true,
+            timing: Timing { form_wait_ms: 20_000, ..Timing::default() },
+            limits: Limits::default(),
+            queue_bytes: 16 << 20,
+            submit_wait: SOON,
+            drain_wait: Duration::from_secs(5),
+            max_log_bytes: 64 << 20,
+            fragment_bytes: 256 << 10,
+            disk: None,
+            election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
+        };
+        (self.adjust)(&mut config);
+        config
+    }
+
+    fn start(&self, me: u16) -> Node {
+        let witness = Arc::new(Witness::default());
+        let config = self.config(me);
+        let storage = Storage::open(&config).unwrap();
+        let bound = Bound::new(config, storage, &witness.callbacks(self.partitions)).unwrap();
+        Node { runtime: bound.start().unwrap(), witness }
+    }
+
+    fn start_all(&self) -> Vec<Node> {
+        (0..self.peers.len() as u16).map(|me| self.start(me)).collect()
+    }
+}
+
+struct Node {
+    runtime: Runtime,
+    witness: Arc<Witness>,
+}
+
+impl Node {
+    fn port(&self, partition: u32) -> &Port {
+        self.runtime.port(PartitionId(partition)).expect("of this process")
+    }
+
+    fn submit(&self, partition: u32, log: &[u8]) -> u64 {
+        self.port(partition).submit(log).unwrap_or_else(|refusal| panic!("partition {partition}: {refusal:?}"))
+    }
+
+    fn wait_gained(&self) {
+        assert_eq!(self.witness.wait_code(1)[0], 1);
+    }
+
+    fn end(self) {
+        self.runtime.drain();
+        self.runtime.shutdown().expect("nothing is left running");
+        assert_eq!(self.runtime.failure(), None);
+    }
+}
+
+/// Ends every process; the followers first, as Mako's do.
+fn end_all(nodes: Vec<Node>) {
+    nodes.into_iter().rev().for_each(Node::end);
+}
+
+fn numbered(partition: u32, number: u32) -> Vec<u8> {
+    let mut log = format!("{partition}:{number}:").into_bytes();
+    log.resize(log.len() + (number as usize * 37) % 900, b'x');
+    log
+}
+
+/// Every process saw the same slots with the same bytes, without a gap.
+fn assert_same_streams(nodes: &[Node], partitions: u32, logs: usize) {
+    for partition in 0..partitions {
+        let streams: Vec<Vec<Seen>> =
+            nodes.iter().map(|node| node.witness.wait_delivered(partition, logs)).collect();
+        for stream in &streams {
+            assert!(stream.iter().zip(1..).all(|(seen, slot)| seen.slot == slot), "slots have a gap");
+            let same = stream.iter().zip(&streams[0]).all(|(a, b)| a.log == b.log);
+            assert!(same, "partition {partition} differs between processes");
+        }
+    }
+}
+
+fn roles(stream: &[Seen]) -> Vec<CallbackRole> {
+    stream.iter().map(|seen| seen.role).collect()
+}
+
+#[test]
+fn a_shard_of_one_process_leads_at_once_and_delivers_its_own_logs() {
+    let shard = Shard::new(1, 2);
+    let nodes = shard.start_all();
+    nodes[0].wait_gained();
+    (0..100).for_each(|n| assert_eq!(nodes[0].submit(1, &numbered(1, n)), u64::from(n) + 1));
+    let seen = nodes[0].witness.wait_delivered(1, 100);
+    assert!(seen.iter().zip(0..).all(|(seen, n)| seen.log == numbered(1, n)));
+    assert!(roles(&seen).iter().all(|&role| role == CallbackRole::Leader));
+    end_all(nodes);
+}
+
+#[test]
+fn logs_of_four_partitions_arrive_everywhere_in_order_with_the_right_callback() {
+    const PARTITIONS: u32 = 4;
+    const LOGS: u32 = 3_000;
+    let shard = Shard::new(3, PARTITIONS);
+    let nodes = shard.start_all();
+    nodes[0].wait_gained();
+    std::thread::scope(|scope| {
+        for partition in 0..PARTITIONS {
+            let leader = &nodes[0];
+            scope.spawn(move || (0..LOGS).for_each(|n| assert!(leader.submit(partition, &numbered(partition, n)) > 0)));
+        }
+    });
+    assert_same_streams(&nodes, PARTITIONS, LOGS as usize);
+    for (index, node) in nodes.iter().enumerate() {
+        let role = if index == 0 { CallbackRole::Leader } else { CallbackRole::Follower };
+        for partition in 0..PARTITIONS {
+            let seen = node.witness.wait_delivered(partition, LOGS as usize);
+            assert!(seen.iter().all(|seen| seen.role == role));
+            assert!(seen.iter().zip(0..).all(|(seen, n)| seen.log == numbered(partition, n)));
+        }
+    }
+    (0..PARTITIONS).for_each(|p| assert_eq!(nodes[0].port(p).wait_idle(), Waited::Settled));
+    assert_eq!(nodes[0].port(0).counters().queued_bytes, 0);
+    end_all(nodes);
+}
+
+#[test]
+fn what_is_submitted_right_after_the_start_is_queued_on_the_designated_process_and_refused_elsewhere() {
+    let shard = Shard::new(3, 1);
+    let designated = shard.start(0);
+    assert_eq!(designated.submit(0, b"early"), 1);
+    let others = [shard.start(1), shard.start(2)];
+    assert!(matches!(others[0].port(0).submit(b"no"), Err(Refusal::NotLeader(_))));
+    assert_eq!(designated.witness.wait_delivered(0, 1)[0].log, b"early");
+    others.into_iter().for_each(Node::end);
+    designated.end();
+}
+
+#[test]
+fn a_long_log_is_joined_and_small_ones_of_other_partitions_pass_it() {
+    let shard = Shard::new(3, 2);
+    let nodes = shard.start_all();
+    nodes[0].wait_gained();
+    let long: Vec<u8> = (0..20 << 20).map(|i: u32| (i >> 10) as u8).collect();
+    nodes[0].submit(0, &long);
+    nodes[0].submit(0, b"");
+    (0..200).for_each(|n| assert!(nodes[0].submit(1, &numbered(1, n)) > 0));
+    assert_same_streams(&nodes, 2, 2);
+    for node in &nodes {
+        let seen = node.witness.wait_delivered(0, 2);
+        assert!(seen[0].log == long && seen[1].log.is_empty());
+        node.witness.wait_delivered(1, 200);
+    }
+    end_all(nodes);
+}
+
+#[test]
+fn when_the_leader_dies_another_process_leads_and_replays_what_the_dead_one_executed() {
+    let shard = Shard::new(3, 2);
+    let mut nodes = shard.start_all();
+    nodes[0].wait_gained();
+    (0..500).for_each(|n| assert!(nodes[0].submit(0, &numbered(0, n)) > 0));
+    assert_eq!(nodes[0].port(0).wait_idle(), Waited::Settled);
+    nodes.remove(0).runtime.shutdown().expect("abrupt: no goodbye, no drain");
+    let deadline = Instant::now() + SOON;
+    let successor = loop {
+        assert!(Instant::now() < deadline, "nobody leads");
+        match nodes.iter().position(|node| !locked(&node.witness.codes).is_empty()) {
+            Some(index) => break index,
+            None => std::thread::yield_now(),
+        }
+    };
+    assert_eq!(nodes[successor].witness.wait_delivered(0, 500).len(), 500, "announced after all earlier logs");
+    (500..600).for_each(|n| assert!(nodes[successor].submit(0, &numbered(0, n)) > 0));
+    assert_same_streams(&nodes, 1, 600);
+    let seen = roles(&nodes[successor].witness.wait_delivered(0, 600));
+    assert!(seen[..500].iter().all(|&role| role == CallbackRole::Follower));
+    assert!(seen[500..].iter().all(|&role| role == CallbackRole::Leader));
+    assert!(locked(&nodes[1 - successor].witness.codes).is_empty(), "one that never led is not called");
+    nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
+}
+
+#[test]
+fn a_process_that_comes_back_without_memory_is_rebuilt() {
+    let shard = Shard::new(3, 1);
+    let mut nodes = shard.start_all();
+    nodes[0].wait_gained();
+    (0..300).for_each(|n| assert!(nodes[0].submit(0, &numbered(0, n)) > 0));
+    nodes.pop().expect("three").runtime.shutdown().expect("abrupt");
+    (300..400).for_each(|n| assert!(nodes[0].submit(0, &numbered(0, n)) > 0));
+    nodes.push(shard.start(2));
+    assert_same_streams(&nodes, 1, 400);
+    end_all(nodes);
+}
+
+/// Registers a callback that reports its first call and returns when told to.
+fn block(node: &Node, callbacks: &Callbacks, partition: u32) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (entered, enters) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let slot = callbacks.partitions[&PartitionId(partition)].clone();
+    let witness = node.witness.clone();
+    let mut blocking = true;
+    slot.register(
+        CallbackRole::Leader,
+        Box::new(move |call| {
+            if std::mem::take(&mut blocking) {
+                entered.send(()).expect("the test listens");
+                // An error means that the test let go.
+                let _ = released.recv_timeout(SOON * 2);
+            }
+            let seen = Seen { role: CallbackRole::Leader, slot: call.slot, log: call.log.bytes().to_vec() };
+            locked(&witness.seen).entry(call.partition).or_default().push(seen);
+            witness.changed.notify_all();
+            0
+        }),
+    );
+    (enters, release)
+}
+
+/// One process whose callbacks can be replaced later.
+fn start_with_callbacks(shard: &Shard) -> (Node, Callbacks) {
+    let witness = Arc::new(Witness::default());
+    let callbacks = witness.callbacks(shard.partitions);
+    let config = shard.config(0);
+    let storage = Storage::open(&config).unwrap();
+    let runtime = Bound::new(config, storage, &callbacks).unwrap().start().unwrap();
+    let node = Node { runtime, witness };
+    node.wait_gained();
+    (node, callbacks)
+}
+
+#[test]
+fn a_blocked_callback_holds_up_its_own_partition_only() {
+    let shard = Shard::new(1, 2);
+    let (node, callbacks) = start_with_callbacks(&shard);
+    let (enters, release) = block(&node, &callbacks, 0);
+    (0..10).for_each(|n| assert!(node.submit(0, &numbered(0, n)) > 0));
+    enters.recv_timeout(SOON).unwrap();
+    (0..1000).for_each(|n| assert!(node.submit(1, &numbered(1, n)) > 0));
+    node.witness.wait_delivered(1, 1000);
+    assert_eq!(node.port(0).outstanding(), 10);
+    release.send(()).unwrap();
+    node.witness.wait_delivered(0, 10);
+    node.end();
+}
+
+#[test]
+fn shutdown_reports_a_callback_that_does_not_return_and_ends_the_others() {
+    let shard = Shard::new(1, 2);
+    let (node, callbacks) = start_with_callbacks(&shard);
+    let (enters, release) = block(&node, &callbacks, 1);
+    node.submit(1, b"stuck");
+    enters.recv_timeout(SOON).unwrap();
+    let unfinished = node.runtime.shutdown_within(Duration::from_millis(300)).expect_err("a callback is still running");
+    assert_eq!(unfinished.threads, ["mako-raft-p1: the callback of partition 1, slot 1"]);
+    assert_eq!(node.port(0).submit(b"late"), Err(Refusal::Stopped));
+    drop(release);
+    node.witness.wait_delivered(1, 1);
+}
+
+#[test]
+fn without_a_quorum_the_queue_fills_to_its_bound_and_a_drain_reports_the_rest_as_lost() {
+    let mut shard = Shard::new(3, 1);
+    shard.adjust = |config| {
+        config.queue_bytes = 100_000;
+        config.submit_wait = Duration::from_millis(50);
+        config.drain_wait = Duration::from_millis(300);
+    };
+    let node = shard.start(0);
+    let mut accepted = 0;
+    let refusal = loop {
+        match node.port(0).submit(&[1; 995]) {
+            Ok(_) => accepted += 1,
+            Err(refusal) => break refusal,
+        }
+        assert!(accepted <= 100, "beyond the bound");
+    };
+    assert_eq!(accepted, 100);
+    assert_eq!(refusal, Refusal::QueueFull { waited_ms: 50, queued_bytes: 100_000, queue_bytes: 100_000 });
+    node.runtime.drain();
+    assert_eq!(node.port(0).submit(b"late"), Err(Refusal::Stopped));
+    node.runtime.shutdown().unwrap();
+    let counters = node.port(0).counters();
+    assert_eq!((counters.accepted, counters.lost, counters.outstanding, counters.refused), (100, 100, 0, 2));
+    let lost: u64 = locked(&node.witness.outcomes)[&0].iter().map(|&(_, count, _)| count).sum();
+    assert_eq!(lost, 100);
+}
+
+#[test]
+fn a_drain_waits_until_everything_accepted_is_delivered() {
+    let shard = Shard::new(3, 2);
+    let nodes = shard.start_all();
+    nodes[0].wait_gained();
+    (0..2000).for_each(|n| assert!(nodes[0].submit(n % 2, &numbered(n % 2, n)) > 0));
+    nodes[0].runtime.drain();
+    assert_eq!((nodes[0].port(0).outstanding(), nodes[0].port(1).outstanding()), (0, 0));
+    nodes[0].runtime.shutdown().unwrap();
+    assert_eq!(nodes[0].port(0).counters().lost, 0);
+    assert_eq!(*locked(&nodes[0].witness.codes), [1], "no announcement from the drain's start on");
+    nodes.into_iter().skip(1).for_each(Node::end);
+}
+
+#[test]
+fn a_group_per_partition_is_led_by_one_process_and_announced_once() {
+    let mut shard = Shard::new(3, 4);
+    shard.grouping = Grouping::Partition;
+    let nodes = shard.start_all();
+    nodes[0].wait_gained();
+    for partition in 0..4 {
+        assert!(nodes[0].port(partition).is_leading());
+        (0..200).for_each(|n| assert!(nodes[0].submit(partition, &numbered(partition, n)) > 0));
+    }
+    assert_same_streams(&nodes, 4, 200);
+    assert_eq!(*locked(&nodes[0].witness.codes), [1]);
+    end_all(nodes);
+}
+
+#[test]
+fn after_a_shutdown_the_port_is_free() {
+    let shard = Shard::new(1, 1);
+    for _ in 0..3 {
+        let node = shard.start(0);
+        node.wait_gained();
+        node.end();
+        drop(TcpListener::bind((shard.peers[0].host.as_str(), shard.peers[0].port)).expect("the port is free"));
+    }
+}
