@@ -1,0 +1,213 @@
+//! The invariants: each a named check, looked at after every step.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use mako_raft::ids::{PartitionId, RunId};
+use mako_raft::replica::message::PeerMessage;
+use raft::eraftpb::{Entry, Message, MessageType};
+
+use super::load::{digest, LogName, LogPrint};
+
+/// A check that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The check's name: a sentence that should hold.
+    pub check: &'static str,
+    /// What was seen instead.
+    pub text: String,
+}
+
+/// `Err` names the invariant that does not hold.
+pub type Checked = Result<(), Violation>;
+
+impl Violation {
+    /// An invariant that does not hold.
+    pub fn new<T>(check: &'static str, text: String) -> Result<T, Violation> {
+        Err(Violation { check, text })
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\" does not hold: {}", self.check, self.text)
+    }
+}
+
+/// One log as it was first delivered anywhere.
+#[derive(Clone, Copy, Debug)]
+struct Delivered {
+    print: LogPrint,
+    executed_by: Option<RunId>,
+}
+
+/// What all replicas together have shown so far.
+#[derive(Default)]
+pub struct Checks {
+    /// Per formation and partition: the stream as it was first delivered anywhere.
+    streams: BTreeMap<(u64, usize), Vec<Delivered>>,
+    last_ticket: HashMap<(u64, RunId, PartitionId), u64>,
+    lost: HashSet<LogName>,
+    leaders: HashMap<(u64, u64), u64>,
+    votes: HashMap<(u64, u64, u64), u64>,
+    entries: HashMap<(u64, u64, u64), u64>,
+    /// Formations that anybody joined.
+    pub formations: BTreeSet<u64>,
+    /// More is lost than the shard tolerates: it may form a second time.
+    reckless: bool,
+}
+
+impl Checks {
+    /// Nothing seen yet. `reckless`: more is lost than the shard tolerates.
+    pub fn new(reckless: bool) -> Self {
+        Self { reckless, ..Self::default() }
+    }
+
+    /// Logs delivered in the stream so far.
+    pub fn stream_len(&self, formation: u64, partition: usize) -> u64 {
+        self.streams.get(&(formation, partition)).map_or(0, |stream| stream.len() as u64)
+    }
+
+    /// Logs delivered anywhere, counted once.
+    pub fn delivered(&self) -> u64 {
+        self.streams.values().map(|stream| stream.len() as u64).sum()
+    }
+
+    /// A life delivered `logs` from `first_slot` on.
+    pub fn deliver(
+        &mut self,
+        formation: u64,
+        partition: usize,
+        first_slot: u64,
+        logs: &[LogPrint],
+        run: RunId,
+        executed_here: bool,
+    ) -> Checked {
+        for (offset, &print) in logs.iter().enumerate() {
+            let slot = first_slot + offset as u64;
+            if print.name.is_some_and(|name| (name.run == run) != executed_here) {
+                return Violation::new(
+                    "the callback is chosen by who executed the log",
+                    format!("partition {partition} slot {slot}: {print} came with executed_here {executed_here}"),
+                );
+            }
+            self.place(formation, partition, slot, print, executed_here.then_some(run))?;
+        }
+        Ok(())
+    }
+
+    fn place(
+        &mut self,
+        formation: u64,
+        partition: usize,
+        slot: u64,
+        print: LogPrint,
+        by: Option<RunId>,
+    ) -> Checked {
+        let stream = self.streams.entry((formation, partition)).or_default();
+        if let Some(known) = stream.get_mut(slot as usize - 1) {
+            if known.print != print {
+                let text = format!("partition {partition} slot {slot}: {print}, and elsewhere {}", known.print);
+                return Violation::new("the same log is in the same slot everywhere", text);
+            }
+            if by.is_some() && known.executed_by.is_some() && by != known.executed_by {
+                let text = format!("partition {partition} slot {slot}: two runs say that they executed it");
+                return Violation::new("one run executed a log", text);
+            }
+            known.executed_by = known.executed_by.or(by);
+            return Ok(());
+        }
+        if slot != stream.len() as u64 + 1 {
+            let text = format!("partition {partition}: slot {slot} is the first after {}", stream.len());
+            return Violation::new("slots follow one another", text);
+        }
+        stream.push(Delivered { print, executed_by: by });
+        self.place_named(formation, partition, slot, print)
+    }
+
+    fn place_named(&mut self, formation: u64, partition: usize, slot: u64, print: LogPrint) -> Checked {
+        let Some(name) = print.name else { return Ok(()) };
+        if self.lost.contains(&name) {
+            let text = format!("partition {partition} slot {slot}: {print} was called lost");
+            return Violation::new("a lost log is never delivered", text);
+        }
+        let last = self.last_ticket.entry((formation, name.run, name.partition)).or_default();
+        if name.ticket <= *last {
+            let text = format!("partition {partition} slot {slot}: {print} after its log {last}");
+            return Violation::new("a run's logs keep their order and come once", text);
+        }
+        *last = name.ticket;
+        Ok(())
+    }
+
+    /// A life called these logs lost.
+    pub fn lose(&mut self, formation: Option<u64>, logs: &[LogPrint]) -> Checked {
+        for name in logs.iter().filter_map(|log| log.name) {
+            self.lost.insert(name);
+            let last = formation.and_then(|id| self.last_ticket.get(&(id, name.run, name.partition)));
+            // Logs come in order, so one at or below the last delivered one was delivered itself unless it
+            // was called lost before that; this one is called lost only now.
+            if last.is_some_and(|&last| name.ticket <= last) && self.was_delivered(name) {
+                return Violation::new("a delivered log is never lost", format!("log {} of {}", name.ticket, name.run));
+            }
+        }
+        Ok(())
+    }
+
+    fn was_delivered(&self, name: LogName) -> bool {
+        self.streams.values().flatten().any(|log| log.print.name == Some(name))
+    }
+
+    /// A message that `sender`'s member puts on the wire.
+    pub fn sent(&mut self, message: &PeerMessage) -> Checked {
+        let PeerMessage::Raft(formation, message) = message else { return Ok(()) };
+        match message.get_msg_type() {
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot => {
+                self.leads(*formation, message.term, message.from)?;
+                self.carries(*formation, &message.entries)
+            }
+            MessageType::MsgRequestVoteResponse if !message.reject => self.votes(*formation, message),
+            _ => Ok(()),
+        }
+    }
+
+    /// A member behaves as the leader of a term.
+    pub fn leads(&mut self, formation: u64, term: u64, member: u64) -> Checked {
+        let known = *self.leaders.entry((formation, term)).or_insert(member);
+        if known != member {
+            let text = format!("term {term}: members {known} and {member}");
+            return Violation::new("one leader per term", text);
+        }
+        Ok(())
+    }
+
+    fn votes(&mut self, formation: u64, message: &Message) -> Checked {
+        let key = (formation, message.from, message.term);
+        let known = *self.votes.entry(key).or_insert(message.to);
+        if known != message.to {
+            let text = format!("member {} in term {}: for {known} and {}", message.from, message.term, message.to);
+            return Violation::new("a member votes once in a term", text);
+        }
+        Ok(())
+    }
+
+    fn carries(&mut self, formation: u64, entries: &[Entry]) -> Checked {
+        for entry in entries {
+            let print = digest(&entry.data).wrapping_add(entry.get_entry_type() as u64);
+            let known = *self.entries.entry((formation, entry.index, entry.term)).or_insert(print);
+            if known != print {
+                let text = format!("index {} term {}", entry.index, entry.term);
+                return Violation::new("an index and a term name one entry", text);
+            }
+        }
+        Ok(())
+    }
+
+    /// A life joined a formation.
+    pub fn joined(&mut self, formation: u64) -> Checked {
+        self.formations.insert(formation);
+        if self.formations.len() > 1 && !self.reckless {
+            return Violation::new("a shard forms once", format!("formations {:x?}", self.formations));
+        }
+        Ok(())
+    }
+}

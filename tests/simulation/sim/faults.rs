@@ -1,0 +1,385 @@
+//! Which fault comes next, whom it hits, and when it ends.
+
+use super::life::{Ask, Pulse};
+use super::network::Line;
+use super::plan::Fault;
+use super::random::Random;
+use super::schedule::{Event, LifeId};
+use super::world::World;
+
+/// How a fault ends.
+#[derive(Clone, Debug)]
+enum Cure {
+    Unblock(Vec<(u16, u16)>),
+    Flap { pair: (u16, u16), blocked: bool, left: u32 },
+    Line(u16, Line),
+    Lane(LifeId, usize),
+    Disk(u16),
+    TwinEnds(LifeId),
+}
+
+/// Faults under way.
+pub struct Faults {
+    /// New ones come.
+    pub on: bool,
+    cures: Vec<Option<Cure>>,
+    random: Random,
+    /// How many of each kind came, in the order of [`super::plan::FAULTS`].
+    pub counts: [u64; 32],
+}
+
+impl Faults {
+    /// None yet.
+    pub fn new(random: Random) -> Self {
+        Self { on: true, cures: Vec::new(), random, counts: [0; 32] }
+    }
+}
+
+impl World {
+    /// The next fault, and the moment of the one after it.
+    pub(super) fn fault(&mut self) {
+        if !self.faults.on {
+            return;
+        }
+        let gap = self.faults.random.within(10, self.plan.fault_gap_ms);
+        self.schedule.after(gap * 1_000, Event::Fault);
+        let kinds: Vec<Fault> = super::plan::FAULTS
+            .iter()
+            .map(|&(fault, _)| fault)
+            .filter(|&fault| self.plan.faults.has(fault))
+            .filter(|fault| !matches!(fault, Fault::Datagram | Fault::LateStart | Fault::SmallLog | Fault::Lag))
+            .collect();
+        if !kinds.is_empty() {
+            let kind = self.faults.random.pick(&kinds);
+            if self.strike(kind) {
+                self.faults.counts[kind as usize] += 1;
+            }
+        }
+    }
+
+    fn strike(&mut self, kind: Fault) -> bool {
+        let Some(target) = self.choose_target() else { return false };
+        let process = self.lives[target].process;
+        match kind {
+            Fault::Crash => self.crash(target),
+            Fault::DiskLoss => self.lose_disk(target),
+            Fault::OneWay => self.one_way(process),
+            Fault::Split => self.split(),
+            Fault::Flap => self.flap(process),
+            Fault::Reset => self.reset(target),
+            Fault::SlowPeer => self.slow_line(process),
+            Fault::Pause => {
+                let length = self.faults.random.scale(5_000, 3_000_000);
+                self.pause(target, length);
+                true
+            }
+            Fault::Skew => self.skew(target),
+            Fault::Block => self.block_lane(target),
+            Fault::SlowDisk => self.slow_disk(process),
+            Fault::DiskError => self.fail_disk(target),
+            Fault::Prefer => self.prefer(target),
+            Fault::Seek => {
+                self.ask(target, Ask::Seek);
+                self.sought = true;
+                true
+            }
+            Fault::Goodbye => self.goodbye(target),
+            Fault::Twin => self.twin(target),
+            Fault::Datagram | Fault::LateStart | Fault::SmallLog | Fault::Lag => false,
+        }
+    }
+
+    /// Half of the faults hit the leader, where there is one.
+    fn choose_target(&mut self) -> Option<LifeId> {
+        if self.faults.random.chance(500) {
+            if let Some(leader) = self.leader() {
+                return Some(leader);
+            }
+        }
+        let lives: Vec<LifeId> = self.current_lives().map(|life| life.id).collect();
+        if lives.is_empty() {
+            return None;
+        }
+        Some(self.faults.random.pick(&lives))
+    }
+
+    fn other_process(&mut self, process: u16) -> u16 {
+        let step = self.faults.random.within(1, u64::from(self.plan.processes()) - 1) as u16;
+        (process + step) % self.plan.processes()
+    }
+
+    fn cure_later(&mut self, cure: Cure, after_us: u64) {
+        let number = self.faults.cures.len();
+        self.faults.cures.push(Some(cure));
+        self.schedule.after(after_us, Event::Heal(number));
+    }
+
+    fn crash(&mut self, target: LifeId) -> bool {
+        if !self.may_crash(target) {
+            return false;
+        }
+        let process = self.lives[target].process;
+        self.kill(target, "crash");
+        let delay = self.faults.random.scale(1_000, 5_000_000);
+        self.schedule.after(delay, Event::Start(process));
+        true
+    }
+
+    fn lose_disk(&mut self, target: LifeId) -> bool {
+        if !self.may_lose(target) {
+            return false;
+        }
+        let process = self.lives[target].process;
+        self.kill(target, "crash, and its disk is lost");
+        self.processes[process as usize].disk.wipe();
+        let delay = self.faults.random.scale(1_000, 5_000_000);
+        self.schedule.after(delay, Event::Start(process));
+        true
+    }
+
+    fn block_ways(&mut self, ways: Vec<(u16, u16)>, for_us: u64) {
+        for &(from, to) in &ways {
+            self.network.block(from, to);
+        }
+        let now = self.schedule.now;
+        self.trace.world(now, || {
+            let ways: Vec<String> = ways.iter().map(|(from, to)| format!("p{from}->p{to}")).collect();
+            format!("blocks {} for {} ms", ways.join(" "), for_us / 1_000)
+        });
+        // A way that is blocked for long breaks its connections in time, as timeouts do.
+        if for_us > 1_000_000 && self.faults.random.chance(700) {
+            for conn in self.network.open_conns(|conn| {
+                let [a, b] = conn.processes;
+                ways.contains(&(a, b)) || ways.contains(&(b, a))
+            }) {
+                self.network.close(conn, &mut self.schedule);
+            }
+        }
+        self.cure_later(Cure::Unblock(ways), for_us);
+    }
+
+    fn one_way(&mut self, process: u16) -> bool {
+        let mut ways = Vec::new();
+        if self.faults.random.chance(500) {
+            ways.push((process, self.other_process(process)));
+        } else {
+            // Nothing in, or nothing out.
+            let inward = self.faults.random.chance(500);
+            for other in (0..self.plan.processes()).filter(|&other| other != process) {
+                ways.push(if inward { (other, process) } else { (process, other) });
+            }
+        }
+        let length = self.faults.random.scale(10_000, 5_000_000);
+        self.block_ways(ways, length);
+        true
+    }
+
+    fn split(&mut self) -> bool {
+        let sides: Vec<bool> = (0..self.plan.processes()).map(|_| self.faults.random.chance(500)).collect();
+        let mut ways = Vec::new();
+        for (a, side_a) in sides.iter().enumerate() {
+            for (b, side_b) in sides.iter().enumerate() {
+                if side_a != side_b {
+                    ways.push((a as u16, b as u16));
+                }
+            }
+        }
+        let length = self.faults.random.scale(50_000, 5_000_000);
+        self.block_ways(ways, length);
+        true
+    }
+
+    fn flap(&mut self, process: u16) -> bool {
+        let other = self.other_process(process);
+        let left = self.faults.random.within(3, 20) as u32;
+        self.cure_later(Cure::Flap { pair: (process, other), blocked: false, left }, 0);
+        true
+    }
+
+    fn reset(&mut self, target: LifeId) -> bool {
+        let all = self.faults.random.chance(300);
+        let mut conns = self.network.open_conns(|conn| conn.ends.contains(&target));
+        if !all && !conns.is_empty() {
+            conns = vec![self.faults.random.pick(&conns)];
+        }
+        let (now, process) = (self.schedule.now, self.lives[target].process);
+        self.trace.story(now, process, || format!("loses {} connections", conns.len()));
+        for &conn in &conns {
+            self.network.close(conn, &mut self.schedule);
+        }
+        !conns.is_empty()
+    }
+
+    fn slow_line(&mut self, process: u16) -> bool {
+        if self.faults.cures.iter().flatten().any(|cure| matches!(cure, Cure::Line(slow, _) if *slow == process)) {
+            return false;
+        }
+        let before = self.network.lines[process as usize];
+        let random = &mut self.faults.random;
+        let latency_low_us = random.scale(1_000, 100_000);
+        let line = Line {
+            latency_low_us,
+            latency_high_us: latency_low_us + random.scale(1_000, 200_000),
+            nanos_per_byte: random.scale(1_000, 100_000),
+        };
+        let length = random.scale(100_000, 5_000_000);
+        self.network.lines[process as usize] = line;
+        self.trace.story(self.schedule.now, process, || format!("has a slow line for {} ms", length / 1_000));
+        self.cure_later(Cure::Line(process, before), length);
+        true
+    }
+
+    fn skew(&mut self, target: LifeId) -> bool {
+        let pace = self.faults.random.within(850_000, 1_150_000);
+        let now = self.schedule.now;
+        self.lives[target].clock.set_pace(now, pace);
+        true
+    }
+
+    fn block_lane(&mut self, target: LifeId) -> bool {
+        let partition = self.faults.random.below(self.lives[target].lanes.len());
+        if self.lives[target].lanes[partition].blocked {
+            return false;
+        }
+        self.lives[target].lanes[partition].blocked = true;
+        let length = self.faults.random.scale(5_000, 8_000_000);
+        let process = self.lives[target].process;
+        self.trace.story(self.schedule.now, process, || {
+            format!("callback of lane {partition} blocks for {} ms", length / 1_000)
+        });
+        self.cure_later(Cure::Lane(target, partition), length);
+        true
+    }
+
+    fn slow_disk(&mut self, process: u16) -> bool {
+        if self.processes[process as usize].disk_delay_us > 0 {
+            return false;
+        }
+        self.processes[process as usize].disk_delay_us = self.faults.random.scale(1_000, 800_000);
+        let length = self.faults.random.scale(10_000, 3_000_000);
+        self.cure_later(Cure::Disk(process), length);
+        true
+    }
+
+    fn fail_disk(&mut self, target: LifeId) -> bool {
+        if !self.may_crash(target) {
+            return false;
+        }
+        let process = self.lives[target].process;
+        self.processes[process as usize].disk_fails = true;
+        true
+    }
+
+    fn prefer(&mut self, target: LifeId) -> bool {
+        let choice = self.faults.random.chance(900).then(|| {
+            self.faults.random.within(0, u64::from(self.plan.voters) - 1) as u16
+        });
+        self.ask(target, Ask::Prefer(choice));
+        self.preference_changed = true;
+        true
+    }
+
+    fn goodbye(&mut self, target: LifeId) -> bool {
+        if self.lives.iter().any(|life| life.leaving && life.pulse != Pulse::Ended) || !self.may_crash(target) {
+            return false;
+        }
+        self.ask(target, Ask::Goodbye);
+        let length = self.faults.random.scale(1_000, 3_000_000);
+        self.schedule.after(length, Event::End(target));
+        true
+    }
+
+    /// Somebody starts the process again while the old one stands still and holds its memory.
+    fn twin(&mut self, target: LifeId) -> bool {
+        let process = self.lives[target].process;
+        if self.plan.durable
+            || self.lives[target].leaving
+            || self.processes[process as usize].twin.is_some()
+            || !self.may_lose(target)
+        {
+            return false;
+        }
+        let still = self.faults.random.scale(100_000, 2_000_000);
+        self.pause(target, still);
+        self.processes[process as usize].twin = Some(target);
+        self.processes[process as usize].current = None;
+        let delay = self.faults.random.within(1_000, 300_000);
+        self.schedule.after(delay, Event::Start(process));
+        let length = still + self.faults.random.scale(1_000, 2_000_000);
+        self.cure_later(Cure::TwinEnds(target), length);
+        true
+    }
+
+    pub(super) fn heal(&mut self, number: usize) {
+        let Some(cure) = self.faults.cures[number].take() else { return };
+        let now = self.schedule.now;
+        match cure {
+            Cure::Unblock(ways) => {
+                for (from, to) in ways {
+                    self.network.unblock(from, to, &mut self.schedule);
+                }
+            }
+            Cure::Flap { pair, blocked, left } => self.flap_on(pair, blocked, left),
+            Cure::Line(process, line) => self.network.lines[process as usize] = line,
+            Cure::Lane(life, partition) => {
+                self.lives[life].lanes[partition].blocked = false;
+                self.schedule.after(0, Event::Lane(life, partition));
+            }
+            Cure::Disk(process) => self.processes[process as usize].disk_delay_us = 0,
+            Cure::TwinEnds(life) => {
+                if self.is_alive(life) {
+                    self.kill(life, "the older twin is stopped");
+                }
+            }
+        }
+        self.trace.world(now, || format!("fault {number} is over"));
+    }
+
+    fn flap_on(&mut self, pair: (u16, u16), blocked: bool, left: u32) {
+        let (a, b) = pair;
+        if blocked {
+            self.network.unblock(a, b, &mut self.schedule);
+            self.network.unblock(b, a, &mut self.schedule);
+        }
+        if left == 0 || !self.faults.on {
+            return;
+        }
+        if !blocked {
+            self.network.block(a, b);
+            self.network.block(b, a);
+            if self.faults.random.chance(300) {
+                let conns = self.network.open_conns(|conn| conn.processes == [a, b] || conn.processes == [b, a]);
+                for conn in conns {
+                    self.network.close(conn, &mut self.schedule);
+                }
+            }
+        }
+        let length = self.faults.random.scale(2_000, 300_000);
+        self.cure_later(Cure::Flap { pair, blocked: !blocked, left: left - 1 }, length);
+    }
+
+    /// No new faults; everything that can be made whole is.
+    pub fn stop_faults(&mut self) {
+        self.faults.on = false;
+        let now = self.schedule.now;
+        self.trace.world(now, || "faults stop".into());
+        for number in 0..self.faults.cures.len() {
+            self.heal(number);
+        }
+        for life in 0..self.lives.len() {
+            self.resume(life);
+        }
+        let quiet = super::plan::Datagram::default();
+        let lossy = std::mem::replace(&mut self.network.datagram, quiet).loss > 0;
+        for process in 0..self.plan.processes() {
+            self.processes[process as usize].disk_fails = false;
+            self.schedule.after(1_000, Event::Start(process));
+        }
+        if lossy {
+            // What a lossy connection swallowed TCP would have delivered: begin with whole connections.
+            for conn in self.network.open_conns(|_| true) {
+                self.network.close(conn, &mut self.schedule);
+            }
+        }
+    }
+}

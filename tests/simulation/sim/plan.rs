@@ -1,0 +1,406 @@
+//! What a seed stands for: the shape of the cluster, its limits, and which faults it meets.
+
+use mako_raft::ids::ProcessId;
+use mako_raft::replica::{Limits, Timing};
+
+use super::random::Random;
+
+/// A kind of fault that a run may meet; each can be switched off by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Fault {
+    /// A process stops at any step and is started again later.
+    Crash,
+    /// A durable process comes back without its disk.
+    DiskLoss,
+    /// Traffic in one direction between two processes stands still.
+    OneWay,
+    /// Processes are split into two sides that can't talk.
+    Split,
+    /// One link goes up and down.
+    Flap,
+    /// A connection breaks; what was in flight is lost.
+    Reset,
+    /// One process has a slow line.
+    SlowPeer,
+    /// A process stands still for a while (SIGSTOP, a clock that jumps).
+    Pause,
+    /// Clocks run at different rates.
+    Skew,
+    /// A callback blocks.
+    Block,
+    /// Callbacks return late.
+    Lag,
+    /// A write takes long.
+    SlowDisk,
+    /// A write fails: the process stops.
+    DiskError,
+    /// Messages inside a connection are lost, doubled and reordered (harsher than TCP).
+    Datagram,
+    /// Another process is preferred as leader.
+    Prefer,
+    /// A process asks for leadership.
+    Seek,
+    /// A process says goodbye, drains, and ends.
+    Goodbye,
+    /// A process is started a second time while the first, paused, is still there.
+    Twin,
+    /// Processes start late.
+    LateStart,
+    /// The log's bound in memory is so small that its beginning is dropped.
+    SmallLog,
+}
+
+/// All faults with the names that the command line knows.
+pub const FAULTS: [(Fault, &str); 20] = [
+    (Fault::Crash, "crash"),
+    (Fault::DiskLoss, "disk-loss"),
+    (Fault::OneWay, "one-way"),
+    (Fault::Split, "split"),
+    (Fault::Flap, "flap"),
+    (Fault::Reset, "reset"),
+    (Fault::SlowPeer, "slow-peer"),
+    (Fault::Pause, "pause"),
+    (Fault::Skew, "skew"),
+    (Fault::Block, "block"),
+    (Fault::Lag, "lag"),
+    (Fault::SlowDisk, "slow-disk"),
+    (Fault::DiskError, "disk-error"),
+    (Fault::Datagram, "datagram"),
+    (Fault::Prefer, "prefer"),
+    (Fault::Seek, "seek"),
+    (Fault::Goodbye, "goodbye"),
+    (Fault::Twin, "twin"),
+    (Fault::LateStart, "late-start"),
+    (Fault::SmallLog, "small-log"),
+];
+
+/// A set of faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultSet(u32);
+
+impl FaultSet {
+    /// Every fault.
+    pub fn all() -> Self {
+        FAULTS.iter().fold(Self::default(), |set, &(fault, _)| set.with(fault))
+    }
+
+    /// Whether the run may meet `fault`.
+    pub fn has(self, fault: Fault) -> bool {
+        self.0 & (1 << fault as u32) != 0
+    }
+
+    /// This set and `fault`.
+    pub fn with(self, fault: Fault) -> Self {
+        Self(self.0 | 1 << fault as u32)
+    }
+
+    /// This set without `fault`.
+    pub fn without(self, fault: Fault) -> Self {
+        Self(self.0 & !(1 << fault as u32))
+    }
+
+    /// What both sets have.
+    pub fn and(self, other: FaultSet) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The faults' names.
+    pub fn names(self) -> Vec<&'static str> {
+        FAULTS.iter().filter(|&&(fault, _)| self.has(fault)).map(|&(_, name)| name).collect()
+    }
+
+    /// The fault called `name`.
+    pub fn named(name: &str) -> Option<Fault> {
+        FAULTS.iter().find(|&&(_, known)| known == name).map(|&(fault, _)| fault)
+    }
+}
+
+/// A family of runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The seed chooses everything; losses stay within what the shard tolerates.
+    Default,
+    /// As default, logs in memory only.
+    Memory,
+    /// As default, logs on disk.
+    Durable,
+    /// No faults but slow messages: everything must simply work.
+    Calm,
+    /// More memories are lost than the shard tolerates: only agreement among formations is checked.
+    Reckless,
+}
+
+/// All profiles with the names that the command line knows.
+pub const PROFILES: [(Profile, &str); 5] = [
+    (Profile::Default, "default"),
+    (Profile::Memory, "memory"),
+    (Profile::Durable, "durable"),
+    (Profile::Calm, "calm"),
+    (Profile::Reckless, "reckless"),
+];
+
+impl Profile {
+    /// The profile called `name`.
+    pub fn named(name: &str) -> Option<Profile> {
+        PROFILES.iter().find(|&&(_, known)| known == name).map(|&(profile, _)| profile)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        PROFILES.iter().find(|&&(profile, _)| profile == self).expect("every profile has a name").1
+    }
+}
+
+/// What is to be run: a seed, a profile, and faults that were switched off by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Chooses everything.
+    pub seed: u64,
+    /// Narrows what the seed may choose.
+    pub profile: Profile,
+    /// What the run may meet at most.
+    pub allowed: FaultSet,
+}
+
+impl Request {
+    /// A run of `profile` with nothing switched off.
+    pub fn new(seed: u64, profile: Profile) -> Self {
+        Self { seed, profile, allowed: FaultSet::all() }
+    }
+
+    /// The one line that repeats this run.
+    pub fn command(&self) -> String {
+        let mut line = format!("scripts/simulate.sh --seed {}", self.seed);
+        if self.profile != Profile::Default {
+            line += &format!(" --profile {}", self.profile.name());
+        }
+        let off: Vec<_> =
+            FAULTS.iter().filter(|&&(fault, _)| !self.allowed.has(fault)).map(|&(_, name)| name).collect();
+        if !off.is_empty() {
+            line += &format!(" --without {}", off.join(","));
+        }
+        line
+    }
+}
+
+/// What a datagram network does to a message, each in thousandths.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Datagram {
+    /// Lost.
+    pub loss: u64,
+    /// Delivered twice.
+    pub duplication: u64,
+    /// Overtaken by later ones.
+    pub reordering: u64,
+}
+
+/// How submissions come.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Microseconds between two bursts of one partition, at most.
+    pub gap_us: u64,
+    /// Logs in a burst, at most.
+    pub burst: u64,
+    /// Length of an ordinary log, at most.
+    pub log_bytes: u64,
+    /// Thousandths of the logs that are long and travel in fragments.
+    pub long_permille: u64,
+    /// Length of a fragment.
+    pub fragment_bytes: usize,
+    /// Bytes in one partition's intake before the submitter waits.
+    pub intake_bytes: usize,
+}
+
+/// One run, decided.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What was asked for.
+    pub request: Request,
+    /// Processes 0..voters may vote.
+    pub voters: u16,
+    /// Processes voters..voters + learners are learners.
+    pub learners: u16,
+    /// Partitions.
+    pub partitions: u32,
+    /// Logs on disk.
+    pub durable: bool,
+    /// The replicas' timing.
+    pub timing: Timing,
+    /// The replicas' bounds.
+    pub limits: Limits,
+    /// Who forms and campaigns first.
+    pub designated: Option<ProcessId>,
+    /// Who is preferred at start.
+    pub preferred: Option<ProcessId>,
+    /// The faults that this run meets.
+    pub faults: FaultSet,
+    /// For so long, in milliseconds.
+    pub faults_ms: u64,
+    /// Between two faults, at most, in milliseconds.
+    pub fault_gap_ms: u64,
+    /// A message's way: from, to, in microseconds.
+    pub latency_us: (u64, u64),
+    /// How the network treats messages inside a connection while there are faults.
+    pub datagram: Datagram,
+    /// How submissions come.
+    pub load: Load,
+    /// Milliseconds after which each process starts.
+    pub start_ms: Vec<u64>,
+    /// A callback takes so long at most, in microseconds.
+    pub callback_us: u64,
+    /// A disk write takes so long at most, in microseconds.
+    pub disk_us: u64,
+    /// Thousandths of the turns that take only one input: batches are small then.
+    pub single_input_permille: u64,
+}
+
+impl Plan {
+    /// The run that `request` stands for.
+    pub fn new(request: Request) -> Self {
+        let mut random = Random::new(request.seed);
+        let profile = request.profile;
+        let durable = match profile {
+            Profile::Memory | Profile::Reckless => false,
+            Profile::Durable => true,
+            Profile::Default | Profile::Calm => random.chance(350),
+        };
+        let faults = choose_faults(&mut random, profile, durable).and(request.allowed);
+        let voters = random.pick(&[3, 3, 3, 3, 4, 5, 5]);
+        let learners = random.pick(&[0, 0, 0, 1, 1, 2]);
+        let partitions = random.within(1, 6) as u32;
+        let designated = random.chance(800).then(|| ProcessId(random.within(0, u64::from(voters) - 1) as u16));
+        let preferred = if random.chance(850) { designated } else { None };
+        let start_ms = choose_starts(&mut random, faults, voters + learners);
+        let latency_low = random.within(20, 400);
+        Self {
+            request,
+            voters,
+            learners,
+            partitions,
+            durable,
+            timing: choose_timing(&mut random),
+            limits: choose_limits(&mut random, faults),
+            designated,
+            preferred,
+            faults,
+            faults_ms: if profile == Profile::Calm { 3_000 } else { random.within(4_000, 30_000) },
+            fault_gap_ms: random.scale(100, 3_000),
+            latency_us: (latency_low, latency_low + random.scale(100, 30_000)),
+            datagram: choose_datagram(&mut random, faults),
+            load: choose_load(&mut random),
+            start_ms,
+            callback_us: random.scale(10, 20_000),
+            disk_us: random.scale(50, 10_000),
+            single_input_permille: random.pick(&[0, 100, 500, 1_000]),
+        }
+    }
+
+    /// Voters and learners.
+    pub fn processes(&self) -> u16 {
+        self.voters + self.learners
+    }
+
+    /// Whether losses must stay within what the shard tolerates.
+    pub fn within_tolerance(&self) -> bool {
+        self.request.profile != Profile::Reckless
+    }
+
+    /// The plan in one line.
+    pub fn summary(&self) -> String {
+        format!(
+            "seed {} {}: {} voters, {} learners, {} partitions, {}, faults for {} ms: {}",
+            self.request.seed,
+            self.request.profile.name(),
+            self.voters,
+            self.learners,
+            self.partitions,
+            if self.durable { "durable" } else { "in memory" },
+            self.faults_ms,
+            self.faults.names().join(" "),
+        )
+    }
+}
+
+fn choose_faults(random: &mut Random, profile: Profile, durable: bool) -> FaultSet {
+    let mut set = FaultSet::default();
+    if profile == Profile::Calm {
+        return set;
+    }
+    for (fault, _) in FAULTS {
+        let permille = match fault {
+            Fault::Crash => 700,
+            Fault::SmallLog | Fault::Twin | Fault::Datagram => 200,
+            Fault::Goodbye | Fault::DiskLoss => 300,
+            _ => 450,
+        };
+        if random.chance(permille) {
+            set = set.with(fault);
+        }
+    }
+    if profile == Profile::Reckless {
+        set = set.with(Fault::Crash);
+    }
+    if !durable {
+        for fault in [Fault::DiskLoss, Fault::SlowDisk, Fault::DiskError] {
+            set = set.without(fault);
+        }
+    }
+    set
+}
+
+fn choose_timing(random: &mut Random) -> Timing {
+    Timing {
+        tick_ms: 10,
+        heartbeat_ms: random.pick(&[30, 50, 50, 100]),
+        election_ms: random.pick(&[200, 300, 300, 500]),
+        form_wait_ms: random.pick(&[500, 2_000, 5_000]),
+        absent_ms: random.pick(&[1_000, 3_000, 10_000]),
+    }
+}
+
+fn choose_limits(random: &mut Random, faults: FaultSet) -> Limits {
+    Limits {
+        log_memory_bytes: if faults.has(Fault::SmallLog) {
+            random.scale(16 << 10, 256 << 10) as usize
+        } else {
+            1 << 30
+        },
+        in_flight_bytes: random.scale(1 << 10, 256 << 10) as usize,
+        outbox_bytes: random.scale(256, 64 << 10) as usize,
+    }
+}
+
+fn choose_datagram(random: &mut Random, faults: FaultSet) -> Datagram {
+    if !faults.has(Fault::Datagram) {
+        return Datagram::default();
+    }
+    Datagram {
+        loss: random.pick(&[0, 10, 50, 150]),
+        duplication: random.pick(&[0, 10, 50, 150]),
+        reordering: random.pick(&[0, 20, 200]),
+    }
+}
+
+fn choose_load(random: &mut Random) -> Load {
+    Load {
+        gap_us: random.scale(4_000, 100_000),
+        burst: random.scale(1, 16),
+        log_bytes: random.scale(40, 800),
+        long_permille: random.pick(&[0, 20, 100]),
+        fragment_bytes: random.scale(64, 2_000) as usize,
+        intake_bytes: random.scale(2_000, 64_000) as usize,
+    }
+}
+
+fn choose_starts(random: &mut Random, faults: FaultSet, processes: u16) -> Vec<u64> {
+    (0..processes)
+        .map(|_| {
+            if faults.has(Fault::LateStart) && random.chance(500) {
+                random.scale(100, 10_000)
+            } else {
+                random.within(0, 100)
+            }
+        })
+        .collect()
+}

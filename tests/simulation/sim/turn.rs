@@ -1,0 +1,275 @@
+//! A turn of a life's event loop, and what becomes of the replica's outputs.
+
+use mako_raft::replica::message::PeerMessage;
+use mako_raft::replica::output::{Event as Output, Gate, LaneItem, Leadership, Outputs, Severity};
+use mako_raft::replica::wire;
+use raft::eraftpb::MessageType;
+
+use super::checks::{Checked, Violation};
+use super::describe::describe;
+use super::life::{frame, Pulse};
+use super::schedule::{Event, LifeId};
+use super::world::{World, FIRST_PARTITION};
+
+/// Bytes beyond the log's bound that a replica may hold at a moment: what came in one turn.
+const LOG_BYTES_SLACK: usize = 4 << 20;
+
+impl World {
+    pub(super) fn turn(&mut self, id: LifeId) -> Checked {
+        let life = &mut self.lives[id];
+        life.turn_planned = false;
+        if life.pulse != Pulse::Running {
+            return Ok(());
+        }
+        self.turns += 1;
+        let single = self.random.chance(self.plan.single_input_permille);
+        let inputs = if single { 1 } else { usize::MAX };
+        let mut out = std::mem::take(&mut self.outputs);
+        if let Err(error) = life.turn(self.schedule.now, inputs, &mut out) {
+            return Violation::new("every frame decodes", error);
+        }
+        let checked = self.act(id, &mut out);
+        self.outputs = out;
+        checked?;
+        if !self.lives[id].inbox.is_empty() || self.lives[id].replica.has_work() {
+            self.plan_turn(id);
+        }
+        Ok(())
+    }
+
+    /// Acts on everything that a pass asked for, and checks it.
+    fn act(&mut self, id: LifeId, out: &mut Outputs) -> Checked {
+        self.look_ahead(id, out);
+        let lost = out.events.contains(&Output::Leadership(Leadership::Lost));
+        for item in out.deliveries.drain(..) {
+            self.hand_over(id, item, lost)?;
+        }
+        for event in out.events.drain(..) {
+            self.on_event(id, event)?;
+        }
+        for write in out.writes.drain(..) {
+            self.lives[id].last_write = write.id;
+            let process = self.lives[id].process as usize;
+            self.processes[process].disk.write(write);
+        }
+        if self.plan.durable {
+            self.write_on(id);
+        }
+        for (to, message) in out.messages.drain(..) {
+            self.send(id, to.0, &message)?;
+        }
+        self.check_status(id)
+    }
+
+    /// Takes notice of what the whole pass says before its parts are judged: within a pass the lists have
+    /// no order among each other.
+    fn look_ahead(&mut self, id: LifeId, out: &Outputs) {
+        let life = &mut self.lives[id];
+        let me = life.process;
+        let leads = life.replica.status().role == "leader";
+        for event in &out.events {
+            match event {
+                Output::Leader { leader: Some(leader), .. } if leader.0 != me || !leads => {
+                    life.account.knew_other_leader = true;
+                }
+                Output::Joined { formation, .. } => life.formation = Some(*formation),
+                _ => {}
+            }
+        }
+    }
+
+    fn hand_over(&mut self, id: LifeId, item: LaneItem, lost_now: bool) -> Checked {
+        let now = self.schedule.now;
+        let life = &mut self.lives[id];
+        let Some(formation) = life.formation else {
+            return Violation::new("only members deliver", format!("{item:?}"));
+        };
+        match &item {
+            LaneItem::Deliver(delivery) => {
+                let partition = (delivery.partition.0 - FIRST_PARTITION) as usize;
+                let (slot, here) = (delivery.first_slot.0, delivery.executed_here);
+                let logs = life.account.deliver(partition, delivery)?;
+                self.trace.story(now, life.process, || {
+                    let callback = if here { "leader" } else { "follower" };
+                    let last = slot + logs.len() as u64 - 1;
+                    format!("delivers partition {} slots {slot}..={last} to the {callback} callback", delivery.partition)
+                });
+                if !here && life.account.announced && !lost_now {
+                    let text = format!("partition {}: slot {slot} of another run", delivery.partition);
+                    return Violation::new("leadership is announced after all earlier logs", text);
+                }
+                self.checks.deliver(formation, partition, slot, &logs, life.run, here)?;
+            }
+            LaneItem::Lost { partition, logs } => self.lose(id, partition.0 - FIRST_PARTITION, *logs)?,
+        }
+        if let Some(partition) = self.lives[id].hand_over(&item) {
+            self.lane_on(id, partition);
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, id: LifeId, partition: u32, count: u32) -> Checked {
+        let life = &mut self.lives[id];
+        let logs = life.account.lose(partition as usize, count)?;
+        self.trace.story(self.schedule.now, life.process, || {
+            format!("loses {count} logs of partition {}", partition + FIRST_PARTITION)
+        });
+        let excused = life.account.knew_other_leader || life.leaving || life.account.abandoned;
+        if life.account.announced && !excused {
+            let text = format!("partition {partition}: {count} logs, and no other leader is known");
+            return Violation::new("nothing is lost while no other run is known to lead", text);
+        }
+        if life.account.abandoned {
+            return Ok(());
+        }
+        self.checks.lose(life.formation, &logs)
+    }
+
+    fn on_event(&mut self, id: LifeId, event: Output) -> Checked {
+        let (now, process) = (self.schedule.now, self.lives[id].process);
+        self.trace.story(now, process, || line(&event));
+        let life = &mut self.lives[id];
+        match event {
+            Output::Gate(gate) => life.gate = gate,
+            Output::Leadership(leadership) => {
+                if life.leaving {
+                    let text = format!("{leadership:?}");
+                    return Violation::new("nothing is announced after a goodbye", text);
+                }
+                life.account.announce(leadership)?;
+                if let Leadership::Gained { .. } = leadership {
+                    return self.check_lanes_are_through(id);
+                }
+            }
+            Output::Leader { .. } | Output::Notice(..) => {}
+            Output::Released { partition, bytes } => {
+                return life.account.released((partition.0 - FIRST_PARTITION) as usize, bytes);
+            }
+            Output::Joined { formation, .. } => return self.checks.joined(formation),
+            Output::Fatal(text) => return Violation::new("nothing is fatal", text),
+        }
+        Ok(())
+    }
+
+    fn check_lanes_are_through(&self, id: LifeId) -> Checked {
+        for (partition, lane) in self.lives[id].lanes.iter().enumerate() {
+            if lane.told < lane.last_foreign {
+                let text = format!(
+                    "partition {partition}: slot {} of another run, and callbacks returned through {}",
+                    lane.last_foreign, lane.told
+                );
+                return Violation::new("leadership is announced after all earlier logs", text);
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, id: LifeId, to: u16, message: &PeerMessage) -> Checked {
+        let life = &mut self.lives[id];
+        self.trace.minor(self.schedule.now, life.process, || format!("-> p{to} {}", describe(message)));
+        match message {
+            PeerMessage::Promise(..) | PeerMessage::Accept(..) | PeerMessage::Accepted(..) => life.took_part = true,
+            PeerMessage::CutOff(_) => {
+                if let Some(told) = self.processes[to as usize].current {
+                    self.lives[told].cut_off = true;
+                }
+            }
+            _ => {}
+        }
+        self.checks.sent(message)?;
+        if self.plan.durable {
+            self.check_is_on_disk(id, message)?;
+        }
+        let (bytes, urgent) = frame(message);
+        match wire::decode(bytes.clone()) {
+            Ok((_, back)) if back == *message => {}
+            other => return Violation::new("every frame decodes to its message", format!("{message:?}, {other:?}")),
+        }
+        self.network.send(id, to, bytes, urgent, &mut self.schedule);
+        Ok(())
+    }
+
+    fn check_is_on_disk(&self, id: LifeId, message: &PeerMessage) -> Checked {
+        let PeerMessage::Raft(_, message) = message else { return Ok(()) };
+        let disk = &self.processes[self.lives[id].process as usize].disk;
+        match message.get_msg_type() {
+            MessageType::MsgAppendResponse if !message.reject && message.index > disk.synced_last() => {
+                let text = format!("index {}, and {} is on disk", message.index, disk.synced_last());
+                Violation::new("only what is on disk is acknowledged", text)
+            }
+            MessageType::MsgRequestVoteResponse if !message.reject && !disk.remembers_vote(message.term, message.to) => {
+                let text = format!("for {} in term {}", message.to, message.term);
+                Violation::new("a vote is on disk before it is given", text)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_status(&mut self, id: LifeId) -> Checked {
+        let status = self.status(id);
+        let life = &mut self.lives[id];
+        let held = life.intake_logs() + life.replica.undecided_logs();
+        let account = &mut life.account;
+        for (name, now, before) in [
+            ("term", status.term.0, &mut account.term),
+            ("commit index", status.commit.0, &mut account.commit),
+            ("delivered index", status.delivered.0, &mut account.delivered),
+        ] {
+            if now < *before {
+                return Violation::new("progress never goes back", format!("{name} {now} after {before}"));
+            }
+            *before = now;
+        }
+        if status.commit > status.last || status.delivered > status.commit {
+            return Violation::new("delivered <= committed <= last", format!("{status:?}"));
+        }
+        if status.log_bytes > self.plan.limits.log_memory_bytes + LOG_BYTES_SLACK {
+            return Violation::new("the log in memory is bounded", format!("{} bytes", status.log_bytes));
+        }
+        if held != account.undecided_in_all() {
+            let text = format!("{held} logs are undecided, {} by the books", account.undecided_in_all());
+            return Violation::new("accepted = delivered + lost + undecided", text);
+        }
+        if !life.leaving {
+            account.gate_agrees(life.gate)?;
+        }
+        Ok(())
+    }
+
+    /// A life that said goodbye ends, once the shard can do without what it remembers.
+    pub(super) fn end_of_leaving(&mut self, id: LifeId) {
+        if !self.is_alive(id) {
+            return;
+        }
+        if !self.may_lose(id) {
+            self.schedule.after(100_000, Event::End(id));
+            return;
+        }
+        let process = self.lives[id].process;
+        self.kill(id, "shut down after its goodbye");
+        let delay = self.random.within(10_000, 3_000_000);
+        self.schedule.after(delay, Event::Start(process));
+    }
+}
+
+/// An event as a line of the transcript.
+fn line(event: &Output) -> String {
+    match event {
+        Output::Gate(Gate::Open) => "gate open".into(),
+        Output::Gate(Gate::Queue) => "gate queues".into(),
+        Output::Gate(Gate::Closed { leader: None }) => "gate closed, leader unknown".into(),
+        Output::Gate(Gate::Closed { leader: Some(leader) }) => format!("gate closed, p{} leads", leader.0),
+        Output::Leadership(Leadership::Gained { first: true }) => "ANNOUNCES: leads, first after forming".into(),
+        Output::Leadership(Leadership::Gained { first: false }) => "ANNOUNCES: leads".into(),
+        Output::Leadership(Leadership::Lost) => "ANNOUNCES: lost leadership".into(),
+        Output::Leader { term, leader: Some(leader) } => format!("sees p{} lead in term {term}", leader.0),
+        Output::Leader { term, leader: None } => format!("sees nobody lead in term {term}"),
+        Output::Released { partition, bytes } => format!("releases {bytes} bytes of partition {partition}"),
+        Output::Joined { formation, member } => format!("is {member} of formation {formation:016x}"),
+        Output::Notice(Severity::Info, text) => format!("says: {text}"),
+        Output::Notice(Severity::Warning, text) => format!("warns: {text}"),
+        Output::Notice(Severity::Error, text) => format!("reports an error: {text}"),
+        Output::Fatal(text) => format!("STOPS ITSELF: {text}"),
+    }
+}
+
