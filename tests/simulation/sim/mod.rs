@@ -21,5 +21,6 @@ pub mod schedule;
 pub mod settle;
 pub mod tolerance;
 pub mod trace;
+pub mod transcript;
 pub mod turn;
 pub mod world;

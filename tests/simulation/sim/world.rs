@@ -180,6 +180,11 @@ impl World {
         self.lives[life].replica.status()
     }
 
+    /// One life.
+    pub fn lives_mut(&mut self, life: LifeId) -> &mut Life {
+        &mut self.lives[life]
+    }
+
     /// The current life that leads in the highest term.
     pub fn leader(&self) -> Option<LifeId> {
         self.current_lives()

@@ -1,0 +1,265 @@
+//! Scenarios a person can read: a text file of commands, each followed by everything that happened.
+//!
+//! A line that begins with `> ` is a command, `#` a comment; what stands between is what the shard did,
+//! in order, without times. A test plays the commands again and compares the whole text.
+
+use mako_raft::ids::ProcessId;
+
+use super::checks::Violation;
+use super::life::Ask;
+use super::plan::{Plan, Profile, Request};
+use super::schedule::{Event, LifeId};
+use super::trace::Detail;
+use super::world::World;
+
+/// A command must show its effect within this time, simulated.
+const WAIT_MS_MAX: u64 = 20_000;
+
+/// Plays the commands of a scenario; returns its whole text as it should be.
+pub fn play(text: &str) -> Result<String, String> {
+    let mut player: Option<World> = None;
+    let mut out = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let Some(command) = line.strip_prefix("> ") else {
+            if line.starts_with('#') || line.is_empty() {
+                out.push_str(line);
+                out.push('\n');
+            }
+            continue;
+        };
+        let words: Vec<&str> = command.split_whitespace().collect();
+        out.push_str(line);
+        out.push('\n');
+        let place = |text: String| format!("line {}: {text}", number + 1);
+        if words.first() == Some(&"shard") {
+            player = Some(shard(&words[1..]).map_err(place)?);
+            continue;
+        }
+        let world = player.as_mut().ok_or_else(|| place("the first command is `shard`".into()))?;
+        let before = world.trace.text().len();
+        let answer = obey(world, &words).map_err(place)?;
+        for happened in world.trace.text()[before..].lines() {
+            out.push_str(&plain(happened));
+            out.push('\n');
+        }
+        for line in answer {
+            out.push_str(&format!("    {line}\n"));
+        }
+    }
+    Ok(name_numbers(&out))
+}
+
+/// A line of the trace without its time.
+fn plain(line: &str) -> String {
+    format!("    {}", line.get(11..).unwrap_or(line))
+}
+
+/// Random numbers of 16 hexadecimal digits become #1, #2, ... in the order in which they appear.
+fn name_numbers(text: &str) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    let mut out = String::with_capacity(text.len());
+    let mut word = String::new();
+    for c in text.chars().chain(['\0']) {
+        if c.is_ascii_alphanumeric() {
+            word.push(c);
+            continue;
+        }
+        if word.len() == 16 && word.chars().all(|c| c.is_ascii_hexdigit()) {
+            let place = seen.iter().position(|known| *known == word).unwrap_or_else(|| {
+                seen.push(word.clone());
+                seen.len() - 1
+            });
+            out.push_str(&format!("#{}", place + 1));
+        } else {
+            out.push_str(&word);
+        }
+        word.clear();
+        if c != '\0' {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// `shard voters=3 learners=0 partitions=1 designated=p0 preferred=p0 durable`
+fn shard(words: &[&str]) -> Result<World, String> {
+    let mut plan = Plan::new(Request::new(1, Profile::Calm));
+    plan.voters = 3;
+    plan.learners = 0;
+    plan.partitions = 1;
+    plan.durable = false;
+    plan.designated = Some(ProcessId(0));
+    plan.preferred = Some(ProcessId(0));
+    plan.timing = mako_raft::replica::Timing::default();
+    plan.limits = mako_raft::replica::Limits::default();
+    plan.latency_us = (200, 300);
+    plan.load.fragment_bytes = 1_000;
+    plan.load.intake_bytes = 1 << 20;
+    plan.callback_us = 50;
+    plan.disk_us = 500;
+    plan.single_input_permille = 0;
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let number = || value.parse::<u64>().map_err(|_| format!("{word}: not a number"));
+        match key {
+            "voters" => plan.voters = number()? as u16,
+            "learners" => plan.learners = number()? as u16,
+            "partitions" => plan.partitions = number()? as u32,
+            "designated" => plan.designated = some_process(value)?,
+            "preferred" => plan.preferred = some_process(value)?,
+            "log-memory" => plan.limits.log_memory_bytes = number()? as usize,
+            "absent-ms" => plan.timing.absent_ms = number()?,
+            "durable" => plan.durable = true,
+            _ => return Err(format!("shard does not know {word}")),
+        }
+    }
+    let mut world = World::new(plan, Detail::Story);
+    world.load_on = false;
+    Ok(world)
+}
+
+fn some_process(word: &str) -> Result<Option<ProcessId>, String> {
+    if word == "none" {
+        return Ok(None);
+    }
+    process(word).map(|process| Some(ProcessId(process)))
+}
+
+fn process(word: &str) -> Result<u16, String> {
+    word.strip_prefix('p').and_then(|number| number.parse().ok()).ok_or(format!("{word} is no process"))
+}
+
+fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
+    match *words {
+        ["start", ref who @ ..] => {
+            for word in who {
+                world.start(process(word)?).map_err(told)?;
+            }
+        }
+        ["run", ms, "ms"] => run(world, ms.parse().map_err(|_| format!("{ms} is no number"))?)?,
+        ["wait", "until", who, "leads"] => wait(world, process(who)?, |world, life| world.lives[life].account.announced)?,
+        ["wait", "until", who, "has", slots, "logs"] => {
+            let slots: u64 = slots.parse().map_err(|_| format!("{slots} is no number"))?;
+            wait(world, process(who)?, move |world, life| world.lives[life].lanes[0].told.0 >= slots)?;
+        }
+        ["wait", "until", who, "votes"] => {
+            let process = process(who)?;
+            wait(world, process, move |world, life| {
+                world.status(life).voters.iter().any(|voter| voter.0 == process)
+            })?;
+        }
+        ["submit", who, count, "logs"] => return submit(world, who, count, 40),
+        ["submit", who, count, "logs", "of", bytes, "bytes"] => {
+            return submit(world, who, count, bytes.parse().map_err(|_| format!("{bytes} is no number"))?);
+        }
+        ["crash", who] => world.kill(life(world, who)?, "crash"),
+        ["wipe", "the", "disk", "of", who] => world.processes[process(who)? as usize].disk.wipe(),
+        ["stop", who] => {
+            let target = life(world, who)?;
+            world.pause(target, 1 << 40);
+        }
+        ["continue", who] => {
+            let target = life(world, who)?;
+            world.resume(target);
+        }
+        ["cut", from, "->", to] => world.network.block(process(from)?, process(to)?),
+        ["mend", from, "->", to] => {
+            let (from, to) = (process(from)?, process(to)?);
+            world.network.unblock(from, to, &mut world.schedule);
+        }
+        ["isolate", who] => isolate(world, process(who)?, true),
+        ["join", who] => isolate(world, process(who)?, false),
+        ["break", "connections", "of", who] => {
+            let target = life(world, who)?;
+            for conn in world.network.open_conns(|conn| conn.ends.contains(&target)) {
+                world.network.close(conn, &mut world.schedule);
+            }
+        }
+        ["block", "callback", "of", who] => world.lives_mut(life(world, who)?).lanes[0].blocked = true,
+        ["free", "callback", "of", who] => {
+            let target = life(world, who)?;
+            world.lives[target].lanes[0].blocked = false;
+            world.schedule.after(0, Event::Lane(target, 0));
+        }
+        ["prefer", whom, "by", who] => {
+            let whom = some_process(whom)?.map(|process| process.0);
+            ask(world, who, Ask::Prefer(whom))?;
+        }
+        ["upgrade", who] => ask(world, who, Ask::Seek)?,
+        ["goodbye", who] => ask(world, who, Ask::Goodbye)?,
+        ["end", "drain", "of", who] => ask(world, who, Ask::Abandon)?,
+        ["restore", "alone", who] => ask(world, who, Ask::RestoreAlone)?,
+        ["status"] => return Ok(status(world)),
+        _ => return Err(format!("no command is called {words:?}")),
+    }
+    Ok(Vec::new())
+}
+
+fn told(violation: Violation) -> String {
+    violation.to_string()
+}
+
+fn life(world: &World, who: &str) -> Result<LifeId, String> {
+    let process = process(who)?;
+    world.processes.get(process as usize).and_then(|place| place.current).ok_or(format!("{who} does not run"))
+}
+
+fn ask(world: &mut World, who: &str, ask: Ask) -> Result<(), String> {
+    let target = life(world, who)?;
+    world.ask(target, ask);
+    run(world, 1)
+}
+
+fn run(world: &mut World, ms: u64) -> Result<(), String> {
+    world.run_until(world.now() + ms * 1_000).map_err(told)
+}
+
+fn wait(world: &mut World, process: u16, done: impl Fn(&World, LifeId) -> bool) -> Result<(), String> {
+    for _ in 0..WAIT_MS_MAX {
+        if world.processes[process as usize].current.is_some_and(|life| done(world, life)) {
+            return Ok(());
+        }
+        run(world, 1)?;
+    }
+    Err(format!("in vain; so far:\n{}", world.trace.text()))
+}
+
+fn submit(world: &mut World, who: &str, count: &str, bytes: usize) -> Result<Vec<String>, String> {
+    let count: usize = count.parse().map_err(|_| format!("{count} is no number"))?;
+    let target = life(world, who)?;
+    let fragment = world.plan.load.fragment_bytes;
+    let accepted = world.lives[target].accept_lengths(0, fragment, &vec![bytes; count]);
+    world.plan_turn(target);
+    if accepted == count as u64 {
+        return Ok(Vec::new());
+    }
+    Ok(vec![format!("{who}  refuses: {:?}", world.lives[target].gate)])
+}
+
+fn isolate(world: &mut World, process: u16, cut: bool) {
+    for other in (0..world.plan.processes()).filter(|&other| other != process) {
+        for (from, to) in [(process, other), (other, process)] {
+            if cut {
+                world.network.block(from, to);
+            } else {
+                world.network.unblock(from, to, &mut world.schedule);
+            }
+        }
+    }
+}
+
+fn status(world: &World) -> Vec<String> {
+    let line = |life: &super::life::Life| {
+        let status = life.replica.status();
+        let names = |list: &[ProcessId]| list.iter().map(|p| format!("p{}", p.0)).collect::<Vec<_>>().join(" ");
+        let [accepted, own, foreign, lost] = life.account.totals();
+        format!(
+            "p{}  {}, voters [{}], learners [{}]; accepted {accepted}, delivered {own} own and {foreign} others', lost {lost}",
+            life.process,
+            status.role,
+            names(&status.voters),
+            names(&status.learners),
+        )
+    };
+    world.current_lives().map(line).collect()
+}
