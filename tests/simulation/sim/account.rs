@@ -165,7 +165,7 @@ impl Account {
     /// After each pass: who was told that it leads is not refused, and nobody else is let in by Open.
     pub fn gate_agrees(&self, gate: Gate) -> Checked {
         match gate {
-            Gate::Open if !self.announced => {
+            Gate::Open | Gate::Hold if !self.announced => {
                 Violation::new("gate agrees with announcements", "open, and leadership is not announced".into())
             }
             Gate::Closed { .. } if self.announced => {

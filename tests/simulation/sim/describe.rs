@@ -24,9 +24,7 @@ pub fn describe(message: &PeerMessage) -> String {
         PeerMessage::CutOff(reason) => format!("cut off: {reason}"),
         PeerMessage::Raft(formation, message) => raft_message(*formation, message),
         PeerMessage::Report(report) => format!("{report:?}"),
-        PeerMessage::Request(request) => format!("{request:?}"),
-        #[allow(unreachable_patterns)]
-        other => format!("{other:?}"),
+        PeerMessage::Prefer(wish) => format!("{wish:?}"),
     }
 }
 

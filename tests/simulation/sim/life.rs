@@ -176,7 +176,7 @@ impl Life {
 
     /// Accepts logs of these lengths.
     pub fn accept_lengths(&mut self, partition: usize, fragment_bytes: usize, lengths: &[usize]) -> u64 {
-        if matches!(self.gate, Gate::Closed { .. }) || self.leaving || lengths.is_empty() {
+        if matches!(self.gate, Gate::Closed { .. } | Gate::Hold) || self.leaving || lengths.is_empty() {
             return 0;
         }
         let id = PartitionId(self.first_partition + partition as u32);
@@ -249,17 +249,20 @@ impl Life {
         }
     }
 
-    /// Moves chunks on as the event loop does: while wanted, or all of them once the gate is closed.
+    /// Moves chunks on as the event loop does: while wanted, or all of them once the gate is closed or held.
     fn drain_intakes(&mut self) {
-        let closed = matches!(self.gate, Gate::Closed { .. });
+        let all = matches!(self.gate, Gate::Closed { .. } | Gate::Hold);
         for (index, intake) in self.intakes.iter_mut().enumerate() {
             let partition = PartitionId(self.first_partition + index as u32);
-            while !intake.chunks.is_empty() && (closed || self.replica.wants(partition)) {
+            while !intake.chunks.is_empty() && (all || self.replica.wants(partition)) {
                 let chunk = intake.chunks.pop_front().expect("not empty");
                 intake.bytes -= chunk.queued_bytes;
                 intake.logs -= u64::from(chunk.logs);
                 self.replica.submit(chunk);
             }
+        }
+        if self.gate == Gate::Hold && self.intakes.iter().all(|intake| intake.chunks.is_empty()) {
+            self.replica.intakes_drained();
         }
     }
 

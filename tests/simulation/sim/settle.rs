@@ -156,9 +156,9 @@ impl World {
         }
         self.run_until(self.now() + 100_000)?;
         for life in self.current_lives() {
-            if life.account.undecided_in_all() > 0 {
-                let text = format!("p{}: {} are not", life.process, life.account.undecided_in_all());
-                return Violation::new("after the drain every log is decided", text);
+            if life.intake_logs() > 0 {
+                let text = format!("p{}: {} logs in its intakes", life.process, life.intake_logs());
+                return Violation::new("after the drain nothing waits to be proposed", text);
             }
         }
         Ok(())

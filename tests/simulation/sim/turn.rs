@@ -81,11 +81,11 @@ impl World {
     fn hand_over(&mut self, id: LifeId, item: LaneItem, lost_now: bool) -> Checked {
         let now = self.schedule.now;
         let life = &mut self.lives[id];
-        let Some(formation) = life.formation else {
-            return Violation::new("only members deliver", format!("{item:?}"));
-        };
         match &item {
             LaneItem::Deliver(delivery) => {
+                let Some(formation) = life.formation else {
+                    return Violation::new("only members deliver", format!("{delivery:?}"));
+                };
                 let partition = (delivery.partition.0 - FIRST_PARTITION) as usize;
                 let (slot, here) = (delivery.first_slot.0, delivery.executed_here);
                 let logs = life.account.deliver(partition, delivery)?;
@@ -118,9 +118,6 @@ impl World {
         if life.account.announced && !excused {
             let text = format!("partition {partition}: {count} logs, and no other leader is known");
             return Violation::new("nothing is lost while no other run is known to lead", text);
-        }
-        if life.account.abandoned {
-            return Ok(());
         }
         self.checks.lose(life.formation, &logs)
     }
@@ -257,6 +254,7 @@ fn line(event: &Output) -> String {
     match event {
         Output::Gate(Gate::Open) => "gate open".into(),
         Output::Gate(Gate::Queue) => "gate queues".into(),
+        Output::Gate(Gate::Hold) => "gate holds".into(),
         Output::Gate(Gate::Closed { leader: None }) => "gate closed, leader unknown".into(),
         Output::Gate(Gate::Closed { leader: Some(leader) }) => format!("gate closed, p{} leads", leader.0),
         Output::Leadership(Leadership::Gained { first: true }) => "ANNOUNCES: leads, first after forming".into(),
