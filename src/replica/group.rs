@@ -609,6 +609,8 @@ impl Replica {
         status.log_bytes = node.log().bytes();
         status.voters = node.members().processes(&conf.voters);
         status.learners = node.members().processes(&conf.learners);
+        status.changing_members = !conf.voters_outgoing.is_empty()
+            || (node.is_leader() && !node.may_change_members());
         status.formation = Some((node.formation().generation, node.formation().id));
     }
 

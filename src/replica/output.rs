@@ -198,6 +198,9 @@ pub struct Status {
     pub voters: Vec<ProcessId>,
     /// Learners of the current configuration.
     pub learners: Vec<ProcessId>,
+    /// A membership change is under way, by what this member has applied or, on a leader, proposed: until
+    /// it is over the shard may need a majority of the old members as well.
+    pub changing_members: bool,
     /// This run lost a log that it had accepted.
     pub lost_accepted: bool,
     /// Generation and id of the formation.

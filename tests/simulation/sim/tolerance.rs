@@ -30,12 +30,17 @@ impl World {
         }
         let Some(leader) = self.leader() else { return false };
         let status = self.status(leader);
+        // A leader that was deposed without knowing it tells of members that may be gone.
+        let is_latest = self.current_lives().all(|other| {
+            let view = other.replica.status();
+            view.term <= status.term && view.commit <= status.commit
+        });
         let mut voters: Vec<u16> = status.voters.iter().map(|process| process.0).collect();
         if !voters.contains(&life.process) {
             voters.push(life.process);
         }
         let keeping = voters.iter().filter(|&&voter| voter != life.process && self.keeps_memory(voter)).count();
-        keeping > voters.len() / 2
+        is_latest && keeping > voters.len() / 2 && !status.changing_members
     }
 
     /// Whether the process's current run is a voter by its own knowledge, so that its memory counts.
@@ -45,9 +50,7 @@ impl World {
         };
         let life = &self.lives[id];
         let leaving = life.leaving && !self.plan.durable;
-        life.pulse != Pulse::Ended
-            && life.formation.is_some()
-            && !leaving
-            && self.status(id).voters.iter().any(|voter| voter.0 == process)
+        let votes = !matches!(self.status(id).role, "unformed" | "learner" | "cut off" | "stopped");
+        life.pulse != Pulse::Ended && !leaving && votes
     }
 }
