@@ -17,8 +17,6 @@ pub struct Account {
     pub announcements: u64,
     /// Another leader was known to this life since it was last announced, or ever.
     pub knew_other_leader: bool,
-    /// The drain time ended: what was undecided was called lost.
-    pub abandoned: bool,
     /// Highest term, commit index and delivered index seen in its status.
     pub term: u64,
     /// See `term`.

@@ -206,7 +206,7 @@ impl Life {
             let Some(input) = self.inbox.pop_front() else { break };
             self.feed(input, now_us)?;
         }
-        self.drain_intakes();
+        self.drain_intakes(false);
         if self.replica.has_work() {
             self.replica.advance(out);
         }
@@ -241,7 +241,7 @@ impl Life {
                 self.replica.say_goodbye();
             }
             Ask::Abandon => {
-                self.account.abandoned = true;
+                self.drain_intakes(true);
                 self.replica.abandon_undecided();
             }
             // Refusal is an answer too; what matters is what the replica then does.
@@ -249,9 +249,10 @@ impl Life {
         }
     }
 
-    /// Moves chunks on as the event loop does: while wanted, or all of them once the gate is closed or held.
-    fn drain_intakes(&mut self) {
-        let all = matches!(self.gate, Gate::Closed { .. } | Gate::Hold);
+    /// Moves chunks on as the event loop does: while wanted, or all of them once the gate is closed or
+    /// held, or `whatever` they want.
+    fn drain_intakes(&mut self, whatever: bool) {
+        let all = whatever || matches!(self.gate, Gate::Closed { .. } | Gate::Hold);
         for (index, intake) in self.intakes.iter_mut().enumerate() {
             let partition = PartitionId(self.first_partition + index as u32);
             while !intake.chunks.is_empty() && (all || self.replica.wants(partition)) {

@@ -40,7 +40,14 @@ impl World {
             voters.push(life.process);
         }
         let keeping = voters.iter().filter(|&&voter| voter != life.process && self.keeps_memory(voter)).count();
-        is_latest && keeping > voters.len() / 2 && !status.changing_members
+        is_latest && keeping > voters.len() / 2 && !status.changing_members && self.cannot_form_anew(life.process)
+    }
+
+    /// Whether, `lost` without memory, those that never were members or lost their memory are too few to
+    /// form a second shard while they can't see the first.
+    fn cannot_form_anew(&self, lost: u16) -> bool {
+        let blank = (0..self.plan.voters).filter(|&voter| voter == lost || !self.keeps_memory(voter)).count();
+        blank <= self.plan.voters as usize / 2
     }
 
     /// Whether the process's current run is a voter by its own knowledge, so that its memory counts.

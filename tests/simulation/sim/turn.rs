@@ -114,7 +114,7 @@ impl World {
         self.trace.story(self.schedule.now, life.process, || {
             format!("loses {count} logs of partition {}", partition + FIRST_PARTITION)
         });
-        let excused = life.account.knew_other_leader || life.leaving || life.account.abandoned;
+        let excused = life.account.knew_other_leader || life.leaving;
         if life.account.announced && !excused {
             let text = format!("partition {partition}: {count} logs, and no other leader is known");
             return Violation::new("nothing is lost while no other run is known to lead", text);
@@ -129,10 +129,6 @@ impl World {
         match event {
             Output::Gate(gate) => life.gate = gate,
             Output::Leadership(leadership) => {
-                if life.leaving {
-                    let text = format!("{leadership:?}");
-                    return Violation::new("nothing is announced after a goodbye", text);
-                }
                 life.account.announce(leadership)?;
                 if let Leadership::Gained { .. } = leadership {
                     return self.check_lanes_are_through(id);
