@@ -1,22 +1,42 @@
 //! The durable Raft log: what a replica asks to be written becomes records in segment files, and comes
-//! back as [`Recovered`] when the process starts again.
+//! back as [`Recovered`](crate::replica::config::Recovered) when the process starts again.
 //!
 //! Owns the data directory of one group. It decides nothing about Raft: it keeps what it is given, in
 //! order, and says honestly what it found. It never drops anything that was synced, and never guesses:
 //! damage that a crash can't explain is an error that names the file and the offset.
+//!
+//! ```text
+//! LOCK                      held while the directory is open; the holder's process number
+//! META                      format, shard fingerprint, process, group, how often it was opened
+//! segment-0000000001.log    records from byte 4096 on, up to `segment_bytes`; a larger record has a
+//! segment-0000000002.log    segment of its own, longer than the others
+//! spare.log                 is to become the next segment
+//! ```
+//!
+//! Open `append.rs` first for the way in, `recovery.rs` for the way back, `record.rs` for the bytes. The
+//! log is kept from its beginning: nothing is ever removed but what was never acknowledged.
+//!
+//! One damage can't be told from a crash: of the very last synced append of a process that was killed,
+//! as long as nothing was written after it. [`DiskLog::close`] leaves a mark, so that a log closed in good
+//! order has no such blind spot.
 
+mod append;
 pub mod error;
 pub mod files;
+mod index;
+mod meta;
+mod prepare;
+mod reader;
+mod record;
+mod recovery;
+mod segment;
 pub mod simulated;
-
-use std::path::Path;
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
 
 use crate::ids::{GroupId, ProcessId};
-use crate::replica::config::Recovered;
-use crate::replica::output::Write;
-use crate::storage::OlderEntries;
 
+pub use append::DiskLog;
 pub use error::DiskError;
 pub use files::{FileSystem, RealFiles};
 
@@ -42,13 +62,14 @@ pub enum Prepare {
 /// How a log directory is opened.
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
-    /// Length of a segment file in bytes.
+    /// Length of a segment file in bytes: 8 KiB to 1 GiB.
     pub segment_bytes: u64,
     /// What an acknowledged write has survived.
     pub durability: Durability,
     /// How the next segment is made ready.
     pub prepare: Prepare,
-    /// [`Recovered::tail`] holds at most so many bytes of data (and at least one entry).
+    /// [`Recovered::tail`](crate::replica::config::Recovered::tail) takes at most so much memory in
+    /// bytes, but holds at least one entry.
     pub memory_tail_bytes: u64,
     /// A number for the shard's configuration: a directory written under another one is refused.
     pub shard_fingerprint: u64,
@@ -58,29 +79,17 @@ pub struct DiskOptions {
     pub group: GroupId,
 }
 
-/// The durable log of one group, open for appending. One thread appends; readers are independent.
-pub struct DiskLog {}
-
-#[allow(unused_variables)]
-impl DiskLog {
-    /// Opens or creates the log in `directory`, locks it, and recovers what it holds; `None` when
-    /// nothing was ever written to it.
-    pub fn open(
-        directory: &Path,
-        options: DiskOptions,
-        files: Arc<dyn FileSystem>,
-    ) -> Result<(Option<Recovered>, DiskLog), DiskError> {
-        todo!()
-    }
-
-    /// Writes all of `writes` in order, then syncs once if one of them must be and the log's durability
-    /// is [`Durability::Fsync`]. After an error every later call fails.
-    pub fn append(&mut self, writes: &[Write]) -> Result<(), DiskError> {
-        todo!()
-    }
-
-    /// Reads entries, from any thread, while this log goes on appending.
-    pub fn reader(&self) -> Box<dyn OlderEntries> {
-        todo!()
+impl DiskOptions {
+    /// The usual settings for a group of a process: 64 MiB segments, fsync, prepared in the background.
+    pub fn new(shard_fingerprint: u64, process: ProcessId, group: GroupId) -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            durability: Durability::Fsync,
+            prepare: Prepare::InBackground,
+            memory_tail_bytes: 256 << 20,
+            shard_fingerprint,
+            process,
+            group,
+        }
     }
 }

@@ -1,0 +1,262 @@
+//! Makes the next segment ready before it is needed.
+//!
+//! A segment is ready when its space is reserved, its header is synced under a fresh salt, and its name
+//! is durable: from then on only records are written to it. With [`Prepare::InBackground`] a thread does
+//! this, and fills the file with zeros in step with what the log writes in small synced pieces: syncing
+//! blocks that were written before needs no journal commit of the file system. Large writes gain
+//! nothing from that and cost the disk twice, so they do not make it go on.
+//!
+//! The same thread syncs segments that are full where the log itself does not sync
+//! ([`Durability::Os`](super::Durability::Os)), so that damage to old segments is recognised there too.
+
+use std::io::IoSlice;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::error::DiskError;
+use super::files::{FileSystem, LogFile, OpenMode};
+use super::record::Position;
+use super::segment::{self, Segment};
+use super::Prepare;
+
+/// The file that is to become a segment; a recycled one waits under this name too.
+pub(super) const SPARE_NAME: &str = "spare.log";
+/// Zeros are written and synced in pieces of this size, so that a sync of the log waits for at most one.
+const FILL_BYTES: usize = 1 << 20;
+/// Requests on their way to the thread. A fill that finds no place is dropped: the segment is then used
+/// with fewer zeros.
+const REQUESTS_MAX: usize = 4;
+/// Only syncs of less than this gain from blocks that were written before.
+pub(super) const SMALL_SYNC_BYTES: u64 = 128 << 10;
+
+/// What preparing needs to know.
+#[derive(Clone)]
+pub(super) struct Workshop {
+    pub directory: PathBuf,
+    pub files: Arc<dyn FileSystem>,
+    pub segment_bytes: u64,
+    pub incarnation: u32,
+}
+
+enum Request {
+    /// Start on this segment.
+    Begin(u32),
+    /// Write one more piece of zeros.
+    Fill,
+    /// Finish the segment and hand it over.
+    Finish,
+    /// Sync a full segment; everything before the position is synced then.
+    Sync(Segment, Position),
+}
+
+/// Hands out segments that are ready.
+pub(super) struct Preparer {
+    workshop: Workshop,
+    thread: Option<Thread>,
+    /// Where the sealed part that is known to be synced ends: segment number.
+    sealed: Arc<AtomicU64>,
+    /// Bytes written in small synced pieces that no fill was asked for yet.
+    credit: u64,
+}
+
+struct Thread {
+    requests: Option<SyncSender<Request>>,
+    ready: Receiver<Result<Segment, DiskError>>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Preparer {
+    /// Starts the thread when `mode` has one, on the segment `next`.
+    pub fn start(workshop: Workshop, mode: Prepare, next: u32) -> Result<Self, DiskError> {
+        let sealed = Arc::new(AtomicU64::new(0));
+        let mut preparer = Self { workshop, thread: None, sealed, credit: 0 };
+        if mode == Prepare::InBackground {
+            preparer.thread = Some(preparer.spawn()?);
+            preparer.request(Request::Begin(next));
+        }
+        Ok(preparer)
+    }
+
+    fn spawn(&self) -> Result<Thread, DiskError> {
+        let (requests, inbox) = sync_channel(REQUESTS_MAX);
+        // One segment is asked for at a time, so one answer at most is on its way.
+        let (answers, ready) = sync_channel(1);
+        let worker = Worker { workshop: self.workshop.clone(), current: None, sealed: self.sealed.clone() };
+        let handle = std::thread::Builder::new()
+            .name("mako-raft-disk".into())
+            .spawn(move || worker.run(inbox, answers))
+            .map_err(|e| DiskError::io("start a thread for", &self.workshop.directory, e))?;
+        Ok(Thread { requests: Some(requests), ready, handle: Some(handle) })
+    }
+
+    /// Waits while the thread is `REQUESTS_MAX` requests behind: for as long as the disk takes.
+    fn request(&self, request: Request) {
+        if let Some(requests) = self.thread.as_ref().and_then(|thread| thread.requests.as_ref()) {
+            // A thread that ended has left its error, or none at all, for `take` to find.
+            let _ = requests.send(request);
+        }
+    }
+
+    /// The log wrote and synced `bytes`.
+    pub fn wrote(&mut self, bytes: u64) {
+        let Some(requests) = self.thread.as_ref().and_then(|thread| thread.requests.as_ref()) else { return };
+        if bytes >= SMALL_SYNC_BYTES {
+            return;
+        }
+        // Two bytes of zeros for each byte of log: ready when the segment in use is half full.
+        self.credit += 2 * bytes;
+        if self.credit >= FILL_BYTES as u64 {
+            self.credit -= FILL_BYTES as u64;
+            let _ = requests.try_send(Request::Fill);
+        }
+    }
+
+    /// The segment `number`, which follows the one in use. Waits until it is ready.
+    pub fn take(&mut self, number: u32) -> Result<Segment, DiskError> {
+        if self.thread.is_none() {
+            return self.workshop.make(number);
+        }
+        self.request(Request::Finish);
+        let thread = self.thread.as_ref().expect("looked at above");
+        let segment = thread.ready.recv().unwrap_or_else(|_| {
+            let gone = std::io::Error::other("the thread that prepares segments has ended");
+            Err(DiskError::io("prepare", &self.workshop.directory, gone))
+        })?;
+        assert_eq!(segment.number, number, "segments are made in order");
+        self.request(Request::Begin(number + 1));
+        Ok(segment)
+    }
+
+    /// Where the log does not sync: `full` gets no more records, and what follows starts at `next`. Syncs
+    /// it, in the background where there is a thread.
+    pub fn sync_later(&mut self, full: Segment, next: Position) -> Result<(), DiskError> {
+        if self.thread.is_some() {
+            self.request(Request::Sync(full, next));
+            return Ok(());
+        }
+        full.sync()?;
+        self.sealed.store(u64::from(next.segment), Ordering::Release);
+        Ok(())
+    }
+
+    /// Every segment before this number is known to be synced by [`Self::sync_later`]; 0 for none.
+    pub fn synced_before(&self) -> u32 {
+        self.sealed.load(Ordering::Acquire) as u32
+    }
+}
+
+impl Drop for Preparer {
+    fn drop(&mut self) {
+        let Some(thread) = &mut self.thread else { return };
+        thread.requests = None;
+        if let Some(handle) = thread.handle.take() {
+            // Nothing is lost with a panic of this thread: what it prepared is made again.
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Workshop {
+    /// Makes a segment ready at once, without zeros.
+    pub fn make(&self, number: u32) -> Result<Segment, DiskError> {
+        let spare = self.spare()?;
+        self.finish(number, spare)
+    }
+
+    /// Makes a segment ready at once and filled with zeros.
+    pub fn make_filled(&self, number: u32) -> Result<Segment, DiskError> {
+        let spare = self.spare()?;
+        let mut filled = 0;
+        while filled < self.segment_bytes {
+            filled = self.fill(&*spare, filled)?;
+        }
+        self.finish(number, spare)
+    }
+
+    /// The file to become a segment, with its space reserved. Takes a recycled one where there is one:
+    /// no record in it can be taken for one of the new segment, since the salt is new.
+    fn spare(&self) -> Result<Arc<dyn LogFile>, DiskError> {
+        let path = self.directory.join(SPARE_NAME);
+        let file = self.files.open(&path, OpenMode::CreateIfMissing).map_err(|e| DiskError::io("open", &path, e))?;
+        file.allocate(self.segment_bytes).map_err(|e| DiskError::io("reserve space for", &path, e))?;
+        Ok(file)
+    }
+
+    /// Writes and syncs zeros from `from` on; returns where they end.
+    fn fill(&self, file: &dyn LogFile, from: u64) -> Result<u64, DiskError> {
+        static ZEROS: [u8; FILL_BYTES] = [0; FILL_BYTES];
+        let path = self.directory.join(SPARE_NAME);
+        let bytes = self.segment_bytes.saturating_sub(from).min(FILL_BYTES as u64);
+        file.write_at(&[IoSlice::new(&ZEROS[..bytes as usize])], from)
+            .map_err(|e| DiskError::io("fill", &path, e))?;
+        file.sync().map_err(|e| DiskError::io("sync", &path, e))?;
+        Ok(from + bytes)
+    }
+
+    /// Gives the spare file its header and its name, durably and in this order: a file with a segment's
+    /// name always has a good header.
+    fn finish(&self, number: u32, file: Arc<dyn LogFile>) -> Result<Segment, DiskError> {
+        let spare = self.directory.join(SPARE_NAME);
+        let path = segment::path(&self.directory, number);
+        let salt = u64::from(self.incarnation) << 32 | u64::from(number);
+        let block = segment::header_block(number, salt);
+        file.write_at(&[IoSlice::new(&block)], 0).map_err(|e| DiskError::io("write", &spare, e))?;
+        file.sync().map_err(|e| DiskError::io("sync", &spare, e))?;
+        self.files.rename(&spare, &path).map_err(|e| DiskError::io("rename", &spare, e))?;
+        self.files.sync_directory(&self.directory).map_err(|e| DiskError::io("sync", &self.directory, e))?;
+        Ok(Segment { number, path, file, salt })
+    }
+}
+
+/// The thread's side.
+struct Worker {
+    workshop: Workshop,
+    current: Option<Current>,
+    sealed: Arc<AtomicU64>,
+}
+
+/// The segment that is being made.
+struct Current {
+    number: u32,
+    file: Result<Arc<dyn LogFile>, DiskError>,
+    filled: u64,
+}
+
+impl Worker {
+    fn run(mut self, inbox: Receiver<Request>, answers: SyncSender<Result<Segment, DiskError>>) {
+        for request in inbox {
+            match request {
+                Request::Begin(number) => {
+                    self.current = Some(Current { number, file: self.workshop.spare(), filled: 0 });
+                }
+                Request::Fill => self.fill(),
+                Request::Finish => {
+                    let current = self.current.take().expect("asked for after it was begun");
+                    let segment = current.file.and_then(|file| self.workshop.finish(current.number, file));
+                    if answers.send(segment).is_err() {
+                        return;
+                    }
+                }
+                Request::Sync(segment, next) => match segment.sync() {
+                    Ok(()) => self.sealed.store(u64::from(next.segment), Ordering::Release),
+                    // `Durability::Os` promised nothing about power cuts; but say what was seen.
+                    Err(error) => log::error!("{error}"),
+                },
+            }
+        }
+    }
+
+    fn fill(&mut self) {
+        let Some(current) = &mut self.current else { return };
+        let Ok(file) = &current.file else { return };
+        if current.filled < self.workshop.segment_bytes {
+            match self.workshop.fill(&**file, current.filled) {
+                Ok(filled) => current.filled = filled,
+                Err(error) => current.file = Err(error),
+            }
+        }
+    }
+}

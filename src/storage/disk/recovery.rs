@@ -1,0 +1,266 @@
+//! What a directory holds: reads the log from its first record to its end, and decides what the end is.
+//!
+//! The first record that is not whole ends the log, if a crash explains it: nothing behind it may claim
+//! that it was synced. Where something does, the record was damaged later, and that is an error. What lay
+//! behind the end was never acknowledged; it is erased before anything is appended, so that it can't
+//! come back behind records that are written now.
+//!
+//! What was read from behind the last known sync may exist in the page cache only, and a sync that
+//! failed before may have left it there marked as clean. So it is written once more, and then synced:
+//! after that, what the replica is told is on the disk.
+
+use std::io::IoSlice;
+use std::ops::Range;
+use std::path::Path;
+
+use raft::eraftpb::HardState;
+
+use super::error::DiskError;
+use super::files::FileSystem;
+use super::index::LogIndex;
+use super::prepare::SPARE_NAME;
+use super::record::{Header, Kind, Position, Sections};
+use super::segment::{self, Scanner, Segment, RECORDS_START};
+use crate::ids::MemberId;
+use crate::replica::formation::Formation;
+
+/// Erasing and writing again go in pieces of this size.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// The log as it was found.
+pub(super) struct Found {
+    pub index: LogIndex,
+    pub membership: Option<(Formation, MemberId)>,
+    pub hard_state: HardState,
+    /// The last segment, and where the next record goes in it.
+    pub segment: Segment,
+    pub end: u64,
+    /// The last record's ordinal; 0 when there is none.
+    pub ordinal: u64,
+    /// Synced before the last record was written.
+    synced: Position,
+    /// The last record says that the log was closed in good order.
+    pub closed: bool,
+}
+
+/// How reading a segment ended.
+enum End {
+    /// The log goes on in the next segment.
+    Rolled,
+    /// No whole record at this offset.
+    Here(u64),
+}
+
+/// Reads the whole log, makes it durable, and erases what lies behind its end. `None` when the directory
+/// has no segment.
+pub(super) fn recover(files: &dyn FileSystem, directory: &Path) -> Result<Option<Found>, DiskError> {
+    let numbers = segment_numbers(files, directory)?;
+    let Some(&first) = numbers.first() else { return Ok(None) };
+    let mut found = Found::nothing(Segment::open(files, directory, first)?);
+    for at in 0..numbers.len() {
+        let end = found.replay_segment()?;
+        match end {
+            End::Rolled => {
+                let next = found.segment.number + 1;
+                let Some(&number) = numbers.get(at + 1) else {
+                    let path = segment::path(directory, next);
+                    return Err(DiskError::corrupt(&path, 0, "the log goes on in this segment, and it is missing"));
+                };
+                found.segment = Segment::open(files, directory, number)?;
+            }
+            End::Here(offset) => {
+                found.end = offset;
+                found.settle_end(files, directory, &numbers[at + 1..])?;
+                found.write_again(files, directory)?;
+                return Ok(Some(found));
+            }
+        }
+    }
+    unreachable!("the last segment can't have rolled into one that exists")
+}
+
+/// The segments' numbers: 1, 2, 3, ... without a gap.
+fn segment_numbers(files: &dyn FileSystem, directory: &Path) -> Result<Vec<u32>, DiskError> {
+    let names = files.list(directory).map_err(|e| DiskError::io("list", directory, e))?;
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment::parse_name(name)).collect();
+    numbers.sort_unstable();
+    for (number, expected) in numbers.iter().zip(1..) {
+        if *number != expected {
+            let path = segment::path(directory, expected);
+            return Err(DiskError::corrupt(&path, 0, format!("it is missing, but segment {number} is there")));
+        }
+    }
+    Ok(numbers)
+}
+
+impl Found {
+    /// Reads the records of the current segment.
+    fn replay_segment(&mut self) -> Result<End, DiskError> {
+        let segment = self.segment.clone();
+        let mut scanner = Scanner::new(&segment);
+        let mut offset = RECORDS_START;
+        loop {
+            let Some((header, body)) = scanner.record(offset)? else { return Ok(End::Here(offset)) };
+            let at = Position { segment: segment.number, offset: offset as u32 };
+            let damaged = |what: String| DiskError::corrupt(&segment.path, offset, what);
+            if header.ordinal != self.ordinal + 1 {
+                let what = format!("record {} where {} is due", header.ordinal, self.ordinal + 1);
+                return Err(damaged(what));
+            }
+            self.ordinal = header.ordinal;
+            self.synced = header.synced;
+            self.closed = header.kind == Kind::Closed;
+            match header.kind {
+                Kind::Rolled => return Ok(End::Rolled),
+                Kind::Closed => {}
+                Kind::Write => {
+                    let sections = Sections::parse(&header, body).map_err(|what| damaged(what.to_string()))?;
+                    self.apply(sections, at, &header).map_err(damaged)?;
+                }
+            }
+            offset += header.record_bytes();
+        }
+    }
+
+    fn apply(&mut self, sections: Sections, at: Position, header: &Header) -> Result<(), String> {
+        if let Some(membership) = sections.membership {
+            self.membership = Some(membership);
+        }
+        if let Some(state) = sections.hard_state {
+            self.hard_state = state;
+        }
+        if let Some(batch) = sections.entries {
+            let last = self.index.last_index();
+            if batch.first_index > last + 1 {
+                return Err(format!("entries from {} on, and the log ends at {last}", batch.first_index));
+            }
+            self.index.add(batch.terms(), at, header.record_bytes());
+        }
+        Ok(())
+    }
+
+    /// The log ends in this segment at `self.end`, unless what lies behind shows that more of it was
+    /// synced. `later` are the segments behind this one.
+    fn settle_end(&mut self, files: &dyn FileSystem, directory: &Path, later: &[u32]) -> Result<(), DiskError> {
+        let end = Position { segment: self.segment.number, offset: self.end as u32 };
+        let mut dropped = check_behind(&self.segment, self.end, &self.segment, end)?;
+        let behind = dropped > 0;
+        for &number in later {
+            let segment = Segment::open(files, directory, number)?;
+            dropped += check_behind(&segment, RECORDS_START, &self.segment, end)?;
+        }
+        if dropped > 0 {
+            log::warn!(
+                "durable log: {} ends at byte {}: the last write was cut short, and at least {dropped} records \
+                 behind it that were never acknowledged as durable are dropped",
+                self.segment.path.display(),
+                self.end
+            );
+        }
+        if behind {
+            erase(&self.segment, self.end)?;
+        }
+        recycle(files, directory, later)
+    }
+
+    /// Makes durable what is not known to be.
+    fn write_again(&self, files: &dyn FileSystem, directory: &Path) -> Result<(), DiskError> {
+        for number in self.synced.segment..self.segment.number {
+            let segment = Segment::open(files, directory, number)?;
+            let length = segment.length()?;
+            write_range_again(&segment, self.unsure_from(number)..length)?;
+        }
+        write_range_again(&self.segment, self.unsure_from(self.segment.number)..self.end)
+    }
+
+    fn unsure_from(&self, segment: u32) -> u64 {
+        if segment == self.synced.segment { u64::from(self.synced.offset) } else { RECORDS_START }
+    }
+
+    /// The log of a new directory, in its first segment.
+    pub fn nothing(segment: Segment) -> Found {
+        Found {
+            index: LogIndex::default(),
+            membership: None,
+            hard_state: HardState::default(),
+            end: RECORDS_START,
+            ordinal: 0,
+            synced: Position { segment: segment.number, offset: RECORDS_START as u32 },
+            segment,
+            closed: false,
+        }
+    }
+}
+
+/// Reads and writes `range` of a segment in place, and syncs it.
+fn write_range_again(segment: &Segment, range: Range<u64>) -> Result<(), DiskError> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut at = range.start;
+    while at < range.end {
+        let wanted = PIECE_BYTES.min((range.end - at) as usize);
+        let read = segment
+            .file
+            .read_at(&mut piece[..wanted], at)
+            .map_err(|e| DiskError::io("read", &segment.path, e))?;
+        if read == 0 {
+            break;
+        }
+        let pieces = [IoSlice::new(&piece[..read])];
+        segment.file.write_at(&pieces, at).map_err(|e| DiskError::io("write again", &segment.path, e))?;
+        at += read as u64;
+    }
+    segment.sync()
+}
+
+/// Looks for records at or behind `from`; returns how many there are. One that says that `end` was synced
+/// proves that the record there was damaged later.
+fn check_behind(segment: &Segment, from: u64, last: &Segment, end: Position) -> Result<u64, DiskError> {
+    let length = segment.length()?;
+    let mut scanner = Scanner::new(segment);
+    let (mut offset, mut records) = (from, 0);
+    while let Some((at, header)) = scanner.next_header(offset, length)? {
+        if header.synced > end {
+            let what = format!(
+                "no whole record here, but the one at byte {at} of {} was written after everything before byte {} \
+                 of segment {} had been synced",
+                segment.path.display(),
+                header.synced.offset,
+                header.synced.segment
+            );
+            return Err(DiskError::corrupt(&last.path, u64::from(end.offset), what));
+        }
+        records += 1;
+        offset = at + super::record::ALIGNMENT;
+    }
+    Ok(records)
+}
+
+/// Overwrites everything from `from` on with zeros, durably.
+fn erase(segment: &Segment, from: u64) -> Result<(), DiskError> {
+    let zeros = vec![0; PIECE_BYTES];
+    let length = segment.length()?;
+    let mut at = from;
+    while at < length {
+        let bytes = (PIECE_BYTES as u64).min(length - at);
+        let pieces = [IoSlice::new(&zeros[..bytes as usize])];
+        segment.file.write_at(&pieces, at).map_err(|e| DiskError::io("erase the end of", &segment.path, e))?;
+        at += bytes;
+    }
+    segment.sync()
+}
+
+/// Takes the segments behind the log's end out of it, the last one first so that no gap can arise; one
+/// is kept to become the next segment.
+fn recycle(files: &dyn FileSystem, directory: &Path, later: &[u32]) -> Result<(), DiskError> {
+    let spare = directory.join(SPARE_NAME);
+    for (at, &number) in later.iter().enumerate().rev() {
+        let path = segment::path(directory, number);
+        if at == 0 {
+            files.rename(&path, &spare).map_err(|e| DiskError::io("rename", &path, e))?;
+        } else {
+            files.remove(&path).map_err(|e| DiskError::io("remove", &path, e))?;
+        }
+        files.sync_directory(directory).map_err(|e| DiskError::io("sync", directory, e))?;
+    }
+    Ok(())
+}

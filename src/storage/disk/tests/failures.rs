@@ -1,0 +1,121 @@
+//! Disks that refuse.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::model::{entries_write, entry, first_write, open, open_with, options, Model, DIRECTORY};
+use crate::ids::{GroupId, ProcessId};
+use crate::storage::disk::simulated::SimulatedFiles;
+use crate::storage::disk::{DiskError, DiskLog, DiskOptions};
+
+fn one(index: u64) -> crate::replica::output::Write {
+    entries_write(index + 1, vec![entry(index, 1, vec![index as u8; 200])])
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_accepted_and_the_lost_write_was_never_acknowledged() {
+    let files = SimulatedFiles::new();
+    let (_, mut log) = open(&files).unwrap();
+    log.append(&[first_write(), one(1)]).unwrap();
+    files.fail_sync(1);
+    assert!(matches!(log.append(&[one(2)]), Err(DiskError::Io { operation: "sync", .. })));
+    for _ in 0..3 {
+        let error = log.append(&[one(3)]).unwrap_err();
+        assert!(matches!(&error, DiskError::Poisoned { cause } if cause.contains("sync")), "{error}");
+    }
+    assert!(matches!(log.close(), Err(DiskError::Poisoned { .. })));
+    files.crash(1);
+    assert_eq!(open(&files).unwrap().0.unwrap().last_index, 1);
+}
+
+#[test]
+fn what_is_recovered_after_a_failed_sync_is_really_on_the_disk() {
+    for seed in 0..50 {
+        let files = SimulatedFiles::new();
+        let (_, mut log) = open(&files).unwrap();
+        log.append(&[first_write(), one(1)]).unwrap();
+        files.fail_sync(1);
+        log.append(&[one(2), one(3)]).unwrap_err();
+        // Only the process ends: the page cache still has what the disk does not.
+        files.kill_process();
+        let first = Model::of(open(&files).unwrap().0.as_ref());
+        files.crash(seed);
+        assert_eq!(Model::of(open(&files).unwrap().0.as_ref()), first, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_failed_write_poisons_and_keeps_what_was_acknowledged() {
+    let written = |nth: u64| {
+        let files = SimulatedFiles::new();
+        let (_, mut log) = open(&files).unwrap();
+        log.append(&[first_write()]).unwrap();
+        files.fail_write(nth);
+        let accepted = (1..=60).take_while(|&index| log.append(&[one(index)]).is_ok()).count() as u64;
+        if accepted < 60 {
+            assert!(matches!(log.append(&[one(accepted + 1)]), Err(DiskError::Poisoned { .. })));
+        }
+        files.crash(nth);
+        let found = open(&files).unwrap().0.unwrap().last_index;
+        assert!(found == accepted || found == accepted + 1, "write {nth}: {accepted} acknowledged, {found} found");
+        accepted
+    };
+    assert!((1..=90).map(written).any(|accepted| accepted == 60), "the last ones strike after the end");
+}
+
+#[test]
+fn a_full_disk_says_so_and_the_log_goes_on_once_there_is_room() {
+    let files = SimulatedFiles::new();
+    let (_, mut log) = open(&files).unwrap();
+    log.append(&[first_write()]).unwrap();
+    files.set_capacity(Some(30 << 10));
+    let mut accepted = 0;
+    let error = loop {
+        match log.append(&[one(accepted + 1)]) {
+            Ok(()) => accepted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, DiskError::Full { .. }), "{error}");
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    assert!(matches!(log.append(&[one(accepted + 1)]), Err(DiskError::Poisoned { .. })));
+    files.crash(3);
+    files.set_capacity(None);
+    let (recovered, mut log) = open(&files).unwrap();
+    assert_eq!(recovered.unwrap().last_index, accepted);
+    log.append(&[one(accepted + 1)]).unwrap();
+}
+
+#[test]
+fn a_directory_is_open_once_at_a_time() {
+    let files = SimulatedFiles::new();
+    let (_, log) = open(&files).unwrap();
+    assert!(matches!(open(&files), Err(DiskError::Locked { .. })));
+    log.close().unwrap();
+    open(&files).unwrap();
+}
+
+#[test]
+fn a_directory_of_another_shard_process_or_group_is_refused_with_both_values() {
+    let files = SimulatedFiles::new();
+    open(&files).unwrap().1.close().unwrap();
+    let cases = [
+        (DiskOptions { shard_fingerprint: 0xabc, ..options() }, "shard fingerprint 00000000feedbeef", "0abc"),
+        (DiskOptions { process: ProcessId(7), ..options() }, "process 2", "with 7"),
+        (DiskOptions { group: GroupId(9), ..options() }, "group 1", "with 9"),
+    ];
+    for (options, found, expected) in cases {
+        let text = open_with(&files, options).map(drop).unwrap_err().to_string();
+        assert!(text.contains(found) && text.contains(expected), "{text}");
+    }
+    open(&files).unwrap();
+}
+
+#[test]
+fn segments_that_positions_can_not_address_are_refused() {
+    for segment_bytes in [0, 4096, 4 << 30] {
+        let options = DiskOptions { segment_bytes, ..options() };
+        let opened = DiskLog::open(Path::new(DIRECTORY), options, Arc::new(SimulatedFiles::new()));
+        assert!(matches!(opened, Err(DiskError::Invalid(_))));
+    }
+}

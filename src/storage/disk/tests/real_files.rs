@@ -1,0 +1,94 @@
+//! The operating system's files, and the thread that prepares segments.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use super::model::{entries_write, entry, first_write, options, Model, Writer};
+use crate::replica::output::Write;
+use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Durability, Prepare, RealFiles};
+
+fn background() -> DiskOptions {
+    DiskOptions { prepare: Prepare::InBackground, ..options() }
+}
+
+#[test]
+fn random_writes_come_back_from_real_files_in_every_mode() {
+    for (seed, durability) in [(1, Durability::Fsync), (2, Durability::Os)] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = Writer::new(seed);
+        for _ in 0..3 {
+            let options = DiskOptions { durability, ..background() };
+            let (recovered, mut log) = DiskLog::open(directory.path(), options, Arc::new(RealFiles)).unwrap();
+            assert_eq!(Model::of(recovered.as_ref()), writer.model.clamped());
+            for _ in 0..30 {
+                let writes: Vec<Write> = (0..3).map(|_| writer.next_write()).collect();
+                log.append(&writes).unwrap();
+            }
+            log.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn entries_of_64_mib_come_back_and_are_written_from_where_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = DiskOptions { durability: Durability::Os, segment_bytes: 1 << 20, ..background() };
+    let large = |fill: u8| vec![fill; 64 << 20];
+    let (_, mut log) = DiskLog::open(directory.path(), options.clone(), Arc::new(RealFiles)).unwrap();
+    let small = entry(2, 1, vec![3; 10]);
+    log.append(&[first_write(), entries_write(2, vec![entry(1, 1, large(1)), small, entry(3, 1, large(2))])]).unwrap();
+    assert!(log.buffer_bytes() < 1 << 20, "the data was not copied");
+    drop(log);
+    let (recovered, _log) = DiskLog::open(directory.path(), options, Arc::new(RealFiles)).unwrap();
+    let recovered = recovered.unwrap();
+    let entries = recovered.older.unwrap().read(1, 4, u64::MAX).unwrap();
+    let lengths: Vec<usize> = entries.iter().map(|entry| entry.data.len()).collect();
+    assert_eq!(lengths, [64 << 20, 10, 64 << 20]);
+    assert!(entries[0].data.iter().all(|&byte| byte == 1) && entries[2].data.iter().all(|&byte| byte == 2));
+    assert_eq!(recovered.tail.len(), 1, "a tail of one entry, which alone exceeds its bound");
+}
+
+#[test]
+fn a_second_opening_is_told_which_process_has_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, log) = DiskLog::open(directory.path(), options(), Arc::new(RealFiles)).unwrap();
+    match DiskLog::open(directory.path(), options(), Arc::new(RealFiles)) {
+        Err(DiskError::Locked { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("opened twice"),
+    }
+    drop(log);
+    DiskLog::open(directory.path(), options(), Arc::new(RealFiles)).unwrap();
+}
+
+#[test]
+fn entries_are_read_by_another_thread_while_the_log_goes_on() {
+    const LAST: u64 = 3_000;
+    let directory = tempfile::tempdir().unwrap();
+    let options = DiskOptions { durability: Durability::Os, segment_bytes: 64 << 10, ..background() };
+    let (_, mut log) = DiskLog::open(directory.path(), options, Arc::new(RealFiles)).unwrap();
+    let appended = Arc::new(AtomicU64::new(0));
+    let (reader, seen) = (log.reader(), appended.clone());
+    let reading = std::thread::spawn(move || {
+        let mut next = 1;
+        while next <= LAST {
+            let last = seen.load(Ordering::Acquire);
+            if last < next {
+                std::thread::yield_now();
+                continue;
+            }
+            for entry in reader.read(next, last + 1, 20_000).unwrap() {
+                assert_eq!((entry.index, entry.data.len() as u64), (next, next % 700));
+                assert_eq!(reader.term(next).unwrap(), entry.term);
+                next += 1;
+            }
+        }
+    });
+    log.append(&[first_write()]).unwrap();
+    for index in 1..=LAST {
+        let entry = entry(index, 1 + index / 100, vec![index as u8; (index % 700) as usize]);
+        log.append(&[entries_write(index, vec![entry])]).unwrap();
+        appended.store(index, Ordering::Release);
+    }
+    reading.join().unwrap();
+}
