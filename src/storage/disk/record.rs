@@ -47,7 +47,7 @@ const SECTION_MEMBERSHIP: u8 = 1;
 const SECTION_HARD_STATE: u8 = 2;
 const SECTION_ENTRIES: u8 = 4;
 const HARD_STATE_BYTES: usize = 24;
-const MEMBERSHIP_BYTES: usize = 32;
+const MEMBERSHIP_BYTES: usize = 40;
 const MEMBER_BYTES: usize = 24;
 const ENTRIES_BYTES: usize = 16;
 const ROW_BYTES: usize = 24;
@@ -292,6 +292,7 @@ impl<'a> Encoder<'a> {
         if let Some((formation, member)) = body.membership {
             out.extend_from_slice(&formation.id.to_le_bytes());
             out.extend_from_slice(&formation.parent.to_le_bytes());
+            out.extend_from_slice(&formation.inherited.to_le_bytes());
             out.extend_from_slice(&member.get().to_le_bytes());
             out.extend_from_slice(&formation.generation.to_le_bytes());
             out.extend_from_slice(&(formation.members.len() as u32).to_le_bytes());
@@ -399,7 +400,7 @@ impl Sections {
 
 fn parse_membership(cursor: &mut Cursor) -> Result<(Formation, MemberId), &'static str> {
     let fixed = cursor.take(MEMBERSHIP_BYTES, "a membership that is cut short")?;
-    let count = u32_at(&fixed, 28) as usize;
+    let count = u32_at(&fixed, 36) as usize;
     let rows = cursor.take(count.saturating_mul(MEMBER_BYTES), "a membership with fewer members than counted")?;
     let member = |raw: u64| MemberId::new(raw).ok_or("a member id of 0");
     let mut members = Vec::with_capacity(count);
@@ -410,9 +411,14 @@ fn parse_membership(cursor: &mut Cursor) -> Result<(Formation, MemberId), &'stat
             process: ProcessId(u64_at(row, 16).try_into().map_err(|_| "a process number above 65535")?),
         });
     }
-    let formation =
-        Formation { id: u64_at(&fixed, 0), parent: u64_at(&fixed, 8), generation: u32_at(&fixed, 24), members };
-    Ok((formation, member(u64_at(&fixed, 16))?))
+    let formation = Formation {
+        id: u64_at(&fixed, 0),
+        parent: u64_at(&fixed, 8),
+        inherited: u64_at(&fixed, 16),
+        generation: u32_at(&fixed, 32),
+        members,
+    };
+    Ok((formation, member(u64_at(&fixed, 24))?))
 }
 
 fn parse_entries(cursor: &mut Cursor) -> Result<Batch, &'static str> {

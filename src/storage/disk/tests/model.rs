@@ -49,6 +49,7 @@ pub fn formation(generation: u32) -> Formation {
         generation,
         id: 77 + u64::from(generation),
         parent: 76,
+        inherited: 5,
         members: vec![one(0, 10, 1), one(2, 30, 2), one(65_535, u64::MAX, 3)],
     }
 }
