@@ -12,7 +12,7 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 
 /// A directory of log files. Paths are whole paths; methods may be called from any thread.
 pub trait FileSystem: Send + Sync {
-    /// Creates `directory` and its parents unless they exist.
+    /// Creates `directory` and its parents unless they exist, durably.
     fn create_directory(&self, directory: &Path) -> io::Result<()>;
     /// Takes the lock file `path` for this process until the guard is dropped, and leaves this process's
     /// number in it. `Err(Held)` when another holder has it.
@@ -77,7 +77,18 @@ pub struct RealFiles;
 
 impl FileSystem for RealFiles {
     fn create_directory(&self, directory: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(directory)
+        if directory.is_dir() {
+            return Ok(());
+        }
+        let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        self.create_directory(parent)?;
+        match std::fs::create_dir(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        // Or a power cut takes the directory with everything that was synced in it.
+        self.sync_directory(parent)
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {

@@ -72,7 +72,7 @@ fn a_bit_that_turns_over_in_a_closed_log_is_found_or_changes_nothing() {
         // power cut leaves, and comes back as some prefix.
         let possible = if durability == Durability::Fsync { &states[states.len() - 1..] } else { &states[..] };
         let (mut found, mut harmless) = (0, 0);
-        flip_everywhere(&files, 200, |looked, story| match looked {
+        flip_everywhere(&files, 80, |looked, story| match looked {
             Ok(held) => {
                 harmless += 1;
                 assert!(possible.contains(&held), "{story}");
@@ -91,7 +91,7 @@ fn in_a_log_that_was_not_closed_only_the_last_append_can_look_like_a_torn_write(
     let Sample { files, states, synced_before_last } = sample(false, Durability::Fsync);
     let possible = &states[synced_before_last..];
     assert!(possible.len() < 12 && states.len() > 70, "{} of {}", possible.len(), states.len());
-    flip_everywhere(&files, 200, |looked, story| {
+    flip_everywhere(&files, 80, |looked, story| {
         if let Ok(held) = looked {
             assert!(possible.contains(&held), "{story}");
         }

@@ -62,6 +62,17 @@ fn a_second_opening_is_told_which_process_has_the_directory() {
 }
 
 #[test]
+fn a_data_directory_is_created_with_its_parents_and_a_file_in_its_place_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let nested = directory.path().join("a/b/c");
+    DiskLog::open(&nested, options(), Arc::new(RealFiles)).unwrap();
+    assert!(nested.join("META").is_file());
+    let beneath_a_file = nested.join("META/group-0");
+    let error = DiskLog::open(&beneath_a_file, options(), Arc::new(RealFiles)).map(drop).unwrap_err();
+    assert!(matches!(error, DiskError::Io { operation: "create", .. }), "{error}");
+}
+
+#[test]
 fn entries_are_read_by_another_thread_while_the_log_goes_on() {
     const LAST: u64 = 3_000;
     let directory = tempfile::tempdir().unwrap();
