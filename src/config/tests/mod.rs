@@ -4,6 +4,7 @@ mod hostile;
 mod mistakes;
 mod promises;
 mod samples;
+mod second_reader;
 
 use std::collections::HashMap;
 
