@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Time};
 use crate::replica::message::PeerMessage;
-use crate::replica::output::{Event, Gate, LaneItem, Outputs, Severity};
+use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severity};
 use crate::replica::{wire, Replica};
 use crate::transport::{NoticeLevel, Transport, TransportEvent};
 
@@ -164,6 +164,8 @@ pub(super) struct EventLoop {
     /// Deliveries sorted by port, handed over once per turn; indexed as `shared.ports`.
     staged: Vec<Vec<LaneItem>>,
     bad_frames: Throttle,
+    /// Changes of leadership of the pass that is acted on.
+    announcements: Vec<Leadership>,
     /// Who waits for the effects of a command.
     after_turn: Vec<mpsc::SyncSender<()>>,
 }
@@ -192,6 +194,7 @@ impl EventLoop {
             outputs: Outputs::default(),
             arrivals: Vec::new(),
             bad_frames: Throttle::every(Duration::from_secs(1)),
+            announcements: Vec::new(),
             after_turn: Vec::new(),
         }
     }
@@ -397,6 +400,14 @@ impl EventLoop {
         for event in outputs.events.drain(..) {
             self.act_on(index, event);
         }
+        // The host may submit as soon as it is told that it leads, so every gate of this pass is set first.
+        let voting = self.groups[index].voting_index;
+        for change in self.announcements.drain(..) {
+            match voting {
+                Some(voting) => self.shared.election.push(voting, change),
+                None => log::error!("group {index}: {change:?} in a group where this process has no vote"),
+            }
+        }
         self.outputs = outputs;
     }
 
@@ -433,10 +444,7 @@ impl EventLoop {
                     group.surrender_intakes();
                 }
             }
-            Event::Leadership(change) => match group.voting_index {
-                Some(voting) => self.shared.election.push(voting, change),
-                None => log::error!("{}: {change:?} in a group where this process has no vote", group.id),
-            },
+            Event::Leadership(change) => self.announcements.push(change),
             Event::Leader { term, leader } => {
                 group.leader = leader;
                 group.view.set_leader(term, leader);

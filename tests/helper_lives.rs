@@ -1,0 +1,335 @@
+//! The helper's life cycle through its public functions, on a shard of one process.
+//!
+//! The library is one per process, so the tests of this file take turns.
+
+use std::cell::RefCell;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mako_raft::helper::{self, CallbackRole, HelperError, Outcome};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// One test at a time, each from a clean start.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    helper::shutdown().expect("the former test left nothing running");
+    helper::register_election(None).unwrap();
+    helper::register_outcome(None).unwrap();
+    turn
+}
+
+/// A shard of one process with two partitions, as a file.
+struct Shard {
+    _directory: tempfile::TempDir,
+    file: PathBuf,
+    port: u16,
+}
+
+impl Shard {
+    fn new() -> Self {
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("shard.yml");
+        let text = format!(
+            "site:\n  server:\n    - [\"s101:{port}\"]\n    - [\"s201:{}\"]\nprocess:\n  s101: localhost\n  s201: localhost\n\
+             host:\n  localhost: 127.0.0.1\nmode:\n  ab: raft\n\
+             raft:\n  form_wait_ms: 200\n",
+            port ^ 1
+        );
+        std::fs::write(&file, text).unwrap();
+        Self { _directory: directory, file, port }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let file = self.file.display().to_string();
+        let arguments = ["", "-d", "60", "-f", &file, "-t", "30", "-T", "2000", "-n", "32", "-P", "localhost"];
+        arguments.map(String::from).to_vec()
+    }
+
+    fn set_up(&self) -> Vec<String> {
+        helper::setup(&self.arguments()).expect("a right configuration")
+    }
+}
+
+type Call = (CallbackRole, u32, u64, Vec<u8>);
+
+fn listen(role: CallbackRole, partition: u32, calls: &Sender<Call>) {
+    let calls = calls.clone();
+    let record = move |call: helper::LogCall<'_>| {
+        // A test that has seen enough may have ended.
+        let _ = calls.send((role, call.partition, call.slot, call.log.bytes().to_vec()));
+        0
+    };
+    helper::register_log(role, partition, Box::new(record)).unwrap();
+}
+
+fn listen_to_all() -> Receiver<Call> {
+    let (sender, calls) = mpsc::channel();
+    for partition in 0..2 {
+        listen(CallbackRole::Leader, partition, &sender);
+        listen(CallbackRole::Follower, partition, &sender);
+    }
+    calls
+}
+
+fn listen_to_elections() -> Receiver<i32> {
+    let (sender, codes) = mpsc::channel();
+    helper::register_election(Some(Box::new(move |code| {
+        // A test that has seen enough may have ended.
+        let _ = sender.send(code);
+    }))).unwrap();
+    codes
+}
+
+fn is_order<T: std::fmt::Debug>(result: Result<T, HelperError>) {
+    assert!(matches!(result, Err(HelperError::Order(_))), "{result:?}");
+}
+
+#[test]
+fn one_life_after_the_other() {
+    let _turn = turn();
+    let codes = listen_to_elections();
+    for _life in 0..3 {
+        let shard = Shard::new();
+        let calls = listen_to_all();
+        assert_eq!(shard.set_up(), ["s201", "s101"]);
+        assert_eq!((helper::partitions(), helper::epoch()), (2, 0));
+        helper::setup2(0, 0).unwrap();
+        assert_eq!(codes.recv_timeout(SOON), Ok(1), "the election callback is kept");
+        assert!(helper::is_leader(0) && helper::is_leader(1));
+        assert_eq!(helper::leader_site(1), Some(1));
+        assert_eq!(helper::submit(b"log", 1), Ok(1));
+        assert_eq!(helper::submit(b"", 1), Ok(2));
+        assert_eq!(calls.recv_timeout(SOON), Ok((CallbackRole::Leader, 1, 1, b"log".to_vec())));
+        assert_eq!(calls.recv_timeout(SOON), Ok((CallbackRole::Leader, 1, 2, Vec::new())));
+        assert_eq!(helper::wait_for_submit(1), Ok(()));
+        assert_eq!(helper::outstanding(1), Some(0));
+        helper::set_epoch(-1);
+        assert_eq!(helper::epoch(), 1);
+        helper::worker_info_stats(2);
+        assert_eq!(helper::pre_shutdown_step(), Ok(()));
+        assert_eq!(helper::submit(b"late", 0), Err(HelperError::ShutDown));
+        assert_eq!(helper::pre_shutdown_step(), Ok(()));
+        assert_eq!(helper::shutdown(), Ok(()));
+        assert_eq!(helper::shutdown(), Ok(()));
+        assert!(codes.try_recv().is_err(), "nothing is announced from pre_shutdown_step on");
+        drop(TcpListener::bind(("127.0.0.1", shard.port)).expect("the port is free"));
+        assert!(calls.recv().is_err(), "the partition callbacks are forgotten, and dropped");
+    }
+}
+
+#[test]
+fn calls_out_of_order_are_errors_that_change_nothing() {
+    let _turn = turn();
+    assert_eq!(helper::pre_shutdown_step(), Ok(()));
+    assert!(matches!(helper::setup2(0, 0), Err(HelperError::Order(_) | HelperError::ShutDown)));
+    assert!(helper::submit(b"log", 0).is_err());
+    let shard = Shard::new();
+    shard.set_up();
+    is_order(helper::setup(&shard.arguments()));
+    is_order(helper::submit(b"log", 0));
+    is_order(helper::set_preferred_leader(0));
+    is_order(helper::upgrade_to_leader());
+    let _calls = listen_to_all();
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    is_order(helper::setup2(0, 0));
+    is_order(helper::setup(&shard.arguments()));
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    assert_eq!(helper::submit(b"log", 0), Ok(1), "the life that was there goes on");
+    assert!(matches!(helper::submit(b"log", 2), Err(HelperError::Invalid(_))));
+    assert_eq!((helper::outstanding(2), helper::counters(2)), (None, None));
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(helper::submit(b"log", 0), Err(HelperError::ShutDown));
+    let counters = helper::counters(0).expect("the last life's");
+    assert_eq!((counters.submitted, counters.accepted, counters.refused, counters.outstanding), (2, 1, 1, 0));
+}
+
+#[test]
+fn a_wrong_configuration_is_an_error_and_a_right_one_works_after_it() {
+    let _turn = turn();
+    assert!(matches!(helper::setup(&["".into(), "-f".into(), "/nowhere.yml".into()]), Err(HelperError::Invalid(_))));
+    let shard = Shard::new();
+    shard.set_up();
+    assert_eq!(helper::shutdown(), Ok(()), "shutdown without setup2");
+}
+
+#[test]
+fn a_taken_port_is_an_error_and_setup2_may_be_called_again() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    let taken = TcpListener::bind(("127.0.0.1", shard.port)).unwrap();
+    let refused = helper::setup2(0, 0);
+    assert!(matches!(&refused, Err(HelperError::Io(text)) if text.contains(&shard.port.to_string())), "{refused:?}");
+    is_order(helper::submit(b"log", 0));
+    drop(taken);
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
+fn calls_that_would_wait_for_themselves_are_errors_inside_callbacks() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    let (sender, results) = mpsc::channel();
+    let from_election = sender.clone();
+    let try_all = |results: &Sender<Vec<bool>>| {
+        assert!(helper::in_callback());
+        let calls = [
+            helper::shutdown(),
+            helper::pre_shutdown_step(),
+            helper::wait_for_submit(0),
+            helper::microbench(),
+            helper::setup2(0, 0),
+            helper::setup(&[]).map(|_| ()),
+        ];
+        let refused = calls.map(|call| matches!(call, Err(HelperError::Order(_)))).to_vec();
+        // A test that has seen enough may have ended.
+        let _ = results.send(refused);
+    };
+    helper::register_election(Some(Box::new(move |_| try_all(&from_election)))).unwrap();
+    helper::register_log(CallbackRole::Leader, 0, Box::new(move |_| { try_all(&sender); 0 })).unwrap();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(results.recv_timeout(SOON), Ok(vec![true; 6]), "in the election callback");
+    helper::submit(b"log", 0).unwrap();
+    assert_eq!(results.recv_timeout(SOON), Ok(vec![true; 6]), "in a log callback");
+    assert!(!helper::in_callback());
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
+fn callbacks_may_submit_and_register() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    let calls = listen_to_all();
+    let (again, calls_again) = mpsc::channel();
+    helper::register_election(Some(Box::new(move |_| {
+        helper::send_no_ops_to_all_workers(3).expect("accepted in the very announcement");
+    })))
+    .unwrap();
+    helper::register_log(
+        CallbackRole::Leader,
+        1,
+        Box::new(move |call| {
+            listen(CallbackRole::Leader, call.partition, &again);
+            helper::submit(b"from a callback", call.partition).expect("accepted");
+            0
+        }),
+    )
+    .unwrap();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(calls.recv_timeout(SOON), Ok((CallbackRole::Leader, 0, 1, b"no-ops:3".to_vec())));
+    assert_eq!(calls_again.recv_timeout(SOON), Ok((CallbackRole::Leader, 1, 2, b"from a callback".to_vec())));
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
+fn no_ops_with_an_epoch_of_two_digits_are_refused() {
+    let _turn = turn();
+    for epoch in [-1, 10] {
+        assert!(matches!(helper::send_no_ops_for_mark(epoch), Err(HelperError::Invalid(_))));
+        assert!(matches!(helper::send_no_ops_to_all_workers(epoch), Err(HelperError::Invalid(_))));
+    }
+    assert!(helper::send_no_ops_for_mark(9).is_err(), "nothing runs");
+}
+
+#[test]
+fn outcomes_and_counters_tell_the_fate_of_every_log() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    let _calls = listen_to_all();
+    let (sender, outcomes) = mpsc::channel();
+    let report = move |partition, first, count, outcome| {
+        // A test that has seen enough may have ended.
+        let _ = sender.send((partition, first, count, outcome));
+    };
+    helper::register_outcome(Some(Box::new(report))).unwrap();
+    helper::setup2(0, 0).unwrap();
+    (1..=100).for_each(|ticket| assert_eq!(helper::submit(b"log", 0), Ok(ticket)));
+    let mut next = 1;
+    while next <= 100 {
+        let (partition, first, count, outcome) = outcomes.recv_timeout(SOON).expect("an outcome");
+        assert_eq!((partition, first, outcome), (0, next, Outcome::Delivered));
+        next += count;
+    }
+    helper::set_unreplayed(0, 4);
+    helper::refuse(0, "null");
+    let counters = helper::counters(0).unwrap();
+    assert_eq!((counters.submitted, counters.accepted, counters.refused), (101, 100, 1));
+    assert_eq!((counters.delivered_own, counters.lost, counters.outstanding, counters.unreplayed), (100, 0, 0, 4));
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+/// Submits when its thread ends, as Mako's workers do from C++ `thread_local` destructors.
+struct LastWords(u32);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        SUBMITTED.lock().unwrap().push(helper::submit(b"last words", self.0));
+    }
+}
+
+static SUBMITTED: Mutex<Vec<Result<u64, HelperError>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static LAST: RefCell<Option<LastWords>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_thread_may_submit_while_it_exits_also_after_shutdown() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    let calls = listen_to_all();
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    let leave = || std::thread::spawn(|| LAST.set(Some(LastWords(0)))).join().unwrap();
+    leave();
+    assert_eq!(calls.recv_timeout(SOON), Ok((CallbackRole::Leader, 0, 1, b"last words".to_vec())));
+    assert_eq!(helper::shutdown(), Ok(()));
+    leave();
+    assert_eq!(*SUBMITTED.lock().unwrap(), [Ok(1), Err(HelperError::ShutDown)]);
+}
+
+#[test]
+fn the_microbenchmark_runs_through_the_registered_callbacks() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    let calls = listen_to_all();
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    assert_eq!(helper::microbench(), Ok(()));
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(calls.iter().count(), 2 * 2000, "-T logs in each partition");
+}
+
+#[test]
+fn leadership_can_be_asked_for_and_preferred() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    let _calls = listen_to_all();
+    let codes = listen_to_elections();
+    helper::setup2(1, 0).unwrap();
+    assert_eq!(helper::upgrade_to_leader(), Ok(()));
+    assert_eq!(helper::submit(b"right after it", 0), Ok(1), "queued or led by now, never refused");
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    assert_eq!(helper::set_preferred_leader(1), Ok(()));
+    assert_eq!(helper::set_preferred_leader(77), Ok(()), "disables the preference");
+    assert!(helper::restore_alone().is_err(), "nothing is lost");
+    assert_eq!(helper::shutdown(), Ok(()));
+}
