@@ -53,6 +53,7 @@ impl Cluster {
             preferred: Some(ProcessId(0)),
             campaign_at_start: true,
             durable: false,
+            older: None,
             timing: Timing::default(),
             limits: Limits::default(),
             seed: self.runs,

@@ -28,6 +28,8 @@ pub struct ReplicaConfig {
     /// Whether outputs must be written to disk and reported by [`super::Replica::persisted`]
     /// before anything is acknowledged. `false`: the log lives in memory only.
     pub durable: bool,
+    /// Reads what was written, once it has left memory; `None` when not durable.
+    pub older: Option<Box<dyn OlderEntries>>,
     /// Timing.
     pub timing: Timing,
     /// Bounds.
@@ -88,6 +90,6 @@ pub struct Recovered {
     pub last_index: u64,
     /// Entries of the tail that are kept in memory, ending at `last_index`; may be all of them.
     pub tail: Vec<raft::eraftpb::Entry>,
-    /// Reads entries that are not in memory any more.
+    /// Reads entries that are not in memory any more; where it is missing, `ReplicaConfig::older` does.
     pub older: Option<Box<dyn OlderEntries>>,
 }

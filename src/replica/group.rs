@@ -145,6 +145,7 @@ impl Replica {
     fn resume(&mut self, recovered: Recovered) -> Result<(), String> {
         let Recovered { formation, member, hard_state, last_index, tail, older } = recovered;
         let conf_state = members::initial_conf_state(&formation);
+        let older = older.or(self.config.older.take());
         let log = MemoryLog::recovered(conf_state, hard_state, last_index, tail, older)?;
         let node = Node::new(formation, member, log, 0, &self.config.timing, self.config.durable)?;
         self.become_member(node);
@@ -153,7 +154,8 @@ impl Replica {
 
     /// Starts the node of a new member, from the formation's first index.
     pub(super) fn join(&mut self, formation: Formation, id: MemberId) {
-        let log = MemoryLog::new(members::initial_conf_state(&formation));
+        let older = self.config.older.take();
+        let log = MemoryLog::new(members::initial_conf_state(&formation), older);
         match Node::new(formation, id, log, 0, &self.config.timing, self.config.durable) {
             Ok(mut node) => {
                 self.out.writes.extend(node.membership_write());

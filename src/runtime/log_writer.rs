@@ -74,6 +74,10 @@ impl LogWriter {
             wakeup.notify();
             batch.clear();
         }
+        if let Err(error) = disk.close() {
+            // Everything acknowledged was synced before; only the mark of an orderly end is missing.
+            log::warn!("{}: closing the durable log: {error}", self.group);
+        }
     }
 
     fn wait_batch(&self, batch: &mut Vec<Write>) -> bool {

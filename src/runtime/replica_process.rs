@@ -12,6 +12,7 @@ use crate::replica::output::Status;
 use crate::replica::payload::Origin;
 use crate::replica::{Limits, Recovered, Replica, ReplicaConfig, Timing};
 use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Durability, Prepare, RealFiles};
+use crate::storage::OlderEntries;
 use crate::transport::{PeerAddress, Transport, TransportConfig, TransportError, TransportLimits};
 
 use super::callbacks::{ElectionSlot, OutcomeSlot, PartitionCallbacks};
@@ -479,7 +480,8 @@ fn open_groups(
     for layout in &config.groups {
         let (recovered, disk) = logs.next().map_or((None, None), |(recovered, disk)| (recovered, Some(disk)));
         let view = Arc::new(GroupView::new(layout.id));
-        let replica = Replica::new(replica_config(config, layout), recovered)
+        let older = disk.as_ref().map(|disk| disk.reader());
+        let replica = Replica::new(replica_config(config, layout, older), recovered)
             .map_err(|error| StartError::Replica(format!("{}: {error}", layout.id)))?;
         let port = |&partition| Arc::new(open_port(config, callbacks, wakeup, partition, view.clone()));
         groups.push(OpenGroup {
@@ -495,7 +497,11 @@ fn open_groups(
     Ok((groups, disks))
 }
 
-fn replica_config(config: &RuntimeConfig, layout: &GroupConfig) -> ReplicaConfig {
+fn replica_config(
+    config: &RuntimeConfig,
+    layout: &GroupConfig,
+    older: Option<Box<dyn OlderEntries>>,
+) -> ReplicaConfig {
     ReplicaConfig {
         group: layout.id,
         me: config.me,
@@ -507,6 +513,7 @@ fn replica_config(config: &RuntimeConfig, layout: &GroupConfig) -> ReplicaConfig
         preferred: layout.preferred,
         campaign_at_start: config.campaign_at_start,
         durable: config.disk.is_some(),
+        older,
         timing: config.timing.clone(),
         limits: config.limits.clone(),
         // Groups of one process must not choose the same timeouts for ever.

@@ -31,8 +31,9 @@ fn cost(entry: &Entry) -> usize {
 }
 
 impl MemoryLog {
-    /// An empty log whose configuration before its first entry is `conf_state`.
-    pub fn new(conf_state: ConfState) -> Self {
+    /// An empty log whose configuration before its first entry is `conf_state`. What will have left memory
+    /// is read through `older`, where there is one.
+    pub fn new(conf_state: ConfState, older: Option<Box<dyn OlderEntries>>) -> Self {
         Self {
             hard_state: HardState::default(),
             conf_state,
@@ -40,7 +41,7 @@ impl MemoryLog {
             first: 1,
             term_before_first: 0,
             bytes: 0,
-            older: None,
+            older,
         }
     }
 
@@ -223,7 +224,7 @@ mod tests {
     }
 
     fn filled(last: u64) -> MemoryLog {
-        let mut log = MemoryLog::new(ConfState::default());
+        let mut log = MemoryLog::new(ConfState::default(), None);
         log.append(&(1..=last).map(|i| entry(i, 1)).collect::<Vec<_>>());
         log
     }

@@ -236,6 +236,7 @@ impl World {
             preferred: plan.preferred,
             campaign_at_start: true,
             durable: plan.durable,
+            older: None,
             timing: plan.timing.clone(),
             limits: plan.limits.clone(),
             seed: self.random.next(),
