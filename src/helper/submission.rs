@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::runtime::throttle::Throttle;
-use crate::runtime::{Refusal, Waited};
+use crate::runtime::{Port, Refusal, Waited};
 
 use super::{directory, refuse_in_callback, HelperError};
 
@@ -15,13 +15,13 @@ static REFUSALS: Throttle = Throttle::every(Duration::from_secs(1));
 /// thread, also while it exits.
 ///
 /// # Errors
-/// `NotLeader`, `QueueFull`, `ShutDown`, `Invalid` (unknown partition, too long), `Order` (before
+/// `NotLeader`, `QueueFull`, `ShutDown`, `Internal` (the replica stopped itself), `Invalid` (unknown partition, too long), `Order` (before
 /// `setup2`). The log is counted as refused and a warning is logged at a bounded rate.
 pub fn submit(log: &[u8], partition: u32) -> Result<u64, HelperError> {
     let refused = match directory::port(partition) {
         Some(port) => match port.submit(log) {
             Ok(ticket) => return Ok(ticket),
-            Err(refusal) => explain(refusal, partition),
+            Err(refusal) => explain(refusal, &port),
         },
         None => {
             directory::count_refused_elsewhere();
@@ -33,7 +33,8 @@ pub fn submit(log: &[u8], partition: u32) -> Result<u64, HelperError> {
 }
 
 #[cold]
-fn explain(refusal: Refusal, partition: u32) -> HelperError {
+fn explain(refusal: Refusal, port: &Port) -> HelperError {
+    let partition = port.partition().0;
     match refusal {
         Refusal::NotLeader(leader) => HelperError::NotLeader {
             leader: leader.and_then(|process| directory::site_of(partition, process)),
@@ -45,7 +46,10 @@ fn explain(refusal: Refusal, partition: u32) -> HelperError {
         Refusal::TooLong { length, max_log_bytes } => HelperError::Invalid(format!(
             "partition {partition}: a log of {length} bytes; raft.max_log_bytes allows {max_log_bytes}"
         )),
-        Refusal::Stopped => HelperError::ShutDown,
+        Refusal::Stopped => match port.failure() {
+            Some(reason) => HelperError::Internal(format!("the replica stopped itself: {reason}")),
+            None => HelperError::ShutDown,
+        },
     }
 }
 

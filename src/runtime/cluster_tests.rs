@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::ids::{GroupId, PartitionId, ProcessId, RunId};
 use crate::replica::{Limits, Timing};
+use crate::storage::disk::Durability;
 use crate::transport::PeerAddress;
 
 use super::callbacks::locked;
@@ -82,6 +83,8 @@ struct Shard {
     partitions: u32,
     grouping: Grouping,
     adjust: fn(&mut RuntimeConfig),
+    /// Where the processes keep durable logs, each in a directory of its own.
+    disk: Option<tempfile::TempDir>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -111,7 +114,7 @@ impl Shard {
             name: format!("process{id}"),
         };
         let peers = (0..processes).map(peer).collect();
-        Self { peers, partitions, grouping: Grouping::Shard, adjust: |_| () }
+        Self { peers, partitions, grouping: Grouping::Shard, adjust: |_| (), disk: None }
     }
 
     fn config(&self, me: u16) -> RuntimeConfig {
@@ -143,7 +146,7 @@ impl Shard {
             drain_wait: Duration::from_secs(5),
             max_log_bytes: 64 << 20,
             fragment_bytes: 256 << 10,
-            disk: None,
+            disk: self.disk.as_ref().map(|disk| (disk.path().join(me.to_string()), Durability::Fsync)),
             election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
         };
         (self.adjust)(&mut config);
@@ -324,6 +327,38 @@ fn a_process_that_comes_back_without_memory_is_rebuilt() {
     end_all(nodes);
 }
 
+#[test]
+fn durable_processes_that_all_stopped_go_on_and_replay_what_their_former_runs_executed() {
+    let mut shard = Shard::new(3, 2);
+    shard.disk = Some(tempfile::tempdir().unwrap());
+    let nodes = shard.start_all();
+    nodes[0].wait_gained();
+    (0..300).for_each(|n| assert!(nodes[0].submit(n % 2, &numbered(n % 2, n)) > 0));
+    assert_same_streams(&nodes, 2, 150);
+    nodes.into_iter().for_each(|node| node.runtime.shutdown().expect("abrupt: no goodbye, no drain"));
+
+    let nodes = shard.start_all();
+    nodes[0].wait_gained();
+    (300..400).for_each(|n| assert!(nodes[0].submit(n % 2, &numbered(n % 2, n)) > 0));
+    assert_same_streams(&nodes, 2, 200);
+    let seen = nodes[0].witness.wait_delivered(1, 200);
+    assert!(seen.iter().zip(0..).all(|(seen, n)| seen.log == numbered(1, 2 * n + 1)));
+    assert!(seen[..150].iter().all(|seen| seen.role == CallbackRole::Follower), "another run executed them");
+    assert!(seen[150..].iter().all(|seen| seen.role == CallbackRole::Leader));
+    end_all(nodes);
+}
+
+#[test]
+fn a_data_directory_of_another_process_is_refused_at_the_start() {
+    let mut shard = Shard::new(2, 1);
+    shard.disk = Some(tempfile::tempdir().unwrap());
+    let mut config = shard.config(0);
+    drop(Storage::open(&config).unwrap());
+    config.me = ProcessId(1);
+    let refused = Storage::open(&config).err().expect("written by process 0").to_string();
+    assert!(refused.contains("process"), "{refused}");
+}
+
 /// Registers a callback that reports its first call and returns when told to.
 fn block(node: &Node, callbacks: &Callbacks, partition: u32) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (entered, enters) = mpsc::channel();
@@ -373,6 +408,27 @@ fn a_blocked_callback_holds_up_its_own_partition_only() {
     release.send(()).unwrap();
     node.witness.wait_delivered(0, 10);
     node.end();
+}
+
+#[test]
+fn a_callback_that_panics_stops_the_replica_and_the_others_elect_a_leader() {
+    let shard = Shard::new(3, 2);
+    let others = [shard.start(1), shard.start(2)];
+    let (leader, callbacks) = start_with_callbacks(&shard);
+    callbacks.partitions[&PartitionId(0)].register(CallbackRole::Leader, Box::new(|_| panic!("as a test wants it")));
+    leader.submit(0, b"poison");
+    let deadline = Instant::now() + SOON;
+    while others.iter().all(|node| locked(&node.witness.codes).is_empty()) {
+        assert!(Instant::now() < deadline, "nobody took over");
+        std::thread::yield_now();
+    }
+    assert_eq!(leader.port(1).submit(b"late"), Err(Refusal::Stopped));
+    let reason = leader.runtime.failure().expect("it stopped itself");
+    assert!(reason.contains("partition 0") && reason.contains("slot 1"), "{reason}");
+    leader.runtime.shutdown().unwrap();
+    let counters = leader.port(0).counters();
+    assert_eq!((counters.lost, counters.outstanding), (1, 0), "its logs are settled as lost");
+    others.into_iter().for_each(|node| drop(node.runtime.shutdown()));
 }
 
 #[test]

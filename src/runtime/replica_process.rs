@@ -210,7 +210,7 @@ impl Bound {
 
         let failure = Arc::new(Failure::new(wakeup.clone()));
         let roster = Roster::new(failure.clone());
-        let (groups, disks) = open_groups(&config, storage, callbacks, &wakeup)?;
+        let (groups, disks) = open_groups(&config, storage, callbacks, &wakeup, &failure)?;
         let voting = groups.iter().filter(|group| group.votes).count();
         let election = Election::new(config.election_codes, callbacks.election.clone(), voting);
         let mut ports: Vec<Arc<Port>> = groups.iter().flat_map(|group| group.ports.iter().cloned()).collect();
@@ -473,6 +473,7 @@ fn open_groups(
     storage: Storage,
     callbacks: &Callbacks,
     wakeup: &Arc<Wakeup>,
+    failure: &Arc<Failure>,
 ) -> Result<(Vec<OpenGroup>, Vec<DiskLog>), StartError> {
     let mut groups = Vec::with_capacity(config.groups.len());
     let mut disks = Vec::new();
@@ -483,7 +484,10 @@ fn open_groups(
         let older = disk.as_ref().map(|disk| disk.reader());
         let replica = Replica::new(replica_config(config, layout, older), recovered)
             .map_err(|error| StartError::Replica(format!("{}: {error}", layout.id)))?;
-        let port = |&partition| Arc::new(open_port(config, callbacks, wakeup, partition, view.clone()));
+        let port = |&partition| {
+            let (intake, ledger, lane) = open_port(config, callbacks, wakeup, partition);
+            Arc::new(Port { partition, intake, ledger, lane, view: view.clone(), failure: failure.clone() })
+        };
         groups.push(OpenGroup {
             replica,
             peers: layout.voters.iter().chain(&layout.learners).copied().collect(),
@@ -527,8 +531,7 @@ fn open_port(
     callbacks: &Callbacks,
     wakeup: &Arc<Wakeup>,
     partition: PartitionId,
-    view: Arc<GroupView>,
-) -> Port {
+) -> (Intake, Arc<Ledger>, Arc<Lane>) {
     let limits = IntakeLimits {
         queue_bytes: config.queue_bytes,
         submit_wait: config.submit_wait,
@@ -538,11 +541,6 @@ fn open_port(
     let origin = Origin { process: config.me, run: config.run };
     let ledger = Arc::new(Ledger::default());
     let registered = callbacks.partitions.get(&partition).cloned().unwrap_or_default();
-    Port {
-        partition,
-        intake: Intake::new(partition, origin, limits, ledger.clone(), wakeup.clone()),
-        ledger,
-        lane: Arc::new(Lane::new(partition, registered)),
-        view,
-    }
+    let intake = Intake::new(partition, origin, limits, ledger.clone(), wakeup.clone());
+    (intake, ledger, Arc::new(Lane::new(partition, registered)))
 }

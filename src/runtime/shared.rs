@@ -22,6 +22,7 @@ pub struct Port {
     pub(super) ledger: Arc<Ledger>,
     pub(super) lane: Arc<Lane>,
     pub(super) view: Arc<GroupView>,
+    pub(super) failure: Arc<Failure>,
 }
 
 impl Port {
@@ -92,6 +93,11 @@ impl Port {
     /// The process that leads the partition, where that is known.
     pub fn leader(&self) -> Option<ProcessId> {
         self.view.leader()
+    }
+
+    /// Why the replica stopped itself, if it did.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.reason()
     }
 
     /// The group that the partition's logs travel in.
