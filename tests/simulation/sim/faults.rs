@@ -220,7 +220,7 @@ impl World {
         let line = Line {
             latency_low_us,
             latency_high_us: latency_low_us + random.scale(1_000, 200_000),
-            nanos_per_byte: random.scale(1_000, 100_000),
+            nanos_per_byte: random.scale(100, 10_000),
         };
         let length = random.scale(100_000, 5_000_000);
         self.network.lines[process as usize] = line;
@@ -320,7 +320,10 @@ impl World {
                 }
             }
             Cure::Flap { pair, blocked, left } => self.flap_on(pair, blocked, left),
-            Cure::Line(process, line) => self.network.lines[process as usize] = line,
+            Cure::Line(process, line) => {
+                self.network.lines[process as usize] = line;
+                self.network.hasten(process, &mut self.schedule);
+            }
             Cure::Lane(life, partition) => {
                 self.lives[life].lanes[partition].blocked = false;
                 self.schedule.after(0, Event::Lane(life, partition));

@@ -11,10 +11,12 @@ use mako_raft::replica::payload::{Chunk, Origin};
 use mako_raft::replica::{wire, Replica};
 
 use super::account::Account;
+use super::describe::describe;
 use super::load::{self, LogName, LogPrint};
 use super::plan::Load;
 use super::random::Random;
 use super::schedule::LifeId;
+use super::trace::Trace;
 
 /// Something that the event loop of a life will look at in its next turn.
 #[derive(Debug)]
@@ -201,10 +203,16 @@ impl Life {
     }
 
     /// One turn of the event loop: takes up to `inputs` inputs, fills the outboxes, and advances the replica.
-    pub fn turn(&mut self, now_us: u64, inputs: usize, out: &mut Outputs) -> Result<(), String> {
+    pub fn turn(
+        &mut self,
+        now_us: u64,
+        inputs: usize,
+        out: &mut Outputs,
+        trace: &mut Trace,
+    ) -> Result<(), String> {
         for _ in 0..inputs {
             let Some(input) = self.inbox.pop_front() else { break };
-            self.feed(input, now_us)?;
+            self.feed(input, now_us, trace)?;
         }
         self.drain_intakes(false);
         if self.replica.has_work() {
@@ -213,12 +221,19 @@ impl Life {
         Ok(())
     }
 
-    fn feed(&mut self, input: Input, now_us: u64) -> Result<(), String> {
+    fn feed(&mut self, input: Input, now_us: u64, trace: &mut Trace) -> Result<(), String> {
         match input {
-            Input::Up(process, run) => self.replica.peer_up(ProcessId(process), run),
-            Input::Down(process) => self.replica.peer_down(ProcessId(process)),
+            Input::Up(process, run) => {
+                trace.minor(now_us, self.process, || format!("is connected to p{process}"));
+                self.replica.peer_up(ProcessId(process), run);
+            }
+            Input::Down(process) => {
+                trace.minor(now_us, self.process, || format!("is not connected to p{process} any more"));
+                self.replica.peer_down(ProcessId(process));
+            }
             Input::Frame(from, frame) => {
                 let (_, message) = wire::decode(frame).map_err(|error| error.to_string())?;
+                trace.minor(now_us, self.process, || format!("<- p{from} {}", describe(&message)));
                 self.replica.receive(ProcessId(from), message);
             }
             Input::Delivered(partition, slot) => {

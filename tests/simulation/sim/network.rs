@@ -268,6 +268,24 @@ impl Network {
         due
     }
 
+    /// The line of `process` is fast again: what crept along it arrives soon, in its order.
+    pub fn hasten(&mut self, process: u16, schedule: &mut Schedule) {
+        let soon = schedule.now + self.lines[process as usize].latency_high_us;
+        for id in self.open_conns(|conn| conn.processes.contains(&process)) {
+            for direction in &mut self.conns[id].inbound {
+                let frames = std::mem::take(&mut direction.frames);
+                for ((at, order), frame) in frames {
+                    direction.frames.insert((at.min(soon), order), frame);
+                }
+                direction.last_urgent = direction.last_urgent.min(soon);
+                direction.last_bulk = direction.last_bulk.min(soon);
+            }
+            for side in 0..2 {
+                schedule.after(soon - schedule.now, Event::Arrive(id, side));
+            }
+        }
+    }
+
     /// Looks again at everything that is on its way to or from `process`.
     pub fn wake(&self, process: u16, schedule: &mut Schedule) {
         for id in self.open_conns(|conn| conn.processes.contains(&process)) {

@@ -1,6 +1,8 @@
 //! The end of a run: when faults stop, the shard must heal within a bound, deliver the same streams
 //! everywhere, and take new logs.
 
+use mako_raft::replica::output::Gate;
+
 use super::checks::{Checked, Violation};
 use super::life::{Ask, Pulse};
 use super::schedule::LifeId;
@@ -65,6 +67,9 @@ impl World {
         let &[leader] = &leaders[..] else { return Err(format!("{} lives lead", leaders.len())) };
         if !self.lives[leader].account.announced {
             return Err("leadership is not announced".into());
+        }
+        if self.lives[leader].gate != Gate::Open {
+            return Err(format!("the leader's gate is {:?}", self.lives[leader].gate));
         }
         let status = self.status(leader);
         for &id in &wanted {

@@ -25,7 +25,7 @@ impl World {
         let single = self.random.chance(self.plan.single_input_permille);
         let inputs = if single { 1 } else { usize::MAX };
         let mut out = std::mem::take(&mut self.outputs);
-        if let Err(error) = life.turn(self.schedule.now, inputs, &mut out) {
+        if let Err(error) = life.turn(self.schedule.now, inputs, &mut out, &mut self.trace) {
             return Violation::new("every frame decodes", error);
         }
         let checked = self.act(id, &mut out);
