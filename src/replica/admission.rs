@@ -76,8 +76,14 @@ impl Replica {
             let lost_memory = peer.is_unformed()
                 && peer.run.is_some_and(|run| node.members().of_run(process, run).is_none())
                 && !log.reaches_back_to_the_start();
-            let outrun = peer.member_in(node.formation().id).is_some_and(|id| node.has_outrun(id));
-            if lost_memory || outrun {
+            let member = peer.member_in(node.formation().id);
+            let outrun = member.is_some_and(|id| node.has_outrun(id));
+            // Removed through the log, which it will never receive: nobody sends it anything any more.
+            let removed = member.is_some_and(|id| node.may_change_members() && node.progress(id).is_none());
+            if removed {
+                let text = "was removed from the shard: it fell too far behind, or another run took its place";
+                turned.push((process, format!("{process} {text}; restart it")));
+            } else if lost_memory || outrun {
                 turned.push((
                     process,
                     format!(

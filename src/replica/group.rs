@@ -18,7 +18,7 @@ use super::campaigns::Campaigns;
 use super::config::{Recovered, ReplicaConfig};
 use super::control::Preference;
 use super::formation::Formation;
-use super::forming::Forming;
+use super::forming::{Forming, Unformed};
 use super::leadership::{Leadership, RaftView};
 use super::members;
 use super::message::{PeerMessage, Standing};
@@ -52,6 +52,14 @@ pub(super) struct Shaping {
     pub(super) round_until: Time,
     /// When the designated process was last connected.
     pub(super) designated_seen: Option<Time>,
+}
+
+impl Shaping {
+    /// A formed run was met, did not say goodbye, and may hold logs: some voter process is not connected
+    /// as an unformed run.
+    pub(super) fn knows_of_a_formation(&self, unformed: &Unformed) -> bool {
+        !self.formed_met.is_empty() && !self.forming.all_unformed(unformed)
+    }
 }
 
 /// One replica of one Raft group, without I/O.
@@ -338,13 +346,22 @@ impl Replica {
         self.outbox.undecided_logs()
     }
 
-    /// True when draining can't succeed any more: so many members said goodbye and left that no quorum is
-    /// reachable, or this replica is no member.
+    /// True when draining can't succeed any more: this replica is no member or was cut off; what is left was
+    /// never proposed, and who said goodbye does not come to lead; or no leader can come, because too
+    /// many members left or all are leaving.
     pub fn drain_is_hopeless(&self) -> bool {
-        let Some(node) = self.node() else { return true };
+        let Some(node) = self.node().filter(|_| !self.cut_off) else { return true };
+        if self.leaving && !node.is_leader() && self.outbox.is_settled() {
+            return true;
+        }
         let voters = node.members().processes(&node.log().conf_state().voters);
         let gone = voters.iter().filter(|&&p| self.peers.get(p).is_some_and(|peer| peer.departed)).count();
-        voters.len() - gone < voters.len() / 2 + 1
+        let nobody_campaigns = node.leader().is_none()
+            && voters.iter().all(|&p| match self.peers.get(p) {
+                Some(peer) => peer.is_leaving(),
+                None => self.leaving,
+            });
+        nobody_campaigns || voters.len() - gone < voters.len() / 2 + 1
     }
 
     /// Drain time is over: what was never proposed is lost. What was proposed stays undecided, since it may
@@ -418,14 +435,7 @@ impl Replica {
             }
         } else {
             match node.leader() {
-                Some(id) => {
-                    let of_log = node.members().get(id.get()).map(|m| m.process);
-                    let formation = node.formation().id;
-                    let of_peer = || {
-                        self.peers.connected().find(|(_, p)| p.member_in(formation) == Some(id)).map(|(p, _)| p)
-                    };
-                    RaftView::Following { leader: of_log.or_else(of_peer) }
-                }
+                Some(_) => RaftView::Following { leader: self.leader_process() },
                 None => RaftView::Leaderless,
             }
         };
@@ -603,7 +613,7 @@ impl Replica {
         status.leader = if node.is_leader() {
             Some(self.config.me)
         } else {
-            node.leader().and_then(|id| node.members().get(id.get())).map(|m| m.process)
+            self.leader_process()
         };
         status.commit = node.commit_index();
         status.last = node.last_index();
@@ -611,6 +621,8 @@ impl Replica {
         status.log_bytes = node.log().bytes();
         status.voters = node.members().processes(&conf.voters);
         status.learners = node.members().processes(&conf.learners);
+        status.member = Some(node.id());
+        status.voter_members = conf.voters.iter().filter_map(|&id| MemberId::new(id)).collect();
         status.changing_members = !conf.voters_outgoing.is_empty()
             || (node.is_leader() && !node.may_change_members());
         status.formation = Some((node.formation().generation, node.formation().id));

@@ -83,10 +83,15 @@ impl Replica {
         }
     }
 
-    fn leader_process(&self) -> Option<ProcessId> {
+    /// The leader's process. A member that is still catching up may not have applied the leader's admission:
+    /// then the leader's own word counts.
+    pub(super) fn leader_process(&self) -> Option<ProcessId> {
         let node = self.node()?;
         let id = node.leader()?;
-        node.members().get(id.get()).map(|m| m.process)
+        let formation = node.formation().id;
+        let by_its_word =
+            || self.peers.connected().find(|(_, p)| p.member_in(formation) == Some(id)).map(|(process, _)| process);
+        node.members().get(id.get()).map(|m| m.process).or_else(by_its_word)
     }
 
     fn send_reports(&mut self) {
@@ -130,7 +135,10 @@ impl Replica {
         }
         let over = self.node().is_some_and(|n| n.log().bytes() >= limit);
         let is_leader = self.node().is_some_and(|n| n.is_leader());
-        self.refuses_payload = over && !is_leader;
+        // Only callbacks that lag are a reason: what fills the log otherwise is a tail that was never
+        // committed, and only the leader's entries can replace it.
+        let lags = self.node().is_some_and(|n| self.streams.delivered_index() < n.commit_index());
+        self.refuses_payload = over && lags && !is_leader;
         if self.refuses_payload {
             let text = format!(
                 "callbacks here are {limit} bytes of log behind: taking no more until they have caught up"

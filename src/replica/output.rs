@@ -198,6 +198,10 @@ pub struct Status {
     pub voters: Vec<ProcessId>,
     /// Learners of the current configuration.
     pub learners: Vec<ProcessId>,
+    /// This process's Raft id.
+    pub member: Option<MemberId>,
+    /// Raft ids of the voters.
+    pub voter_members: Vec<MemberId>,
     /// A membership change is under way, by what this member has applied or, on a leader, proposed: until
     /// it is over the shard may need a majority of the old members as well.
     pub changing_members: bool,

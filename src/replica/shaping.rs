@@ -63,10 +63,10 @@ impl Replica {
     fn may_form(&self, unformed: &Unformed) -> bool {
         let Phase::Unformed(shaping) = &self.phase else { return false };
         let Some(since) = shaping.majority_since else { return false };
-        let all = shaping.forming.all_unformed(unformed);
-        if !all && !shaping.formed_met.is_empty() {
+        if shaping.knows_of_a_formation(unformed) {
             return false;
         }
+        let all = shaping.forming.all_unformed(unformed);
         let wait_ms = self.config.timing.form_wait_ms;
         if self.config.designated == Some(self.config.me) && self.config.campaign_at_start {
             return all || self.now.millis_since(since) >= GATHER_MS;
@@ -135,10 +135,16 @@ impl Replica {
             let standing = PeerMessage::Standing(self.standing());
             return self.send(from, standing);
         };
-        let forming = &mut shaping.forming;
         if !unformed.contains_key(&self.config.me) {
             return;
         }
+        // A proposer that has met nobody needs this run for a majority: it must not have it while a
+        // formed run may be alive (DESIGN "Forming": who has met one does not form).
+        let helps_forming = matches!(message, PeerMessage::Prepare(_) | PeerMessage::Accept(..));
+        if helps_forming && shaping.knows_of_a_formation(&unformed) {
+            return;
+        }
+        let forming = &mut shaping.forming;
         match message {
             PeerMessage::Prepare(ballot) => {
                 let reply = forming.on_prepare(ballot);

@@ -142,6 +142,11 @@ impl Disk {
         })
     }
 
+    /// The member that a new life would continue.
+    pub fn member(&self) -> Option<MemberId> {
+        self.synced.lock().expect("one thread").membership.as_ref().map(|&(_, member)| member)
+    }
+
     /// True when nothing survived that a new life could continue.
     pub fn is_blank(&self) -> bool {
         self.synced.lock().expect("one thread").membership.is_none()

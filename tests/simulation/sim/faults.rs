@@ -310,6 +310,23 @@ impl World {
         true
     }
 
+    /// The operator stops one of the two, once the shard can do without what it remembers.
+    fn end_a_twin(&mut self, older: LifeId) {
+        let newer = self.processes[self.lives[older].process as usize].current;
+        if self.may_lose(older) {
+            return self.kill(older, "the older twin is stopped");
+        }
+        match newer.filter(|&newer| self.may_lose(newer)) {
+            Some(newer) => {
+                self.kill(newer, "the newer twin is stopped");
+                let place = &mut self.processes[self.lives[older].process as usize];
+                place.twin = None;
+                place.current = Some(older);
+            }
+            None => self.cure_later(Cure::TwinEnds(older), 200_000),
+        }
+    }
+
     pub(super) fn heal(&mut self, number: usize) {
         let Some(cure) = self.faults.cures[number].take() else { return };
         let now = self.schedule.now;
@@ -331,7 +348,7 @@ impl World {
             Cure::Disk(process) => self.processes[process as usize].disk_delay_us = 0,
             Cure::TwinEnds(life) => {
                 if self.is_alive(life) {
-                    self.kill(life, "the older twin is stopped");
+                    self.end_a_twin(life);
                 }
             }
         }
@@ -367,7 +384,9 @@ impl World {
         let now = self.schedule.now;
         self.trace.world(now, || "faults stop".into());
         for number in 0..self.faults.cures.len() {
-            self.heal(number);
+            if !matches!(self.faults.cures[number], Some(Cure::TwinEnds(_))) {
+                self.heal(number);
+            }
         }
         for life in 0..self.lives.len() {
             self.resume(life);

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use mako_raft::ids::{PartitionId, ProcessId, RunId, Slot, Time};
+use mako_raft::ids::{MemberId, PartitionId, ProcessId, RunId, Slot, Time};
 use mako_raft::replica::message::PeerMessage;
 use mako_raft::replica::output::{Gate, LaneItem, Outputs};
 use mako_raft::replica::payload::{Chunk, Origin};
@@ -154,6 +154,8 @@ pub struct Life {
     pub took_part: bool,
     /// The formation that it belongs to.
     pub formation: Option<u64>,
+    /// Its Raft id there.
+    pub member: Option<MemberId>,
     /// It was told that it can't be rebuilt.
     pub cut_off: bool,
     /// Its draws.
@@ -234,6 +236,7 @@ impl Life {
             Input::Frame(from, frame) => {
                 let (_, message) = wire::decode(frame).map_err(|error| error.to_string())?;
                 trace.minor(now_us, self.process, || format!("<- p{from} {}", describe(&message)));
+                self.cut_off |= matches!(message, PeerMessage::CutOff(_));
                 self.replica.receive(ProcessId(from), message);
             }
             Input::Delivered(partition, slot) => {

@@ -58,6 +58,9 @@ impl World {
         if let Some(process) = self.processes.iter().position(|process| process.current.is_none()) {
             return Err(format!("p{process} is not started"));
         }
+        if let Some(process) = self.processes.iter().position(|process| process.twin.is_some()) {
+            return Err(format!("p{process} runs twice"));
+        }
         if let Some(life) = self.lives.iter().find(|life| life.leaving && life.pulse != Pulse::Ended) {
             return Err(format!("p{} is still leaving", life.process));
         }

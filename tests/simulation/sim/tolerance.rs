@@ -3,7 +3,9 @@
 //! A shard keeps its promises while a majority of its current voters keep their memory. Losses beyond
 //! that can lose logs by design (DESIGN "Too many lost at once"), so the fault chooser stays within.
 
-use super::life::Pulse;
+use mako_raft::ids::MemberId;
+
+use super::life::{Life, Pulse};
 use super::schedule::LifeId;
 use super::world::World;
 
@@ -28,36 +30,42 @@ impl World {
             // What it promised while the shard formed may be what keeps two formations apart.
             return !life.took_part;
         }
-        let Some(leader) = self.leader() else { return false };
+        let Some(leader) = self.leader_of_all() else { return false };
         let status = self.status(leader);
         // A leader that was deposed without knowing it tells of members that may be gone.
-        let is_latest = self.current_lives().all(|other| {
+        let is_latest = self.lives.iter().filter(|other| other.pulse != Pulse::Ended).all(|other| {
             let view = other.replica.status();
             view.term <= status.term && view.commit <= status.commit
         });
-        let mut voters: Vec<u16> = status.voters.iter().map(|process| process.0).collect();
-        if !voters.contains(&life.process) {
-            voters.push(life.process);
-        }
-        let keeping = voters.iter().filter(|&&voter| voter != life.process && self.keeps_memory(voter)).count();
-        is_latest && keeping > voters.len() / 2 && !status.changing_members && self.cannot_form_anew(life.process)
+        let keeping = self.remembered(id);
+        let kept = status.voter_members.iter().filter(|voter| keeping.contains(voter)).count();
+        let still_led = kept > status.voter_members.len() / 2;
+        is_latest && still_led && !status.changing_members && self.cannot_form_anew(id)
     }
 
-    /// Whether, `lost` without memory, those that never were members or lost their memory are too few to
+    /// The life that leads in the highest term, twins included.
+    fn leader_of_all(&self) -> Option<LifeId> {
+        let leads = |life: &&Life| life.pulse != Pulse::Ended && life.replica.status().role == "leader";
+        self.lives.iter().filter(leads).max_by_key(|life| life.replica.status().term).map(|life| life.id)
+    }
+
+    /// The members whose memory is there when that of `lost` is gone.
+    fn remembered(&self, lost: LifeId) -> Vec<MemberId> {
+        let alive = self.lives.iter().filter(|life| life.pulse != Pulse::Ended && life.id != lost);
+        let in_memory = alive.filter(|life| self.plan.durable || !life.leaving).filter_map(|life| life.member);
+        let down = self.processes.iter().filter(|process| self.plan.durable && process.current.is_none());
+        in_memory.chain(down.filter_map(|process| process.disk.member())).collect()
+    }
+
+    /// Whether, without `lost`, those voters that never were members or lost their memory are too few to
     /// form a second shard while they can't see the first.
-    fn cannot_form_anew(&self, lost: u16) -> bool {
-        let blank = (0..self.plan.voters).filter(|&voter| voter == lost || !self.keeps_memory(voter)).count();
-        blank <= self.plan.voters as usize / 2
-    }
-
-    /// Whether the process's current run is a voter by its own knowledge, so that its memory counts.
-    fn keeps_memory(&self, process: u16) -> bool {
-        let Some(id) = self.processes[process as usize].current else {
-            return self.plan.durable && !self.processes[process as usize].disk.is_blank();
+    fn cannot_form_anew(&self, lost: LifeId) -> bool {
+        let keeps = |voter: u16| {
+            let place = &self.processes[voter as usize];
+            let formed = |life: Option<LifeId>| life.is_some_and(|id| id != lost && self.lives[id].member.is_some());
+            formed(place.current) || formed(place.twin) || (place.current.is_none() && place.disk.member().is_some())
         };
-        let life = &self.lives[id];
-        let leaving = life.leaving && !self.plan.durable;
-        let votes = !matches!(self.status(id).role, "unformed" | "learner" | "cut off" | "stopped");
-        life.pulse != Pulse::Ended && !leaving && votes
+        let blank = (0..self.plan.voters).filter(|&voter| !keeps(voter)).count();
+        blank <= self.plan.voters as usize / 2
     }
 }

@@ -72,7 +72,10 @@ impl World {
                 Output::Leader { leader: Some(leader), .. } if leader.0 != me || !leads => {
                     life.account.knew_other_leader = true;
                 }
-                Output::Joined { formation, .. } => life.formation = Some(*formation),
+                Output::Joined { formation, member } => {
+                    life.formation = Some(*formation);
+                    life.member = Some(*member);
+                }
                 _ => {}
             }
         }
@@ -162,11 +165,6 @@ impl World {
         self.trace.minor(self.schedule.now, life.process, || format!("-> p{to} {}", describe(message)));
         match message {
             PeerMessage::Promise(..) | PeerMessage::Accept(..) | PeerMessage::Accepted(..) => life.took_part = true,
-            PeerMessage::CutOff(_) => {
-                if let Some(told) = self.processes[to as usize].current {
-                    self.lives[told].cut_off = true;
-                }
-            }
             _ => {}
         }
         self.checks.sent(message)?;

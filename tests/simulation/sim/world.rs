@@ -265,6 +265,7 @@ impl World {
             first_partition: FIRST_PARTITION,
             took_part: false,
             formation: None,
+            member: None,
             cut_off: false,
             random: self.random.fork(id as u64),
         });
