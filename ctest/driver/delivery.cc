@@ -96,14 +96,14 @@ void delivery::huge_log(Stage &stage) {
 
 void delivery::submission_inside_callbacks(Stage &stage) {
   Shape shape;
-  shape.settings = "  queue_bytes: 16KiB\n  submit_wait_ms: 3000\n";
+  shape.settings = "  queue_bytes: 64KiB\n  submit_wait_ms: 3000\n";
   Cluster &cluster = stage.cluster(shape);
   cluster.launch_all();
   cluster.await_elections(0, 1, "[1]");
-  // 1000 logs of 64 bytes are far over the bound of the queue: waiting for room would be a deadlock.
-  cluster[0].expect("behave 0 5 submit 1000", "ok");
+  // 4000 logs of 64 bytes are far over the bound of the queue: waiting for room would be a deadlock.
+  cluster[0].expect("behave 0 5 submit 4000", "ok");
   cluster.submit_all(0, 10, 300);
-  cluster[0].expect("await 0 1010 20000", "ok", 25000);
+  cluster[0].expect("await 0 4010 20000", "ok", 25000);
   cluster.await_calls(cluster.everyone(), 10);
   close_down(cluster);
 }

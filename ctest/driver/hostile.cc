@@ -138,6 +138,8 @@ void hostile::garbage_on_the_peer_port(Stage &stage) {
 void hostile::occupied_port(Stage &stage) {
   Cluster &cluster = stage.cluster();
   const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // an earlier scenario used the port
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_port = htons(static_cast<uint16_t>(cluster.port(0)));

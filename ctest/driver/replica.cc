@@ -148,10 +148,17 @@ std::string Replica::log_text() const {
   return text.str();
 }
 
-void Replica::await_log(const std::string &text, int timeout_ms) const {
+void Replica::await_log(const std::string &text, int timeout_ms, int times) const {
   const auto deadline = in_millis(timeout_ms);
-  while (log_text().find(text) == std::string::npos) {
-    require(millis_left(deadline) > 0, name_ + "'s log does not say \"" + text + "\"");
+  const auto found = [&] {
+    const std::string log = log_text();
+    int count = 0;
+    for (size_t at = 0; (at = log.find(text, at)) != std::string::npos; at += text.size()) ++count;
+    return count;
+  };
+  while (found() < times) {
+    require(millis_left(deadline) > 0, name_ + "'s log does not say \"" + text + "\"" +
+                                           (times > 1 ? " " + std::to_string(times) + " times" : ""));
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }

@@ -44,8 +44,8 @@ class Replica {
   const std::string &name() const { return name_; }
   std::string log_file() const { return directory_ + "/" + name_ + ".log"; }
   std::string log_text() const;
-  // Polls the log file until it holds `text`.
-  void await_log(const std::string &text, int timeout_ms = 10000) const;
+  // Polls the log file until it holds `text` so many times.
+  void await_log(const std::string &text, int timeout_ms = 10000, int times = 1) const;
   // Where the `life`-th life of this replica is recorded.
   std::string record_file(int life) const;
 

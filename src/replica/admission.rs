@@ -37,13 +37,22 @@ impl Replica {
     }
 
     fn note_change(&mut self, change: &Change) {
-        let text = match change {
-            Change::Admit(m) => format!("admitting run {} of {} as {} (learner first)", m.run, m.process, m.id),
-            Change::Promote(id, process) => format!("{id} of {process} has caught up: making it a voter"),
-            Change::Remove(id) => format!("removing {id}: its next entry is no longer in this leader's log"),
-            Change::LeaveJoint => "leaving the joint configuration that an earlier leader entered".into(),
+        // A subject each: one change follows another within milliseconds, and a repeated one is no news.
+        let (subject, text) = match change {
+            Change::Admit(m) => {
+                ("admission", format!("admitting run {} of {} as {} (learner first)", m.run, m.process, m.id))
+            }
+            Change::Promote(id, process) => {
+                ("promotion", format!("{id} of {process} has caught up: making it a voter"))
+            }
+            Change::Remove(id) => {
+                ("removal", format!("removing {id}: its next entry is no longer in this leader's log"))
+            }
+            Change::LeaveJoint => {
+                ("leaving joint", "leaving the joint configuration that an earlier leader entered".into())
+            }
         };
-        self.note("membership", 1_000, Severity::Info, text);
+        self.note(subject, 1_000, Severity::Info, text);
     }
 
     /// Unformed processes whose connected run is a member already: tell them (again).
