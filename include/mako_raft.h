@@ -279,12 +279,13 @@ bool mako_raft_in_callback(void);
 
 // Registers the callback for logs of `partition` that this run of this process submitted.
 //
-// Allowed from mako_raft_setup on, also while running; the last registration wins. Where only one
-// of the two callbacks of a partition is registered, it gets all logs; where none is, delivery of
-// the partition waits. Forgotten by a clean shutdown.
+// Allowed at any time, also while running and inside a callback; the last registration wins, from
+// the next log on. Where only one of the two callbacks of a partition is registered, it gets all
+// logs; where none is, delivery of the partition waits. Forgotten by a clean shutdown.
 // `callback` must not be null. `context` and `destructor` may be.
-// Errors: MAKO_RAFT_INVALID for a null callback or an unknown partition, MAKO_RAFT_ORDER before
-// setup or once shutdown has begun. The destructor has then been called.
+// Errors: MAKO_RAFT_INVALID for a null callback or an unknown partition; the destructor has then
+// been called. Before mako_raft_setup the partitions are not known: a callback for one that turns
+// out not to exist is dropped by setup, with a warning.
 mako_raft_status mako_raft_register_for_leader(mako_raft_log_callback callback,
                                                void *context,
                                                mako_raft_destructor destructor,
@@ -305,8 +306,8 @@ mako_raft_status mako_raft_register_leader_election_callback(mako_raft_election_
                                                              mako_raft_destructor destructor);
 
 // Registers the callback for the outcomes of logs accepted here; the last registration wins.
-// Allowed from mako_raft_setup on. Forgotten by a clean shutdown. A null `callback` removes it.
-// Errors: MAKO_RAFT_ORDER before setup or once shutdown has begun.
+// Allowed at any time. Kept through shutdown and the next setup, until replaced. A null `callback`
+// removes it (the `context` given with the null is destroyed at once).
 mako_raft_status mako_raft_register_outcome_callback(mako_raft_outcome_callback callback,
                                                      void *context,
                                                      mako_raft_destructor destructor);

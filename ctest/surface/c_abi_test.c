@@ -125,11 +125,12 @@ static void errors_before_setup(void) {
     CHECK(mako_raft_get_counters(0, NULL) == MAKO_RAFT_INVALID);
     CHECK(mako_raft_get_counters(0, &counters) == MAKO_RAFT_INVALID);
     CHECK(strstr(mako_raft_last_error(), "size") != NULL);
-    CHECK(mako_raft_register_for_leader(on_log, &seen, destroy, 0) == MAKO_RAFT_ORDER && seen.destroyed == 1);
-    CHECK(mako_raft_register_for_leader(NULL, &seen, destroy, 0) == MAKO_RAFT_INVALID && seen.destroyed == 2);
+    CHECK(mako_raft_register_for_leader(NULL, &seen, destroy, 0) == MAKO_RAFT_INVALID && seen.destroyed == 1);
+    CHECK(mako_raft_register_for_leader(on_log, &seen, destroy, 0) == MAKO_RAFT_OK && seen.destroyed == 1);
     CHECK(mako_raft_leader_site(0) == MAKO_RAFT_UNKNOWN_SITE && !mako_raft_is_leader(0));
     CHECK(mako_raft_partitions() == 0 && mako_raft_get_epoch() == 0 && !mako_raft_in_callback());
     CHECK(mako_raft_pre_shutdown_step() == MAKO_RAFT_OK && mako_raft_shutdown() == MAKO_RAFT_OK);
+    CHECK(mako_raft_register_for_leader(on_log, &seen, NULL, 0) == MAKO_RAFT_OK && seen.destroyed == 2);
     mako_raft_names_free(NULL);
     mako_raft_hosts_free(NULL);
     CHECK(mako_raft_names_count(NULL) == 0 && mako_raft_names_get(NULL, 0) == NULL);
@@ -154,7 +155,8 @@ static void decoding(void) {
 
 static void one_life(const char *file, struct seen *election, int life) {
     const char *argv[] = {"", "-f", file, "-P", "localhost", NULL};
-    struct seen logs[PARTITIONS] = {{0}, {0}}, replaced = {0}, outcomes = {0};
+    static struct seen logs[PARTITIONS], replaced;
+    struct seen outcomes = {0};
     mako_raft_names *names = NULL;
     mako_raft_hosts *hosts = NULL;
     mako_raft_counters counters = {0};
@@ -163,6 +165,8 @@ static void one_life(const char *file, struct seen *election, int life) {
     uint32_t partition;
     int i;
 
+    memset(logs, 0, sizeof logs);
+    memset(&replaced, 0, sizeof replaced);
     CHECK(mako_raft_setup(5, argv, &names) == MAKO_RAFT_OK);
     CHECK(mako_raft_names_count(names) == PARTITIONS);
     CHECK(strcmp(mako_raft_names_get(names, 0), "s1") == 0 && strcmp(mako_raft_names_get(names, 1), "s0") == 0);
@@ -224,7 +228,8 @@ static void one_life(const char *file, struct seen *election, int life) {
     CHECK(mako_raft_shutdown() == MAKO_RAFT_OK);
     CHECK(mako_raft_shutdown() == MAKO_RAFT_OK);
     CHECK(mako_raft_submit("late", 4, 0, NULL, NULL) == MAKO_RAFT_SHUT_DOWN);
-    CHECK(logs[0].destroyed == 1 && logs[1].destroyed == 1 && outcomes.destroyed == 1);
+    CHECK(logs[0].destroyed == 1 && logs[1].destroyed == 1 && outcomes.destroyed == 0);
+    CHECK(mako_raft_register_outcome_callback(NULL, NULL, NULL) == MAKO_RAFT_OK && outcomes.destroyed == 1);
     CHECK(outcomes.delivered == 2 * LOGS + 3 && outcomes.lost == 0);
     CHECK(election->destroyed == 0);
 }

@@ -37,22 +37,18 @@ impl Replica {
     }
 
     fn note_change(&mut self, change: &Change) {
-        // A subject each: one change follows another within milliseconds, and a repeated one is no news.
-        let (subject, text) = match change {
-            Change::Admit(m) => {
-                ("admission", format!("admitting run {} of {} as {} (learner first)", m.run, m.process, m.id))
-            }
-            Change::Promote(id, process) => {
-                ("promotion", format!("{id} of {process} has caught up: making it a voter"))
-            }
-            Change::Remove(id) => {
-                ("removal", format!("removing {id}: its next entry is no longer in this leader's log"))
-            }
-            Change::LeaveJoint => {
-                ("leaving joint", "leaving the joint configuration that an earlier leader entered".into())
-            }
+        let text = match change {
+            Change::Admit(m) => format!("admitting run {} of {} as {} (learner first)", m.run, m.process, m.id),
+            Change::Promote(id, process) => format!("{id} of {process} has caught up: making it a voter"),
+            Change::Remove(id) => format!("removing {id}: its next entry is no longer in this leader's log"),
+            Change::LeaveJoint => "leaving the joint configuration that an earlier leader entered".into(),
         };
-        self.note(subject, 1_000, Severity::Info, text);
+        // One change follows another within milliseconds; only a repeated one is no news.
+        if self.last_change_noted != text {
+            self.last_note.remove("membership");
+            self.last_change_noted.clone_from(&text);
+        }
+        self.note("membership", 1_000, Severity::Info, text);
     }
 
     /// Unformed processes whose connected run is a member already: tell them (again).

@@ -91,7 +91,9 @@ pub struct Replica {
     pub(super) out: Outputs,
     pub(super) standing_sent: Time,
     pub(super) report_sent: Time,
-    last_note: BTreeMap<&'static str, Time>,
+    pub(super) last_note: BTreeMap<&'static str, Time>,
+    /// What was last said about a membership change.
+    pub(super) last_change_noted: String,
     last_repeat: BTreeMap<ProcessId, Time>,
     decided: Vec<Decided>,
 }
@@ -128,6 +130,7 @@ impl Replica {
             standing_sent: now,
             report_sent: now,
             last_note: BTreeMap::new(),
+            last_change_noted: String::new(),
             last_repeat: BTreeMap::new(),
             decided: Vec::new(),
             config,
