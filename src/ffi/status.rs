@@ -44,24 +44,3 @@ impl mako_raft_status {
         }
     }
 }
-
-/// The text for `error`.
-pub(super) fn message(error: &HelperError) -> String {
-    match error {
-        HelperError::Invalid(text)
-        | HelperError::Order(text)
-        | HelperError::QueueFull(text)
-        | HelperError::Io(text)
-        | HelperError::Unfinished(text)
-        | HelperError::Internal(text) => text.clone(),
-        HelperError::NotLeader { leader: Some(site) } => {
-            format!("this process does not lead; the leader is at site {site}")
-        }
-        HelperError::NotLeader { leader: None } => {
-            "this process does not lead, and no leader is known".to_owned()
-        }
-        HelperError::ShutDown => {
-            "the library is not running: it was shut down, is shutting down, or was never set up".to_owned()
-        }
-    }
-}

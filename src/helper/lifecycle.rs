@@ -102,7 +102,6 @@ pub(super) fn instance() -> Option<Arc<Instance>> {
 
 fn start_error(error: &StartError) -> HelperError {
     let text = error.to_string();
-    log::error!("{text}");
     match error {
         StartError::Replica(_) => HelperError::Invalid(text),
         _ => HelperError::Io(text),
@@ -119,7 +118,6 @@ pub fn setup(arguments: &[String]) -> Result<Vec<String>, HelperError> {
     refuse_in_callback("setup")?;
     let life = settled_life();
     if let Some(reason) = why_not_down(&life) {
-        log::error!("{reason}");
         return Err(HelperError::Order(reason));
     }
     let (_, transition) = Transition::from(life);
@@ -146,10 +144,8 @@ fn why_not_down(life: &Life) -> Option<String> {
 
 fn prepare(arguments: &[String]) -> Result<Prepared, HelperError> {
     let environment = |name: &str| std::env::var(name).ok();
-    let configuration = config::load(arguments, &environment).map_err(|error| {
-        log::error!("{error}");
-        HelperError::Invalid(error.to_string())
-    })?;
+    let configuration = config::load(arguments, &environment)
+        .map_err(|error| HelperError::Invalid(error.to_string()))?;
     configuration.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     let config = runtime_config::runtime_config(&configuration, run_id::new_run());
     let storage = Storage::open(&config).map_err(|error| start_error(&error))?;
@@ -187,12 +183,10 @@ pub fn setup2(action: i32, shard_index: i32) -> Result<(), HelperError> {
     refuse_in_callback("setup2")?;
     let life = settled_life();
     if !matches!(*life, Life::Ready(_)) {
-        let why = match &*life {
+        return Err(match &*life {
             Life::Running(_) => HelperError::Order("setup2 was called a second time".into()),
             _ => directory::not_ready(),
-        };
-        log::error!("{why}");
-        return Err(why);
+        });
     }
     let (ready, transition) = Transition::from(life);
     let Life::Ready(mut prepared) = ready else { unreachable!("looked at it under the lock") };
@@ -295,10 +289,7 @@ fn end_life() {
 /// The `host` section of a file as a map, process name to address. Needs no `setup`.
 ///
 /// # Errors
-/// `Invalid`, logged as well, when the file can't be read or has no such section.
+/// `Invalid` when the file can't be read or has no such section.
 pub fn hosts(file: &str) -> Result<BTreeMap<String, String>, HelperError> {
-    config::hosts(file).map_err(|error| {
-        log::error!("{error}");
-        HelperError::Invalid(error.to_string())
-    })
+    config::hosts(file).map_err(|error| HelperError::Invalid(error.to_string()))
 }

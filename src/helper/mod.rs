@@ -33,6 +33,7 @@ pub use submission::{refuse, submit, wait_for_submit};
 use std::fmt;
 
 /// Why a call failed. `Display` is the message for `mako_raft_last_error`.
+/// It is returned and not logged here: the C++ functions log what has no other way to their caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HelperError {
@@ -83,7 +84,6 @@ impl std::error::Error for HelperError {}
 fn refuse_in_callback(call: &str) -> Result<(), HelperError> {
     if in_callback() {
         let text = format!("{call} was called from inside a callback, which it would wait for; call it from another thread");
-        log::error!("{text}");
         return Err(HelperError::Order(text));
     }
     Ok(())

@@ -24,7 +24,6 @@ pub fn send_no_ops_to_all_workers(epoch: i32) -> Result<(), HelperError> {
 fn send_no_ops(call: &str, epoch: i32) -> Result<(), HelperError> {
     if !epoch::is_digit(epoch) {
         let text = format!("{call}: epoch {epoch} has no single digit (0 to 9), so no receiver would recognise it");
-        log::error!("{text}");
         return Err(HelperError::Invalid(text));
     }
     let log = format!("no-ops:{epoch}");

@@ -7,8 +7,8 @@ use crate::runtime::{Port, Refusal, Waited};
 
 use super::{directory, refuse_in_callback, HelperError};
 
-/// A refused log is worth a line, thousands of them are not.
-static REFUSALS: Throttle = Throttle::every(Duration::from_secs(1));
+/// A refused log is worth a line, thousands of them are not. The first few may each have another reason.
+static REFUSALS: Throttle = Throttle::burst(10, Duration::from_secs(1));
 
 /// Copies and queues a log, whose length may be 0; its ticket: 1, 2, 3, ... per partition in acceptance
 /// order. Waits at a full queue for at most `raft.submit_wait_ms`, and never inside a callback. Any

@@ -68,7 +68,12 @@ impl Replica {
         }
         let all = shaping.forming.all_unformed(unformed);
         let wait_ms = self.config.timing.form_wait_ms;
-        if self.config.designated == Some(self.config.me) && self.config.campaign_at_start {
+        if !self.config.campaign_at_start {
+            // Later than anybody else, even than those who leave the first move to this very process; but
+            // not never: all may have been told so.
+            return self.now.millis_since(self.started) >= (PATIENCE_WAITS + 1) * wait_ms;
+        }
+        if self.config.designated == Some(self.config.me) {
             return all || self.now.millis_since(since) >= GATHER_MS;
         }
         let alone_since = shaping.designated_seen.unwrap_or(self.started);
