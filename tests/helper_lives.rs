@@ -3,7 +3,8 @@
 //! The library is one per process, so the tests of this file take turns.
 
 use std::cell::RefCell;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -332,4 +333,31 @@ fn leadership_can_be_asked_for_and_preferred() {
     assert_eq!(helper::set_preferred_leader(77), Ok(()), "disables the preference");
     assert!(helper::restore_alone().is_err(), "nothing is lost");
     assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
+fn the_status_endpoint_tells_the_counters_to_whoever_connects() {
+    let _turn = turn();
+    let shard = Shard::new();
+    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let with_status = std::fs::read_to_string(&shard.file).unwrap() + &format!("  control_port: {port}\n");
+    std::fs::write(&shard.file, with_status).unwrap();
+    shard.set_up();
+    let calls = listen_to_all();
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    helper::submit(b"log", 1).unwrap();
+    calls.recv_timeout(SOON).unwrap();
+    assert_eq!(helper::wait_for_submit(1), Ok(()));
+    for _ in 0..40 {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("process localhost\n") && text.contains("role leader"), "{text}");
+        assert!(text.contains("partition 1: role leader") && text.contains("submitted 1,"), "{text}");
+    }
+    assert_eq!(helper::shutdown(), Ok(()));
+    drop(TcpListener::bind(("127.0.0.1", port)).expect("the status port is free"));
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use crate::config::{self, Configuration};
 use crate::runtime::{Bound, Runtime, RuntimeConfig, StartError, Storage};
 
+use super::status_endpoint::{self, StatusEndpoint};
 use super::{directory, epoch, refuse_in_callback, registration, run_id, runtime_config, HelperError};
 
 /// `action` of `setup2` for a process that leaves forming and the first campaign to others.
@@ -41,12 +42,19 @@ pub(super) struct Instance {
     pub(super) configuration: Configuration,
     pub(super) runtime: Runtime,
     drained: Once,
+    /// Taken, and so closed, at shutdown.
+    status: Mutex<Option<StatusEndpoint>>,
 }
 
 impl Instance {
     /// `pre_shutdown_step`, once; a second caller waits for the first.
     fn drain(&self) {
         self.drained.call_once_force(|_| self.runtime.drain());
+    }
+
+    fn close_status(&self) {
+        let endpoint = self.status.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(endpoint);
     }
 }
 
@@ -194,7 +202,10 @@ pub fn setup2(action: i32, shard_index: i32) -> Result<(), HelperError> {
     match start(&mut prepared, action) {
         Ok(runtime) => {
             let configuration = prepared.configuration;
-            transition.to(Life::Running(Arc::new(Instance { configuration, runtime, drained: Once::new() })));
+            let host = &configuration.topology.process(configuration.topology.me).host;
+            let status = Mutex::new(status_endpoint::open(host, configuration.status_port()));
+            let instance = Instance { configuration, runtime, drained: Once::new(), status };
+            transition.to(Life::Running(Arc::new(instance)));
             Ok(())
         }
         Err(error) => {
@@ -262,6 +273,7 @@ pub fn shutdown() -> Result<(), HelperError> {
         }
         Life::Running(instance) => {
             instance.drain();
+            instance.close_status();
             match instance.runtime.shutdown() {
                 Ok(()) => {
                     end_life();

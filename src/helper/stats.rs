@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::config::Topology;
-use crate::ids::GroupId;
+use crate::ids::{GroupId, ProcessId};
 use crate::replica::output::Status;
 use crate::runtime::{PartitionCounters, Port};
 
+use super::lifecycle::Instance;
 use super::{directory, lifecycle};
 
 /// Partitions of the shard; 0 before `setup`.
@@ -41,14 +42,52 @@ pub fn worker_info_stats(partitions: usize) {
         log::warn!("worker_info_stats: {}", directory::not_running("worker_info_stats"));
         return;
     };
-    let status: BTreeMap<GroupId, Status> = instance.runtime.status().into_iter().collect();
-    for port in instance.runtime.ports().iter().take(partitions) {
-        log::info!("{}", line(port, status.get(&port.group()), &instance.configuration.topology));
+    for line in partition_lines(&instance, partitions) {
+        log::info!("{line}");
     }
     let elsewhere = directory::refused_elsewhere();
     if elsewhere > 0 {
         log::info!("refused for partitions that this process does not have, or outside its life: {elsewhere} logs");
     }
+}
+
+/// Everything that the status endpoint says: one line per group, then one per partition.
+pub(super) fn report() -> String {
+    let Some(instance) = lifecycle::instance() else { return "not running\n".into() };
+    let topology = &instance.configuration.topology;
+    let mut lines = vec![format!("process {}", topology.process(topology.me).name)];
+    lines.extend(instance.runtime.failure().map(|reason| format!("stopped itself: {reason}")));
+    lines.extend(instance.runtime.status().iter().map(|(group, status)| group_line(*group, status, topology)));
+    lines.extend(partition_lines(&instance, usize::MAX));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
+    let name = |process: &ProcessId| topology.process(*process).name.as_str();
+    let names = |processes: &[ProcessId]| processes.iter().map(name).collect::<Vec<_>>().join(" ");
+    let (generation, formation) = status.formation.unwrap_or_default();
+    format!(
+        "{group}: role {}, term {}, leader {}, formation {formation:016x}, generation {generation}, commit {}, last {}, \
+         delivered {}, first in memory {}, log {} B, voters [{}], learners [{}], lost accepted {}",
+        status.role,
+        status.term,
+        status.leader.as_ref().map_or("unknown", name),
+        status.commit,
+        status.last,
+        status.delivered,
+        status.first_in_memory,
+        status.log_bytes,
+        names(&status.voters),
+        names(&status.learners),
+        status.lost_accepted,
+    )
+}
+
+fn partition_lines(instance: &Instance, partitions: usize) -> Vec<String> {
+    let status: BTreeMap<GroupId, Status> = instance.runtime.status().into_iter().collect();
+    let ports = instance.runtime.ports().iter().take(partitions);
+    ports.map(|port| line(port, status.get(&port.group()), &instance.configuration.topology)).collect()
 }
 
 fn line(port: &Port, status: Option<&Status>, topology: &Topology) -> String {
