@@ -1,0 +1,122 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::cell::{Cell, Pace, Trouble};
+
+/// Options that take a value, and switches, as they come.
+pub struct Arguments {
+    words: std::vec::IntoIter<String>,
+}
+
+impl Arguments {
+    /// What follows the program's name.
+    pub fn new(words: Vec<String>) -> Self {
+        Self { words: words.into_iter() }
+    }
+
+    /// The next word.
+    pub fn word(&mut self) -> Option<String> {
+        self.words.next()
+    }
+
+    /// The value of the option that was just read.
+    ///
+    /// # Errors
+    /// There is none, or it is no `T`.
+    pub fn value<T: std::str::FromStr>(&mut self, option: &str) -> Result<T, String> {
+        let text = self.words.next().ok_or_else(|| format!("{option} needs a value"))?;
+        text.parse().map_err(|_| format!("{option} does not take \"{text}\""))
+    }
+}
+
+/// A cell, and with which program its replicas run.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The cell.
+    pub cell: Cell,
+    /// Speaks the replica process's lines; this program itself where it is `None`.
+    pub node: Option<PathBuf>,
+}
+
+/// Reads the options of `run`.
+///
+/// # Errors
+/// Names the option that is wrong.
+pub fn run_options(arguments: &mut Arguments) -> Result<RunOptions, String> {
+    let mut options = RunOptions::default();
+    let mut total = None;
+    while let Some(option) = arguments.word() {
+        let cell = &mut options.cell;
+        match option.as_str() {
+            "--size" => cell.sizes = arguments.value::<String>(&option)?.parse()?,
+            "--partitions" => cell.partitions = arguments.value(&option)?,
+            "--outstanding" => cell.pace = Pace::Closed { outstanding: arguments.value(&option)? },
+            "--outstanding-in-all" => total = Some(arguments.value::<u64>(&option)?),
+            "--rate" => cell.pace = Pace::Open { rate: arguments.value(&option)? },
+            "--idle" => cell.pace = Pace::Idle,
+            "--durable" => cell.durable = Some(arguments.value(&option)?),
+            "--memory" => cell.durable = None,
+            "--grouping" => {
+                cell.group_per_partition = match arguments.value::<String>(&option)?.as_str() {
+                    "shard" => false,
+                    "partition" => true,
+                    other => return Err(format!("--grouping is shard or partition, not \"{other}\"")),
+                }
+            }
+            "--beside" => cell.big_bytes = Some(arguments.value(&option)?),
+            "--seconds" => cell.seconds = arguments.value(&option)?,
+            "--warmup" => cell.warmup = arguments.value(&option)?,
+            "--stop-follower" => cell.trouble = Trouble::StoppedFollower,
+            "--slow-callback" => cell.trouble = Trouble::SlowCallback,
+            "--node" => options.node = Some(arguments.value(&option)?),
+            other => return Err(format!("run has no option \"{other}\"; see --help")),
+        }
+    }
+    if let Some(total) = total {
+        let outstanding = (total / u64::from(options.cell.partitions.max(1))).max(1);
+        options.cell.pace = Pace::Closed { outstanding };
+    }
+    check(&options.cell)?;
+    Ok(options)
+}
+
+fn check(cell: &Cell) -> Result<(), String> {
+    if !(1..=1_000).contains(&cell.partitions) {
+        return Err("--partitions takes 1 to 1000".into());
+    }
+    if cell.big_bytes.is_some() && cell.partitions < 2 {
+        return Err("--beside needs a second partition".into());
+    }
+    if matches!(cell.pace, Pace::Open { rate } if !(rate > 0.0 && rate < 1e8)) {
+        return Err("--rate takes logs per second, more than 0".into());
+    }
+    if !(cell.seconds > 0.0 && cell.seconds <= 86_400.0 && (0.0..=3_600.0).contains(&cell.warmup)) {
+        return Err("--seconds takes more than 0 and at most 86400, --warmup 0 to 3600".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(line: &str) -> Result<RunOptions, String> {
+        run_options(&mut Arguments::new(line.split(' ').map(str::to_owned).collect()))
+    }
+
+    #[test]
+    fn outstanding_in_all_is_shared_by_the_partitions() {
+        let cell = run("--partitions 64 --outstanding-in-all 1024 --size 100").unwrap().cell;
+        assert_eq!(cell.pace, Pace::Closed { outstanding: 16 });
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(run("--siez 3").unwrap_err().contains("--siez"));
+        assert!(run("--rate fast").unwrap_err().contains("fast"));
+        assert!(run("--grouping both").unwrap_err().contains("both"));
+        assert!(run("--beside 50000000").is_err());
+        assert!(run("--partitions").unwrap_err().contains("needs a value"));
+    }
+}

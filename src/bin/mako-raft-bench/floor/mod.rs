@@ -1,0 +1,47 @@
+//! What the machine gives without Raft: three processes, epoll, no library of ours. A figure means
+//! something beside its floor from the same minute only.
+
+mod bandwidth;
+mod fsync;
+mod latency;
+mod receiver;
+mod wire;
+
+use std::path::Path;
+
+use crate::histogram::Summary;
+
+pub use receiver::run as run_receiver;
+
+/// A floor's figures.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Floor {
+    /// Nanoseconds per round trip or write; zeros for bandwidth.
+    pub latency: Summary,
+    /// 10^6 bytes of payload per second: to one receiver, while another gets the same.
+    pub mb_per_s: f64,
+}
+
+/// A message of `bytes` to two receivers and the first acknowledgement, one at a time.
+///
+/// # Errors
+/// The system refuses sockets or processes, or a receiver ends.
+pub fn latency(bytes: usize, seconds: f64) -> Result<Floor, String> {
+    latency::measure(bytes, seconds)
+}
+
+/// Blocks of 1 MiB to two receivers, as fast as they take them.
+///
+/// # Errors
+/// As of [`latency`].
+pub fn bandwidth(seconds: f64) -> Result<Floor, String> {
+    bandwidth::measure(seconds)
+}
+
+/// Writes of `bytes` into a file that was written before, each followed by fdatasync.
+///
+/// # Errors
+/// The file can't be written.
+pub fn fsync(directory: &Path, bytes: usize, seconds: f64) -> Result<Floor, String> {
+    fsync::measure(directory, bytes, seconds)
+}

@@ -1,0 +1,119 @@
+//! `mako-raft-bench`: measures the library through its public functions, beside floors without Raft.
+//!
+//! Three replicas are three processes on loopback, each a copy of this program (`node`) or any other that
+//! speaks its lines. Open `run.rs` for how one figure comes about, `suite.rs` for which ones are taken.
+
+mod arguments;
+mod cell;
+mod clock;
+mod cluster;
+mod copies;
+mod failover;
+mod figures_text;
+mod floor;
+mod histogram;
+mod json;
+mod node;
+mod payload;
+mod run;
+mod scratch;
+mod usage;
+mod words;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use arguments::Arguments;
+
+const HELP: &str = "\
+mako-raft-bench measures three replicas on this machine.
+
+  run [OPTION]...          one cell: a line for people, a line of JSON
+      --size BYTES|mix       of a log (100)
+      --partitions N         streams, each with a submitting thread (1)
+      --outstanding N        per partition: the submitter waits for them (1)
+      --outstanding-in-all N shared by the partitions
+      --rate R               open loop, logs per second in all; latency counts from the due time
+      --idle                 no load
+      --durable DIR          logs on disk below DIR, fdatasync before acknowledging; --memory: none
+      --grouping G           shard: one Raft group (default); partition: one for each
+      --beside BYTES         the last partition carries logs of this size, not in the figures
+      --stop-follower        one follower is stopped while it is measured
+      --slow-callback        one follower's callback of partition 0 takes 1 ms
+      --seconds S            measured (5), after --warmup S (1)
+      --node PROGRAM         replicas of another program that speaks the same lines
+  floor latency BYTES      quorum round trips without Raft
+  floor bandwidth          blocks of 1 MiB to two receivers
+  floor fsync DIR BYTES    pwrite and fdatasync
+  failover [COUNT]         kill -9 of the leader under load, COUNT times (10)
+";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::new(std::env::args().skip(1).collect());
+    let command = arguments.word().unwrap_or_default();
+    if command == "node" {
+        let level = env_logger::Env::default().default_filter_or("info");
+        env_logger::Builder::from_env(level).init();
+    }
+    match obey(&command, &mut arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            eprintln!("mako-raft-bench {command}: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(command: &str, arguments: &mut Arguments) -> Result<(), String> {
+    match command {
+        "run" => {
+            let options = arguments::run_options(arguments)?;
+            let figures = run::measure(options.node.as_ref(), &options.cell)?;
+            println!("{}", figures_text::line(&options.cell, &figures));
+            println!("{}", figures_text::json(&options.cell, &figures).line());
+            Ok(())
+        }
+        "floor" => print_floor(arguments),
+        "failover" => print_failovers(arguments),
+        // Started by the above, one process each.
+        "node" => node::run(arguments),
+        "floor-receiver" => floor::run_receiver(arguments),
+        "--help" | "-h" | "help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no such command: \"{other}\"; see --help")),
+    }
+}
+
+/// Of a floor that is asked for by itself.
+const FLOOR_SECONDS: f64 = 2.0;
+
+fn print_floor(arguments: &mut Arguments) -> Result<(), String> {
+    let kind = arguments.word().unwrap_or_default();
+    let floor = match kind.as_str() {
+        "latency" => floor::latency(arguments.value("floor latency")?, FLOOR_SECONDS)?,
+        "bandwidth" => floor::bandwidth(FLOOR_SECONDS)?,
+        "fsync" => {
+            let directory: PathBuf = arguments.value("floor fsync")?;
+            floor::fsync(&directory, arguments.value("floor fsync")?, FLOOR_SECONDS)?
+        }
+        other => return Err(format!("floor is latency, bandwidth or fsync, not \"{other}\"")),
+    };
+    let ns = |ns: u64| figures_text::time(ns as f64);
+    let (p50, p99) = (ns(floor.latency.p50), ns(floor.latency.p99));
+    println!("floor {kind}: p50 {p50}, p99 {p99}; {:.1} MB/s", floor.mb_per_s);
+    Ok(())
+}
+
+fn print_failovers(arguments: &mut Arguments) -> Result<(), String> {
+    let count = match arguments.word() {
+        Some(text) => text.parse().map_err(|_| format!("failover takes a count, not \"{text}\""))?,
+        None => 10,
+    };
+    for number in 1..=count {
+        let failover::FailOver { accepted_ms, delivered_ms } = failover::measure()?;
+        println!("fail-over {number}: accepted after {accepted_ms:.0} ms, delivered after {delivered_ms:.0} ms");
+    }
+    Ok(())
+}

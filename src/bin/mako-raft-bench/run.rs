@@ -1,0 +1,145 @@
+//! Measures one cell.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::cell::{Cell, Pace, Trouble};
+use crate::cluster::{self, Cluster, ReplicaProcess};
+use crate::histogram::Summary;
+use crate::words::Words;
+use crate::{clock, copies};
+
+/// Between the order and the first log.
+const LEAD_IN_NS: u64 = 20_000_000;
+/// Beyond the load's own end: what was accepted has to come back.
+const DONE_WITHIN: Duration = Duration::from_secs(60);
+/// A follower that was stopped has to read the whole run.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
+
+/// What one process used while it was measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessFigures {
+    /// Seconds of processor time per second.
+    pub cores: f64,
+    /// The most memory ever resident, in MiB.
+    pub peak_mib: f64,
+    /// Context switches per log, or per second when idle.
+    pub switches: f64,
+}
+
+/// What a cell measured.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Done per second.
+    pub logs_per_s: f64,
+    /// 10^6 payload bytes per second.
+    pub mb_per_s: f64,
+    /// Nanoseconds.
+    pub latency: Summary,
+    /// Leader first.
+    pub processes: Vec<ProcessFigures>,
+    /// In this process's user space: on the leader, and on each follower.
+    pub copies_per_byte: (f64, f64),
+    /// Logs checked on every replica.
+    pub verified: u64,
+}
+
+/// Runs `cell` with replicas of the program `node`.
+///
+/// # Errors
+/// Something failed or a check did: there is no figure then. The end of each replica's log is in the text.
+pub fn measure(node: Option<&PathBuf>, cell: &Cell) -> Result<Figures, String> {
+    let own = cluster::own_program()?;
+    let node: &Path = node.unwrap_or(&own);
+    let mut cluster = Cluster::start(node, cell, &[])?;
+    let figures = match drive(&mut cluster, cell) {
+        Ok(figures) => figures,
+        Err(what) => return Err(cluster.explain(what)),
+    };
+    if cell.trouble == Trouble::SlowCallback {
+        // Its queue may hold minutes of calls; what it was given is checked, and it is killed.
+        return Ok(figures);
+    }
+    cluster.quit()?;
+    Ok(figures)
+}
+
+fn drive(cluster: &mut Cluster, cell: &Cell) -> Result<Figures, String> {
+    let begin = clock::now_ns() + LEAD_IN_NS + (cell.warmup * 1e9) as u64;
+    let end = begin + (cell.seconds * 1e9) as u64;
+    let span = format!("begin={begin} end={end}");
+    if cell.pace != Pace::Idle {
+        cluster.replicas[0].order(&format!("load {} {span}", cell.load_words()))?;
+    }
+    for replica in &mut cluster.replicas {
+        replica.order(&format!("window {span}"))?;
+    }
+    let stopped = cell.trouble == Trouble::StoppedFollower;
+    if stopped {
+        clock::sleep_until(begin);
+        cluster.signal(2, Signal::STOP)?;
+        clock::sleep_until(end);
+        cluster.signal(2, Signal::CONT)?;
+    }
+    let within = Duration::from_secs_f64(cell.seconds + cell.warmup) + DONE_WITHIN;
+    let windows: Result<Vec<Words>, String> =
+        cluster.replicas.iter().map(|replica| replica.expect("window", within)).collect();
+    let loaded = match cell.pace {
+        Pace::Idle => None,
+        _ => Some(cluster.replicas[0].expect("loaded", within)?),
+    };
+    let submitted = loaded.as_ref().map_or(Ok(0), |loaded| loaded.get("submitted"))?;
+    // A slow replica's share is checked as far as it has come.
+    let whole: &[usize] = if cell.trouble == Trouble::SlowCallback { &[0, 2] } else { &[0, 1, 2] };
+    cluster.wait_delivered(whole, submitted, if stopped { CAUGHT_UP_WITHIN } else { DONE_WITHIN })?;
+    check_order(&mut cluster.replicas)?;
+    figures(cell, loaded.as_ref(), &windows?, submitted)
+}
+
+fn check_order(replicas: &mut [ReplicaProcess]) -> Result<(), String> {
+    for replica in replicas {
+        if replica.ask("state", cluster::ANSWER_WITHIN)?.get::<u8>("failed")? == 1 {
+            return Err(format!("{}: a log was out of order", replica.name));
+        }
+    }
+    Ok(())
+}
+
+fn figures(cell: &Cell, loaded: Option<&Words>, windows: &[Words], verified: u64) -> Result<Figures, String> {
+    let leader = windows.first().ok_or("no process was measured")?;
+    let seconds = leader.get::<u64>("took_ns")? as f64 / 1e9;
+    let logs = leader.get::<u64>("done")? as f64;
+    if cell.pace != Pace::Idle && logs == 0.0 {
+        return Err("no log was done while it was measured".into());
+    }
+    let per = if logs > 0.0 { logs } else { seconds };
+    let process = |words: &Words| -> Result<ProcessFigures, String> {
+        let switches = words.get::<u64>("voluntary")? + words.get::<u64>("involuntary")?;
+        Ok(ProcessFigures {
+            cores: words.get::<u64>("cpu_ns")? as f64 / words.get::<u64>("took_ns")? as f64,
+            peak_mib: words.get::<u64>("peak_kib")? as f64 / 1024.0,
+            switches: switches as f64 / per,
+        })
+    };
+    Ok(Figures {
+        logs_per_s: logs / seconds,
+        mb_per_s: leader.get::<u64>("bytes")? as f64 / seconds / 1e6,
+        latency: loaded.map_or(Ok(Summary::default()), latency)?,
+        processes: windows.iter().map(process).collect::<Result<_, _>>()?,
+        copies_per_byte: copies::per_byte(cell),
+        verified,
+    })
+}
+
+fn latency(words: &Words) -> Result<Summary, String> {
+    Ok(Summary {
+        count: words.get("count")?,
+        p50: words.get("p50")?,
+        p90: words.get("p90")?,
+        p99: words.get("p99")?,
+        p999: words.get("p999")?,
+        max: words.get("max")?,
+    })
+}
