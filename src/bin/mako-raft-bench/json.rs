@@ -34,10 +34,6 @@ impl From<String> for Json {
 }
 
 impl Json {
-    /// Numbers.
-    pub fn numbers(numbers: &[f64]) -> Self {
-        Json::List(numbers.iter().copied().map(Json::Number).collect())
-    }
 
     /// On one line.
     pub fn line(&self) -> String {
@@ -104,7 +100,7 @@ mod tests {
     fn values_are_written_as_json() {
         let value = Json::Object(vec![
             ("name", "a \"b\"\n".into()),
-            ("numbers", Json::numbers(&[1.0, 0.25, 1_474_437.143, f64::NAN, 0.0])),
+            ("numbers", Json::List([1.0, 0.25, 1_474_437.143, f64::NAN, 0.0].map(Json::Number).to_vec())),
             ("none", Json::List(Vec::new())),
         ]);
         let wanted = r#"{"name":"a \"b\"\u000a","numbers":[1,0.25,1474437,null,0],"none":[]}"#;
