@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{mpsc, Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::ids::{GroupId, PartitionId, ProcessId, RunId};
+use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::{Limits, Timing};
 use crate::storage::disk::Durability;
-use crate::transport::PeerAddress;
+use crate::replica::wire::Frame;
+use crate::transport::{PeerAddress, SendOutcome, Transport, TransportConfig, TransportEvent, TransportLimits};
 
 use super::callbacks::locked;
 use super::*;
@@ -500,6 +501,47 @@ fn a_group_per_partition_is_led_by_one_process_and_announced_once() {
     assert_same_streams(&nodes, 4, 200);
     assert_eq!(*locked(&nodes[0].witness.codes), [1]);
     end_all(nodes);
+}
+
+/// Turns a bare transport until `wanted` arrives.
+fn turn_until(transport: &mut Transport, poll: &mut mio::Poll, wanted: impl Fn(&TransportEvent) -> bool) {
+    let began = Instant::now();
+    let mut events = mio::Events::with_capacity(16);
+    let mut arrivals = Vec::new();
+    while !arrivals.iter().any(&wanted) {
+        assert!(began.elapsed() < SOON, "only {arrivals:?}");
+        poll.poll(&mut events, Some(Duration::from_millis(5))).unwrap();
+        events.iter().for_each(|event| transport.handle(event));
+        let now = Time(began.elapsed().as_micros() as u64);
+        transport.tick(now);
+        // The poll never sleeps long: whether something is left makes no difference.
+        let _ = transport.poll_io(now, &mut arrivals);
+        let _ = transport.flush();
+    }
+}
+
+#[test]
+fn a_peer_that_sends_what_can_not_be_understood_is_disconnected() {
+    let shard = Shard::new(2, 1);
+    let node = shard.start(0);
+    let mut poll = mio::Poll::new().unwrap();
+    let config = shard.config(1);
+    let config = TransportConfig {
+        me: config.me,
+        run: config.run,
+        fingerprint: config.fingerprint,
+        listen: config.listen,
+        peers: config.peers,
+        limits: TransportLimits::default(),
+        seed: 1,
+    };
+    let mut stranger = Transport::bind(config, poll.registry().try_clone().unwrap(), 0).unwrap();
+    turn_until(&mut stranger, &mut poll, |event| matches!(event, TransportEvent::Up { .. }));
+    let garbage = Frame { parts: vec!["no message".into()], len: 10, urgent: false };
+    assert_eq!(stranger.send(ProcessId(0), garbage), SendOutcome::Queued);
+    turn_until(&mut stranger, &mut poll, |event| matches!(event, TransportEvent::Down { .. }));
+    turn_until(&mut stranger, &mut poll, |event| matches!(event, TransportEvent::Up { .. }));
+    node.end();
 }
 
 #[test]

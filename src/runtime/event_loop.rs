@@ -295,7 +295,7 @@ impl EventLoop {
             match event {
                 TransportEvent::Frame { from, body } => match wire::decode(body) {
                     Ok((group, message)) => self.receive(from, group, message),
-                    Err(error) => self.complain(from, &error.to_string()),
+                    Err(error) => self.reject(from, &error.to_string()),
                 },
                 TransportEvent::Up { peer, run } => {
                     log::info!("{peer} is connected (run {run})");
@@ -319,14 +319,16 @@ impl EventLoop {
     fn receive(&mut self, from: ProcessId, id: GroupId, message: PeerMessage) {
         match self.groups.iter_mut().find(|group| group.id == id && group.peers.contains(&from)) {
             Some(group) => group.replica.receive(from, message),
-            None => self.complain(from, &format!("a message for {id}, which we do not share")),
+            None => self.reject(from, &format!("a message for {id}, which we do not share")),
         }
     }
 
-    fn complain(&self, from: ProcessId, what: &str) {
+    /// A peer whose bytes make no sense is no peer: what else it said can't be trusted to be what it meant.
+    fn reject(&mut self, from: ProcessId, what: &str) {
         if let Some(held_back) = self.bad_frames.pass() {
             log::warn!("{from} sent what can't be understood: {what} ({held_back} more like it before)");
         }
+        self.transport.disconnect(from, format!("it sent what can't be understood: {what}"));
     }
 
     fn obey(&mut self, command: Command) {

@@ -182,6 +182,14 @@ impl Transport {
         SendOutcome::Dropped
     }
 
+    /// Ends the connection to `peer`, whose frames make no sense to the owner; it is dialled again like one
+    /// that was lost. Frames that were read before still come, then `Down` with this reason.
+    pub fn disconnect(&mut self, peer: ProcessId, reason: String) {
+        if let Some(place) = self.peer_index(peer).and_then(|index| self.peers[index].up) {
+            self.lose(place, reason);
+        }
+    }
+
     /// Writes what the sockets take, a bounded amount per connection. True when the next poll must not
     /// sleep: a socket would take more, or an event waits for `poll_io`.
     #[must_use = "sockets are edge-triggered: true means that the next poll must not sleep"]
