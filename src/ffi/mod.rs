@@ -27,5 +27,6 @@ pub mod submission;
 pub mod leadership;
 pub mod counters;
 pub mod logging;
+mod signals;
 
 pub use status::mako_raft_status;

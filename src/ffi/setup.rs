@@ -8,6 +8,7 @@ use super::boundary::{checked, infallible, not_null};
 use super::c_text;
 use super::logging;
 use super::mako_raft_status;
+use super::signals;
 
 /// The names of this process's sites, the last site of the file first. Made by mako_raft_setup,
 /// given back by mako_raft_names_free.
@@ -45,7 +46,7 @@ pub unsafe extern "C" fn mako_raft_setup(
         logging::install();
         // SAFETY: `argv` is null or holds `argc` strings.
         let arguments = unsafe { read_arguments(argc, argv) }?;
-        let sites = helper::setup(&arguments)?;
+        let sites = signals::blocked(|| helper::setup(&arguments))?;
         if !names.is_null() {
             let list = mako_raft_names(sites.iter().map(|name| c_text::own(name)).collect());
             // SAFETY: not null, so the caller's variable.
@@ -108,7 +109,7 @@ pub unsafe extern "C" fn mako_raft_names_free(names: *mut mako_raft_names) {
 /// MAKO_RAFT_IO when the address can't be bound (after which setup2 may be tried again).
 #[no_mangle]
 pub extern "C" fn mako_raft_setup2(action: i32, shard_index: i32) -> mako_raft_status {
-    checked(|| helper::setup2(action, shard_index))
+    checked(|| signals::blocked(|| helper::setup2(action, shard_index)))
 }
 
 /// Stops accepting logs, drains what was accepted and delivers what is already committed here, for

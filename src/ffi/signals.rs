@@ -1,0 +1,79 @@
+//! The host's signal handlers run on the host's threads, not on ours.
+//!
+//! A handler that runs on a lane or on the event loop would find thread-local state that it does not
+//! expect, and could delay a heartbeat. A thread inherits the mask of the thread that starts it, so
+//! everything that starts our threads runs under [`blocked`]. No disposition is ever changed.
+
+use std::mem::MaybeUninit;
+
+/// Raised by the thread's own fault: blocking them would only turn a handler's report into a silent
+/// death. SIGPROF stays open too, so that the host's profiler sees our threads.
+const LEFT_OPEN: [libc::c_int; 8] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGSYS,
+    libc::SIGPROF,
+];
+
+/// Restores the calling thread's mask when dropped.
+struct Restore(Option<libc::sigset_t>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        if let Some(former) = &self.0 {
+            // SAFETY: `former` was filled in by pthread_sigmask; a null old set is allowed.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, former, std::ptr::null_mut()) };
+        }
+    }
+}
+
+/// Runs `start` with signals blocked on this thread, and so on every thread that it starts.
+pub(super) fn blocked<T>(start: impl FnOnce() -> T) -> T {
+    let _restore = Restore(block());
+    start()
+}
+
+/// The former mask; `None` when the system refused, which leaves the mask as it was.
+fn block() -> Option<libc::sigset_t> {
+    let mut ours = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut former = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset initialises `ours` before sigdelset and pthread_sigmask read it; `former` is
+    // read only after pthread_sigmask returned 0, which means that it was written.
+    unsafe {
+        libc::sigfillset(ours.as_mut_ptr());
+        for signal in LEFT_OPEN {
+            libc::sigdelset(ours.as_mut_ptr(), signal);
+        }
+        let refused = libc::pthread_sigmask(libc::SIG_BLOCK, ours.as_ptr(), former.as_mut_ptr());
+        (refused == 0).then(|| former.assume_init())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// This thread's mask as the kernel reports it, one bit per signal from 1.
+    fn mask() -> u64 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("Linux has it");
+        let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a mask");
+        u64::from_str_radix(line.trim(), 16).expect("hexadecimal")
+    }
+
+    fn is_blocked(mask: u64, signal: libc::c_int) -> bool {
+        mask & (1 << (signal - 1)) != 0
+    }
+
+    #[test]
+    fn a_thread_started_under_it_takes_no_signals_but_its_own_faults_and_the_starter_is_as_before() {
+        let before = mask();
+        let started = blocked(|| std::thread::spawn(mask).join().expect("it only reads"));
+        assert!(is_blocked(started, libc::SIGTERM) && is_blocked(started, libc::SIGUSR1));
+        assert!(!is_blocked(started, libc::SIGSEGV) && !is_blocked(started, libc::SIGPROF));
+        assert_eq!(mask(), before);
+    }
+}
