@@ -264,14 +264,16 @@ impl Replica {
     fn on_raft(&mut self, from: ProcessId, formation: u64, message: Message) {
         let refuses = self.refuses_payload;
         let sender = self.peers.get(from).and_then(|p| p.member_in(formation));
-        let leaving = self.leaving;
+        // The leader's view of us may be older than what we lost, and what we proposed may be overwritten
+        // and not known to be lost yet: only this run can tell for sure.
+        let declines = self.leaving || self.lost_accepted || !self.outbox.is_settled();
         let Some(node) = self.node_mut().filter(|n| n.formation().id == formation) else { return };
         if sender.map(MemberId::get) != Some(message.from) {
             return;
         }
         match message.get_msg_type() {
             MessageType::MsgAppend if refuses && !message.entries.is_empty() => return,
-            MessageType::MsgTimeoutNow if leaving => return,
+            MessageType::MsgTimeoutNow if declines => return,
             _ => {}
         }
         if let Err(why) = node.step(message) {
@@ -433,6 +435,9 @@ impl Replica {
                     // Nothing is proposed between becoming leader and this look: the last entry is the
                     // empty one that starts the term.
                     self.leading_since = Some((term, last));
+                    // What others reported under former leaders says nothing of who is in reach now, nor of
+                    // what they lost with the change.
+                    self.peers.forget_reports();
                     RaftView::Leading { since: last }
                 }
             }
@@ -461,10 +466,21 @@ impl Replica {
                 self.out.events.push(Event::Released { partition: d.partition, bytes: d.bytes });
             }
             if !d.committed && d.logs > 0 {
-                self.lost_accepted = true;
+                self.note_lost();
                 self.out.deliveries.push(LaneItem::Lost { partition: d.partition, logs: d.logs });
             }
         }
+    }
+
+    /// Contract section 6: from here on this run is not given leadership by preference.
+    fn note_lost(&mut self) {
+        if std::mem::replace(&mut self.lost_accepted, true) || self.leaving {
+            return;
+        }
+        self.campaigns.draw(false, &mut self.rng);
+        let text = "logs that this run had accepted are lost: its host has executed them, so its database may differ from \
+                    the others'; it is not given leadership by preference until it is restarted";
+        self.out.events.push(Event::Notice(Severity::Warning, text.into()));
     }
 
     // ---- one pass ------------------------------------------------------------------------------------

@@ -88,7 +88,12 @@ impl Leadership {
         match view {
             RaftView::Following { .. } => {
                 self.other_since.get_or_insert(now);
-                self.lost_to |= self.announced;
+                if self.announced && !self.lost_to {
+                    self.lost_to = true;
+                    // Asked for while this process led: it keeps nothing past that leadership, or logs of
+                    // the former one would be proposed in a later one.
+                    self.seek_until = None;
+                }
             }
             RaftView::Leading { .. } | RaftView::Leaderless => self.other_since = None,
         }
@@ -230,6 +235,17 @@ mod tests {
         assert_eq!(step(&mut l, 1_000, OTHER, 0), []);
         assert_eq!(step(&mut l, 10_999, OTHER, 0), []);
         assert_eq!(step(&mut l, 11_000, OTHER, 0), [CLOSED]);
+    }
+
+    #[test]
+    fn who_asked_for_leadership_while_leading_keeps_nothing_of_it_once_another_leads() {
+        let mut l = Leadership::new(false);
+        step(&mut l, 0, LEADING, 5);
+        l.seek(Time(0));
+        step(&mut l, 100, OTHER, 5);
+        assert!(l.is_closed(), "logs of the former leadership would go into the next one");
+        l.seek(Time(0).plus_millis(200));
+        assert_eq!(step(&mut l, 200, OTHER, 5), [QUEUE]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Replica {
         }
         let first = self.config.designated == Some(self.config.me) && self.config.campaign_at_start;
         let may_start = (first || self.formed_the_shard) && self.sees_a_majority();
-        let preferred = self.preferred() == Some(self.config.me);
+        let preferred = self.preferred() == Some(self.config.me) && !self.lost_accepted;
         let Phase::Member(node) = &mut self.phase else { return };
         if self.campaigns.is_due(node, self.now, may_start) {
             node.campaign();
@@ -221,6 +221,13 @@ impl Replica {
 
     fn start_hand_over(&mut self) {
         let Some((to, member)) = self.hand_over_target() else { return };
+        if self.peers.get(to).and_then(|peer| peer.report).is_some_and(|report| report.lost_accepted) {
+            let text = format!(
+                "{to} is the preferred leader, but its run lost logs that it had accepted: it is not given leadership \
+                 until it is restarted"
+            );
+            return self.note("lost accepted", 30_000, Severity::Warning, text);
+        }
         if self.hand_over.start(to, member, self.now) {
             let text = format!("handing leadership to {to}, the preferred leader");
             self.note("hand-over", 0, Severity::Info, text);
@@ -238,7 +245,9 @@ impl Replica {
         let report = peer.report?;
         let is_voter = node.log().conf_state().voters.contains(&member.get());
         let near = report.delivered.0 + NEARLY_DELIVERED_ENTRIES >= node.commit_index().0;
-        (is_voter && near && !peer.is_leaving() && !report.lost_accepted).then_some((to, member))
+        let election_ms = self.config.timing.election_ms;
+        let in_reach = peer.heard.is_some_and(|at| self.now.millis_since(at) < election_ms);
+        (is_voter && near && in_reach && !peer.is_leaving()).then_some((to, member))
     }
 
     fn say_if_stuck(&mut self) {

@@ -88,6 +88,11 @@ impl Peers {
         }
     }
 
+    /// A leadership begins: what counts is reported to it anew, within a heartbeat.
+    pub fn forget_reports(&mut self) {
+        self.peers.values_mut().for_each(|peer| peer.report = None);
+    }
+
     /// One process, if it is of this group.
     pub fn get(&self, process: ProcessId) -> Option<&Peer> {
         self.peers.get(&process)
