@@ -81,6 +81,7 @@ static void on_outcome(void *context, uint32_t partition, uint64_t first, uint64
 
 static void on_message(void *context, int32_t level, const char *target, const char *message) {
     CHECK(level >= 1 && level <= 5 && target != NULL && message != NULL);
+    CHECK(mako_raft_in_callback() && mako_raft_shutdown() == MAKO_RAFT_ORDER);
     if (strcmp(message, "from the test") == 0) locked_increment(&((struct seen *)context)->calls);
     mako_raft_log(1, "a sink that logs is not called again");
 }

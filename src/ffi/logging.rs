@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 
 use log::{Level, Log, Metadata, Record};
 
-use crate::helper::HelperError;
+use crate::helper::{inside_callback, HelperError};
 
 use super::boundary::{checked, infallible};
 use super::c_text;
@@ -58,10 +58,11 @@ impl Sink {
         }
         let target = c_text::own(record.target());
         let message = c_text::own(&record.args().to_string());
+        // The event loop and the lanes log too: what would wait for them is refused in the sink as well.
         // SAFETY: both texts live through the call, and the context as long as `self`.
-        unsafe {
+        inside_callback(|| unsafe {
             (self.call)(self.context.pointer(), record.level() as i32, target.as_ptr(), message.as_ptr());
-        }
+        });
         IN_SINK.set(false);
     }
 }

@@ -6,15 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::config::{self, Configuration};
-use crate::runtime::{Bound, Runtime, RuntimeConfig, StartError, Storage};
+use crate::runtime::{Bound, Runtime, RuntimeConfig, StartError, Storage, SHUTDOWN_PATIENCE};
 
 use super::status_endpoint::{self, StatusEndpoint};
 use super::{directory, epoch, refuse_in_callback, registration, run_id, runtime_config, HelperError};
 
 /// `action` of `setup2` for a process that leaves forming and the first campaign to others.
 const ACTION_DO_NOT_CAMPAIGN: i32 = 1;
+/// The drain is a part of shutdown's ten seconds. Where `raft.drain_ms` is longer than these, the threads
+/// still get the time that ending takes.
+const JOIN_PATIENCE_MIN: Duration = Duration::from_secs(1);
 
 enum Life {
     /// Never set up, or cleanly shut down.
@@ -256,6 +260,7 @@ pub fn pre_shutdown_step() -> Result<(), HelperError> {
 pub fn shutdown() -> Result<(), HelperError> {
     refuse_in_callback("shutdown")?;
     let (former, transition) = Transition::from(settled_life());
+    let began = Instant::now();
     match former {
         Life::Down | Life::Changing => {
             transition.to(Life::Down);
@@ -274,7 +279,8 @@ pub fn shutdown() -> Result<(), HelperError> {
         Life::Running(instance) => {
             instance.drain();
             instance.close_status();
-            match instance.runtime.shutdown() {
+            let patience = SHUTDOWN_PATIENCE.saturating_sub(began.elapsed()).max(JOIN_PATIENCE_MIN);
+            match instance.runtime.shutdown_within(patience) {
                 Ok(()) => {
                     end_life();
                     transition.to(Life::Down);

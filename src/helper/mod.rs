@@ -18,6 +18,7 @@ mod status_endpoint;
 mod status_value;
 mod submission;
 
+pub(crate) use crate::runtime::inside_callback;
 pub use crate::runtime::{
     in_callback, CallbackRole, ElectionCallback, LogCall, LogCallback, Outcome, OutcomeCallback, PartitionCounters,
 };

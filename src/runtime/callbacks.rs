@@ -62,7 +62,7 @@ pub fn in_callback() -> bool {
 }
 
 /// Runs `call` with [`in_callback`] true on this thread.
-pub(super) fn inside_callback<T>(call: impl FnOnce() -> T) -> T {
+pub(crate) fn inside_callback<T>(call: impl FnOnce() -> T) -> T {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {

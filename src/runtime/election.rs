@@ -90,7 +90,8 @@ impl Election {
             }
             let said = code.map_or("silent".to_string(), |code| format!("code {code}"));
             log::info!("leadership: {change:?}, election callback: {said}");
-            if let Some(code) = code {
+            // It may have been muted while this thread wrote to the log.
+            if let Some(code) = code.filter(|_| !locked(&self.state).muted) {
                 self.slot.call(code);
             }
         }
@@ -195,6 +196,19 @@ mod tests {
         election.mute();
         election.push(0, Leadership::Lost);
         assert_eq!(announced(&election, &codes, 0), Vec::<i32>::new());
+    }
+
+    #[test]
+    fn muting_also_silences_what_was_taken_from_the_queue_and_is_not_said_yet() {
+        let (election, codes) = election(CODES, 1);
+        election.push(0, Leadership::Gained { first: true });
+        let (muting, stopping) = (election.clone(), election.clone());
+        // `before_gained` runs between the queue and the callback.
+        election.run(|| {
+            muting.mute();
+            stopping.stop();
+        });
+        assert!(codes.try_recv().is_err(), "the callback was called after mute() had returned");
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod shared;
 pub(crate) mod throttle;
 mod wakeup;
 
+pub(crate) use callbacks::inside_callback;
 pub use callbacks::{
     in_callback, CallbackRole, ElectionCallback, ElectionSlot, LogCall, LogCallback, Outcome, OutcomeCallback,
     OutcomeSlot, PartitionCallbacks,

@@ -346,6 +346,8 @@ impl Runtime {
             // Lets the lanes that are not blocked report what was abandoned before this returns.
             self.shared.drained.wait(Instant::now() + ABANDON_PATIENCE);
         }
+        // What was proposed and is undecided may stay so until shutdown: nobody waits for it.
+        self.shared.ports.iter().for_each(|port| port.ledger.set_ended(true));
     }
 
     /// Stops every thread and frees the port: no goodbye, no drain. What is not delivered is lost. Not for
