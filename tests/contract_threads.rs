@@ -1,0 +1,78 @@
+//! Threads, as the operating system sees them (contract sections 3.8 and 5). Alone in its process: it looks at
+//! all threads of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{mpsc, Arc, Mutex};
+use std::time::Duration;
+
+use mako_raft::helper::{self, CallbackRole};
+
+const SOON: Duration = Duration::from_secs(30);
+const PARTITIONS: u32 = 3;
+
+/// A loopback address of this process alone: no other test takes its ports.
+fn own_address() -> String {
+    let pid = std::process::id();
+    format!("127.{}.{}.1", 1 + (pid >> 8) % 250, pid % 256)
+}
+
+/// The thread's number and the name that debuggers and `top` show.
+fn this_thread() -> (String, String) {
+    let task = std::fs::read_link("/proc/thread-self").expect("Linux").display().to_string();
+    let name = std::fs::read_to_string("/proc/thread-self/comm").expect("Linux").trim().to_string();
+    (task, name)
+}
+
+fn threads_of_the_library() -> BTreeSet<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.map(|name| name.trim().to_string()).filter(|name| name.starts_with("mako-raft")).collect()
+}
+
+#[test]
+fn a_partition_has_one_thread_for_its_whole_life_named_after_it_and_none_is_left_after_shutdown() {
+    let host = own_address();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("shard.yml");
+    let rows: String = (0..PARTITIONS).map(|p| format!("    - [\"s{p}:{}\"]\n", 21_001 + p)).collect();
+    let processes: String = (0..PARTITIONS).map(|p| format!("  s{p}: localhost\n")).collect();
+    let text = format!("site:\n  server:\n{rows}process:\n{processes}host:\n  localhost: {host}\n");
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["", "-f", &file.display().to_string(), "-P", "localhost"].map(String::from);
+
+    let seen: Arc<Mutex<BTreeMap<u32, BTreeSet<(String, String)>>>> = Arc::default();
+    helper::setup(&arguments).unwrap();
+    for partition in 0..PARTITIONS {
+        let seen = seen.clone();
+        let record = move |call: helper::LogCall<'_>| {
+            seen.lock().unwrap().entry(call.partition).or_default().insert(this_thread());
+            0
+        };
+        helper::register_log(CallbackRole::Leader, partition, Box::new(record)).unwrap();
+    }
+    let (sender, elections) = mpsc::channel();
+    helper::register_election(Some(Box::new(move |_| sender.send(this_thread()).expect("the test listens")))).unwrap();
+    helper::setup2(0, 0).unwrap();
+    let election = elections.recv_timeout(SOON).expect("leadership");
+    for round in 0..50 {
+        for partition in 0..PARTITIONS {
+            helper::submit(&vec![1; 1 + round * 997], partition).unwrap();
+            helper::wait_for_submit(partition).unwrap();
+        }
+    }
+
+    let seen = seen.lock().unwrap().clone();
+    let mut tasks = BTreeSet::from([election.0]);
+    for partition in 0..PARTITIONS {
+        let threads = &seen[&partition];
+        assert_eq!(threads.len(), 1, "partition {partition} was delivered on {threads:?}");
+        let (task, name) = threads.first().expect("one");
+        assert_eq!(*name, format!("mako-raft-p{partition}"));
+        tasks.insert(task.clone());
+    }
+    assert_eq!(tasks.len(), PARTITIONS as usize + 1, "no two of them share a thread");
+
+    assert!(threads_of_the_library().len() > PARTITIONS as usize);
+    helper::shutdown().unwrap();
+    assert_eq!(threads_of_the_library(), BTreeSet::new(), "every thread is joined");
+}
