@@ -1,6 +1,8 @@
 # Builds libmako_raft with cargo, in the build tree.
 #
-# Sets: MAKO_RAFT_SONAME, MAKO_RAFT_LIBRARY (the shared library), MAKO_RAFT_ARCHIVE (the static one).
+# Sets: MAKO_RAFT_SONAME, MAKO_RAFT_LIBRARY_DIR, MAKO_RAFT_LIBRARY (the shared library). The static library
+# that cargo builds too is not offered: it would show the symbols of every crate in it, and clash with
+# those of another Rust static library in the same program. Mako links one.
 # Defines the target mako_raft_cargo. Cargo is called on every build: it knows best what is out of
 # date, and a build with nothing to do takes it a fraction of a second.
 
@@ -30,7 +32,6 @@ set(MAKO_RAFT_CARGO_TARGET_DIR "${CMAKE_CURRENT_BINARY_DIR}/cargo" CACHE PATH
 set(mako_raft_built "${MAKO_RAFT_CARGO_TARGET_DIR}/${mako_raft_profile_dir}")
 set(MAKO_RAFT_LIBRARY_DIR "${CMAKE_CURRENT_BINARY_DIR}/lib")
 set(MAKO_RAFT_LIBRARY "${MAKO_RAFT_LIBRARY_DIR}/${MAKO_RAFT_SONAME}")
-set(MAKO_RAFT_ARCHIVE "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.a")
 
 # A copy under the SONAME, so that what is linked is what is loaded; copied only when it differs, so
 # that programs are not linked again for nothing. The host's linker and compiler settings are
@@ -41,9 +42,8 @@ add_custom_target(mako_raft_cargo ALL
           --manifest-path "${MAKO_RAFT_ROOT}/Cargo.toml"
   COMMAND "${CMAKE_COMMAND}" -E make_directory "${MAKO_RAFT_LIBRARY_DIR}"
   COMMAND "${CMAKE_COMMAND}" -E copy_if_different "${mako_raft_built}/libmako_raft.so" "${MAKO_RAFT_LIBRARY}"
-  COMMAND "${CMAKE_COMMAND}" -E copy_if_different "${mako_raft_built}/libmako_raft.a" "${MAKO_RAFT_ARCHIVE}"
   COMMAND "${CMAKE_COMMAND}" -E create_symlink ${MAKO_RAFT_SONAME} "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so"
-  BYPRODUCTS "${MAKO_RAFT_LIBRARY}" "${MAKO_RAFT_ARCHIVE}" "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so"
+  BYPRODUCTS "${MAKO_RAFT_LIBRARY}" "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so"
   WORKING_DIRECTORY "${MAKO_RAFT_ROOT}"
   USES_TERMINAL
   VERBATIM

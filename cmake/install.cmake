@@ -15,8 +15,7 @@ set(MAKO_RAFT_PACKAGE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/MakoRaft")
 install(FILES "${MAKO_RAFT_ROOT}/include/mako_raft.h" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(DIRECTORY "${MAKO_RAFT_ROOT}/include/mako_raft" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(PROGRAMS "${MAKO_RAFT_LIBRARY}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-install(FILES "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so" "${MAKO_RAFT_ARCHIVE}"
-  DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(FILES "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 
 # Written by hand: install(EXPORT) leaves imported targets out.
 configure_package_config_file("${MAKO_RAFT_ROOT}/cmake/MakoRaftConfig.cmake.in"

@@ -36,6 +36,8 @@ void delivery::mako_model(Stage &stage) {
   cluster.launch_all();
   cluster.await_elections(0, 1, "[1]");
   for (int epoch = 0; epoch < 3; ++epoch) {
+    // On the way timestamp * 10 passes 2^32, and the result of a callback wraps.
+    if (epoch == 1) cluster[0].expect("timestamp 429496500", "ok");
     cluster.submit_all(0, 400, 300);
     for (int partition = 0; partition < 3; ++partition) {
       cluster[0].expect("submit_raw " + text(partition) + " ad", "ok");
@@ -180,6 +182,48 @@ void delivery::thread_local_destructor_and_late_submissions(Stage &stage) {
   const std::vector<History> histories = cluster.histories(cluster.everyone());
   check_complete(histories);
   require(histories[0].total() == 40, "40 logs were submitted before the shutdown");
+}
+
+void delivery::stuck_callback_is_left_alone(Stage &stage) {
+  constexpr int kForEverMs = 600000;
+  Cluster &cluster = stage.cluster();
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  cluster[1].expect("behave 2 3 block " + text(kForEverMs), "ok");
+  cluster.submit_all(0, 10, 300);
+  for (const int partition : {0, 1}) cluster[1].expect("await " + text(partition) + " 10 10000", "ok");
+  const long long start = now_ms();
+  const std::string answer = cluster[1].ask("shutdown", 20000);
+  require(answer.compare(0, 2, "1 ") == 0, "shutdown answered " + answer + " with a callback still running");
+  require(now_ms() - start < 15000, "shutdown took too long");
+  cluster[1].await_log("slot 3");
+  cluster[1].expect(cluster.setup_command(1), "refused");
+  // The others are not concerned.
+  cluster.submit_all(0, 10, 300);
+  cluster.await_calls({0, 2}, 20);
+  cluster.shut_down({0, 2});
+  check_complete(cluster.histories({0, 2}));
+  check_agreement(cluster.history(0), cluster.history(1));
+}
+
+void delivery::full_queue_waits_then_refuses(Stage &stage) {
+  constexpr int kWaitMs = 500;
+  Shape shape;
+  shape.partitions = 1;
+  shape.settings = "  queue_bytes: 64KiB\n  submit_wait_ms: " + text(kWaitMs) + "\n";
+  Cluster &cluster = stage.cluster(shape);
+  cluster.launch(0);  // alone: accepted logs stay in the queue
+  const long long start = now_ms();
+  cluster[0].expect("submit 0 12 10000", "ok");
+  const int kept = std::stoi(cluster[0].ask("outstanding 0"));
+  require(kept >= 6 && kept < 12, "the queue of 64 KiB holds " + text(kept) + " logs of 10000 bytes");
+  require(now_ms() - start >= (12 - kept) * kWaitMs, "a log was refused without waiting");
+  cluster[0].await_log("raft.submit_wait_ms");
+  // What was accepted is not lost.
+  cluster.launch(1);
+  cluster.launch(2);
+  cluster.await_calls(cluster.everyone(), static_cast<uint64_t>(kept));
+  close_down(cluster);
 }
 
 void delivery::several_submitters_of_one_partition(Stage &stage) {

@@ -46,6 +46,8 @@ const std::vector<std::pair<const char *, Scenario>> kScenarios = {
     {"throwing_callback_ends_the_process", delivery::throwing_callback_ends_the_process},
     {"calls_inside_callbacks_are_refused", delivery::calls_inside_callbacks_are_refused},
     {"thread_local_destructor_and_late_submissions", delivery::thread_local_destructor_and_late_submissions},
+    {"stuck_callback_is_left_alone", delivery::stuck_callback_is_left_alone},
+    {"full_queue_waits_then_refuses", delivery::full_queue_waits_then_refuses},
     {"several_submitters_of_one_partition", delivery::several_submitters_of_one_partition},
     {"bad_input", hostile::bad_input},
     {"bad_files", hostile::bad_files},

@@ -55,6 +55,8 @@ void blocking_callback_delays_nobody_else(Stage &stage);
 void throwing_callback_ends_the_process(Stage &stage);
 void calls_inside_callbacks_are_refused(Stage &stage);
 void thread_local_destructor_and_late_submissions(Stage &stage);
+void stuck_callback_is_left_alone(Stage &stage);
+void full_queue_waits_then_refuses(Stage &stage);
 void several_submitters_of_one_partition(Stage &stage);
 }  // namespace delivery
 

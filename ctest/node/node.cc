@@ -114,6 +114,7 @@ class Node {
       return "ok";
     }
     if (verb == "inside_result") return inside_result();
+    if (verb == "timestamp") return (timestamp_ = static_cast<uint32_t>(std::stoul(words.at(0))), "ok");
     if (verb == "epoch") return std::to_string(get_epoch());
     if (verb == "set_epoch") return (words.empty() ? set_epoch() : set_epoch(number(words, 0)), "ok");
     if (verb == "preferred") return (set_preferred_leader(number(words, 0)), "ok");
