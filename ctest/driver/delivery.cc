@@ -195,7 +195,8 @@ void delivery::stuck_callback_is_left_alone(Stage &stage) {
   const long long start = now_ms();
   const std::string answer = cluster[1].ask("shutdown", 20000);
   require(answer.compare(0, 2, "1 ") == 0, "shutdown answered " + answer + " with a callback still running");
-  require(now_ms() - start < 15000, "shutdown took too long");
+  const long long took = now_ms() - start;
+  require(took >= 9500 && took < 13000, "shutdown gave up after " + text(static_cast<int>(took)) + " ms, not 10 s");
   cluster[1].await_log("slot 3");
   cluster[1].expect(cluster.setup_command(1), "refused");
   // The others are not concerned.

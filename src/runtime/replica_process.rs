@@ -372,7 +372,7 @@ impl Runtime {
         }
         let threads: Vec<String> = running.into_iter().map(|name| self.describe(name)).collect();
         for line in &threads {
-            log::error!("shutdown: still running after {patience:?} and left alone: {line}");
+            log::error!("shutdown: still running after a wait of {patience:?}, and left alone: {line}");
         }
         Err(Unfinished { threads })
     }
