@@ -4,5 +4,4 @@ set -euo pipefail
 . "$(dirname "$0")/tools.sh"
 need_tools
 build_tests Debug
-cd "$build"
-exec timeout 1500 ctest -L cluster --output-on-failure --parallel 2 --no-tests=error
+exec timeout 1500 ctest --test-dir "$build" -L cluster --output-on-failure --parallel 2 --no-tests=error

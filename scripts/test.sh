@@ -23,8 +23,7 @@ build_tests Debug
 set +e
 
 echo "== ctest"
-cd "$build" || exit 1
-timeout "$ctest_limit" ctest --output-on-failure --parallel 2 --no-tests=error 2>&1 | tee "$work/ctest.txt"
+timeout "$ctest_limit" ctest --test-dir "$build" --output-on-failure --parallel 2 --no-tests=error 2>&1 | tee "$work/ctest.txt"
 ctest_ok=${PIPESTATUS[0]}
 
 sum() { awk -v name="$1" '/^test result:/ { for (i = 2; i <= NF; ++i) if ($i ~ "^" name) total += $(i - 1) } END { print total + 0 }' "$work/cargo.txt"; }

@@ -349,6 +349,9 @@ impl EventLoop {
                 let status = self.groups.iter().map(|group| (group.id, group.replica.status())).collect();
                 let _ = answer.try_send(status);
             }
+            Command::Traffic(answer) => {
+                let _ = answer.try_send(self.transport.counters());
+            }
             Command::Drain => {
                 self.groups.iter_mut().for_each(|group| group.replica.say_goodbye());
                 self.course = Course::Draining;

@@ -13,7 +13,7 @@ use crate::replica::payload::Origin;
 use crate::replica::{Limits, Recovered, Replica, ReplicaConfig, Timing};
 use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Durability, Prepare, RealFiles};
 use crate::storage::OlderEntries;
-use crate::transport::{PeerAddress, Transport, TransportConfig, TransportError, TransportLimits};
+use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounters, TransportError, TransportLimits};
 
 use super::callbacks::{ElectionSlot, OutcomeSlot, PartitionCallbacks};
 use super::election::{Election, ElectionCodes};
@@ -322,6 +322,14 @@ impl Runtime {
         let (answer, answered) = mpsc::sync_channel(1);
         self.shared.command(Command::Status(answer));
         answered.recv_timeout(ANSWER_PATIENCE).unwrap_or_default()
+    }
+
+    /// What this process has sent and received, and with how many system calls; `None` when the event loop
+    /// has stopped.
+    pub fn traffic(&self) -> Option<TransportCounters> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.shared.command(Command::Traffic(answer));
+        answered.recv_timeout(ANSWER_PATIENCE).ok()
     }
 
     /// Why the replica stopped itself, if it did.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Term};
 use crate::replica::output::Status;
+use crate::transport::TransportCounters;
 
 use super::callbacks::locked;
 use super::election::Election;
@@ -140,6 +141,8 @@ pub(super) enum Command {
     RestoreAlone(mpsc::SyncSender<Result<(), String>>),
     /// A status per group.
     Status(mpsc::SyncSender<Vec<(GroupId, Status)>>),
+    /// What the transport has counted.
+    Traffic(mpsc::SyncSender<TransportCounters>),
     /// Say goodbye; report when everything accepted is decided and delivered, or hopeless.
     Drain,
     /// End what is undecided as lost.

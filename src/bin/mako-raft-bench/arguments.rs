@@ -65,6 +65,7 @@ pub fn run_options(arguments: &mut Arguments) -> Result<RunOptions, String> {
                 }
             }
             "--beside" => cell.big_bytes = Some(arguments.value(&option)?),
+            "--log-memory" => cell.log_memory_bytes = Some(arguments.value(&option)?),
             "--seconds" => cell.seconds = arguments.value(&option)?,
             "--warmup" => cell.warmup = arguments.value(&option)?,
             "--stop-follower" => cell.trouble = Trouble::StoppedFollower,

@@ -48,6 +48,8 @@ pub struct Cell {
     pub group_per_partition: bool,
     /// The last partition carries logs of this size, one at a time, which are not in the figures.
     pub big_bytes: Option<usize>,
+    /// `raft.log_memory_bytes`; `None` for the default, 1 GiB.
+    pub log_memory_bytes: Option<u64>,
     /// What is wrong.
     pub trouble: Trouble,
     /// How long it is measured.
@@ -65,6 +67,7 @@ impl Default for Cell {
             durable: None,
             group_per_partition: false,
             big_bytes: None,
+            log_memory_bytes: None,
             trouble: Trouble::None,
             seconds: 5.0,
             warmup: 1.0,
@@ -101,6 +104,9 @@ impl Cell {
         }
         if let Some(bytes) = self.big_bytes {
             text += &format!(", beside logs of {bytes} B");
+        }
+        if let Some(bytes) = self.log_memory_bytes {
+            text += &format!(", {} MiB of log", bytes >> 20);
         }
         match self.trouble {
             Trouble::None => {}

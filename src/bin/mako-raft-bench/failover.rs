@@ -28,7 +28,7 @@ pub struct FailOver {
 /// No survivor accepts, or a log was out of order.
 pub fn measure() -> Result<FailOver, String> {
     let cell = Cell { sizes: Sizes::Fixed(1024), pace: Pace::Closed { outstanding: 64 }, ..Cell::default() };
-    let mut cluster = Cluster::start(&own_program()?, &cell, &[])?;
+    let mut cluster = Cluster::start(&own_program()?, &cell)?;
     drive(&mut cluster, &cell).map_err(|what| cluster.explain(what))
 }
 

@@ -34,7 +34,6 @@ impl From<String> for Json {
 }
 
 impl Json {
-
     /// On one line.
     pub fn line(&self) -> String {
         let mut out = String::new();

@@ -7,6 +7,7 @@ mod arguments;
 mod cell;
 mod clock;
 mod cluster;
+mod compare;
 mod copies;
 mod failover;
 mod figures_text;
@@ -17,6 +18,7 @@ mod node;
 mod payload;
 mod run;
 mod scratch;
+mod suite;
 mod usage;
 mod words;
 
@@ -38,6 +40,7 @@ mako-raft-bench measures three replicas on this machine.
       --durable DIR          logs on disk below DIR, fdatasync before acknowledging; --memory: none
       --grouping G           shard: one Raft group (default); partition: one for each
       --beside BYTES         the last partition carries logs of this size, not in the figures
+      --log-memory BYTES     raft.log_memory_bytes; while it fills, every byte costs a page fault
       --stop-follower        one follower is stopped while it is measured
       --slow-callback        one follower's callback of partition 0 takes 1 ms
       --seconds S            measured (5), after --warmup S (1)
@@ -45,6 +48,13 @@ mako-raft-bench measures three replicas on this machine.
   floor latency BYTES      quorum round trips without Raft
   floor bandwidth          blocks of 1 MiB to two receivers
   floor fsync DIR BYTES    pwrite and fdatasync
+  suite [OPTION]...        the standard set and the report
+      --repeats N            (3); --seconds S (2) and --warmup S (1) of each cell; --failovers N (20)
+      --out DIR              where performance.md and .json go (docs)
+      --data DIR             where durable logs go meanwhile (the directory for temporary files)
+      --only TEXT            cells whose name contains it
+  compare --before PROGRAM --after PROGRAM [--repeats N] [--seconds S]
+                           two builds of this program, interleaved: what differs beyond the noise
   failover [COUNT]         kill -9 of the leader under load, COUNT times (10)
 ";
 
@@ -73,6 +83,8 @@ fn obey(command: &str, arguments: &mut Arguments) -> Result<(), String> {
             println!("{}", figures_text::json(&options.cell, &figures).line());
             Ok(())
         }
+        "suite" => suite::run(&suite::options(arguments)?),
+        "compare" => compare::run(&compare::options(arguments)?),
         "floor" => print_floor(arguments),
         "failover" => print_failovers(arguments),
         // Started by the above, one process each.

@@ -53,7 +53,7 @@ pub struct Figures {
 pub fn measure(node: Option<&PathBuf>, cell: &Cell) -> Result<Figures, String> {
     let own = cluster::own_program()?;
     let node: &Path = node.unwrap_or(&own);
-    let mut cluster = Cluster::start(node, cell, &[])?;
+    let mut cluster = Cluster::start(node, cell)?;
     let figures = match drive(&mut cluster, cell) {
         Ok(figures) => figures,
         Err(what) => return Err(cluster.explain(what)),

@@ -37,12 +37,15 @@ impl Cluster {
     ///
     /// # Errors
     /// Something does not start; the end of each log is in the text.
-    pub fn start(node: &Path, cell: &Cell, settings: &[(&str, &str)]) -> Result<Self, String> {
+    pub fn start(node: &Path, cell: &Cell) -> Result<Self, String> {
         let scratch = Scratch::new(None)?;
         let data = cell.durable.as_deref().map(|directory| Scratch::new(Some(directory))).transpose()?;
-        let mut settings = settings.to_vec();
+        let mut settings = Vec::new();
         if cell.group_per_partition {
-            settings.push(("grouping", "partition"));
+            settings.push(("grouping", "partition".to_owned()));
+        }
+        if let Some(bytes) = cell.log_memory_bytes {
+            settings.push(("log_memory_bytes", bytes.to_string()));
         }
         let file = scratch.path().join("shard.yml");
         let text = shard_file::text(cell.partitions, &settings)?;

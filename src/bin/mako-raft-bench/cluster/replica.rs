@@ -14,6 +14,8 @@ use crate::words::Words;
 
 /// How much of a replica's log is shown when something failed.
 const TAIL_LINES: usize = 30;
+/// And of each line.
+const TAIL_COLUMNS: usize = 300;
 /// A clean end: drains and joins, 5 s and more where a peer is gone.
 const QUIT_WITHIN: Duration = Duration::from_secs(20);
 
@@ -139,7 +141,8 @@ impl ReplicaProcess {
     pub fn log_tail(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
+        let short = |line: &str| line.chars().take(TAIL_COLUMNS).collect();
+        let lines: Vec<String> = text.lines().map(short).collect();
         let from = lines.len().saturating_sub(TAIL_LINES);
         format!("--- {} (process {}) ---\n{}\n", self.name, self.id(), lines[from..].join("\n"))
     }

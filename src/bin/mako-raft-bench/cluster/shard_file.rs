@@ -27,7 +27,7 @@ fn free_ports(partitions: u16) -> Result<u16, String> {
 ///
 /// # Errors
 /// No ports are free.
-pub fn text(partitions: u32, settings: &[(&str, &str)]) -> Result<String, String> {
+pub fn text(partitions: u32, settings: &[(&str, String)]) -> Result<String, String> {
     let count = u16::try_from(partitions).map_err(|_| format!("{partitions} partitions are too many"))?;
     let base = free_ports(count)?;
     let (mut rows, mut sites) = (String::new(), String::new());

@@ -1,0 +1,336 @@
+// A replica process for mako-raft-bench on the C++ surface: what Mako's own calls cost.
+//
+//   mako-raft-bench run --node BUILD_DIR/ctest/bench_node [OPTION]...
+//
+// It speaks the lines that src/bin/mako-raft-bench/node/mod.rs describes, so settings, checks and output
+// are those of the Rust program; only the calls go through raft_main_helper.h. `standby` is not offered:
+// fail-over does not depend on the surface.
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "mako_raft/raft_main_helper.h"
+
+namespace {
+
+using Queue = std::queue<std::tuple<int, int, int, int, const char *>>;
+
+constexpr uint64_t kNobody = UINT64_MAX;
+constexpr uint64_t kDoneWithinNs = 45000000000;  // As load.rs.
+constexpr uint64_t kTimedSparselyFrom = 256;     // As load.rs: then every eighth log is timed.
+constexpr size_t kHeaderBytes = 16;
+constexpr size_t kBytesWithTail = 24;
+
+uint64_t now_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return uint64_t(now.tv_sec) * 1000000000 + uint64_t(now.tv_nsec);
+}
+
+void sleep_until(uint64_t at) {
+  uint64_t now = now_ns();
+  if (at > now) std::this_thread::sleep_for(std::chrono::nanoseconds(at - now));
+}
+
+void say(const std::string &line) {
+  static std::mutex one_at_a_time;
+  std::lock_guard<std::mutex> hold(one_at_a_time);
+  printf("%s\n", line.c_str());
+  fflush(stdout);
+}
+
+// The values of a line of key=value words.
+class Words {
+ public:
+  explicit Words(const std::string &line) {
+    std::istringstream words(line);
+    words >> kind;
+    for (std::string word; words >> word;) {
+      size_t equals = word.find('=');
+      if (equals != std::string::npos) values_[word.substr(0, equals)] = word.substr(equals + 1);
+    }
+  }
+  bool has(const std::string &key) const { return values_.count(key) > 0; }
+  std::string text(const std::string &key) const {
+    auto found = values_.find(key);
+    return found == values_.end() ? std::string() : found->second;
+  }
+  uint64_t number(const std::string &key) const { return strtoull(text(key).c_str(), nullptr, 10); }
+
+  std::string kind;
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+// The length of a log; the mix is that of payload.rs.
+size_t size_of(const std::string &sizes, uint64_t sequence) {
+  if (sizes != "mix") return strtoull(sizes.c_str(), nullptr, 10);
+  if (sequence % 4000 == 2000) return 25000000;
+  if (sequence % 10 == 9) return 286208;
+  return sequence % 10 == 3 || sequence % 10 == 6 ? 16 << 10 : 1 << 10;
+}
+
+// One partition: checks what is delivered, counts it, wakes its submitter. As node/stream.rs.
+class Stream {
+ public:
+  explicit Stream(uint32_t id) : partition(id) {}
+
+  // Called on the partition's own thread.
+  void take(const char *log, int len, int slot, bool own) {
+    uint64_t expected = delivered_.load(std::memory_order_relaxed) + 1;
+    uint64_t sequence = 0, stamp = 0, tail = 0;
+    size_t length = len < 0 ? 0 : size_t(len);
+    if (length >= kHeaderBytes) {
+      memcpy(&sequence, log, 8);
+      memcpy(&stamp, log + 8, 8);
+    }
+    if (length >= kBytesWithTail) memcpy(&tail, log + length - 8, 8);
+    bool right = sequence == expected && uint32_t(slot) == uint32_t(expected) &&
+                 (length < kBytesWithTail || tail == sequence);
+    if (!right && !failed.exchange(true)) {
+      say("failed partition " + std::to_string(partition) + ": expected log " + std::to_string(expected) +
+          ", got log " + std::to_string(sequence) + " in slot " + std::to_string(slot));
+    }
+    if (own && stamp > 0 && stamp >= time_from) latencies.push_back(now_ns() - stamp);
+    bytes.store(bytes.load(std::memory_order_relaxed) + length, std::memory_order_relaxed);
+    delivered_.store(expected, std::memory_order_release);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (expected >= wake_at_.load(std::memory_order_relaxed)) {
+      wake_at_.store(kNobody, std::memory_order_relaxed);
+      std::lock_guard<std::mutex> hold(lock_);
+      wake_.notify_one();
+    }
+  }
+
+  uint64_t delivered() const { return delivered_.load(std::memory_order_acquire); }
+
+  // The submitter waits until so many are delivered, or until the deadline.
+  bool wait_delivered(uint64_t count, uint64_t deadline) {
+    for (;;) {
+      wake_at_.store(count, std::memory_order_relaxed);
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+      std::unique_lock<std::mutex> hold(lock_);
+      if (delivered() >= count || failed || now_ns() >= deadline) {
+        wake_at_.store(kNobody, std::memory_order_relaxed);
+        return delivered() >= count;
+      }
+      wake_.wait_for(hold, std::chrono::milliseconds(200));
+    }
+  }
+
+  const uint32_t partition;
+  std::atomic<bool> failed{false};
+  std::atomic<bool> counted{true};
+  std::atomic<uint64_t> bytes{0};
+  std::atomic<uint64_t> time_from{UINT64_MAX};
+  // Written by the lane, read when all logs are delivered.
+  std::vector<uint64_t> latencies;
+
+ private:
+  std::atomic<uint64_t> delivered_{0};
+  std::atomic<uint64_t> wake_at_{kNobody};
+  std::mutex lock_;
+  std::condition_variable wake_;
+};
+
+using Streams = std::vector<std::unique_ptr<Stream>>;
+
+// One submitting thread's work.
+struct Submitter {
+  Stream &stream;
+  std::string sizes;
+  uint64_t end;
+  uint64_t last = 0;
+  std::vector<char> buffer = {};
+
+  void submit_one(uint64_t stamp) {
+    uint64_t sequence = ++last;
+    size_t length = size_of(sizes, sequence);
+    if (buffer.size() < length) buffer.resize(length, 0x5a);
+    memcpy(buffer.data(), &sequence, 8);
+    memcpy(buffer.data() + 8, &stamp, 8);
+    if (length >= kBytesWithTail) memcpy(buffer.data() + length - 8, &sequence, 8);
+    add_log_to_nc(buffer.data(), int(length), stream.partition, 0);
+  }
+
+  void closed(uint64_t outstanding) {
+    uint64_t timed_every = outstanding >= kTimedSparselyFrom ? 8 : 1;
+    while (outstanding > 0 && now_ns() < end && !stream.failed) {
+      while (last - stream.delivered() < outstanding) submit_one(last % timed_every == 0 ? now_ns() : 0);
+      if (!stream.wait_delivered(last - outstanding / 2, now_ns() + kDoneWithinNs)) return;
+    }
+  }
+
+  void open(double every_ns) {
+    uint64_t start = now_ns();
+    for (uint64_t number = 0; !stream.failed; ++number) {
+      uint64_t due = start + uint64_t(double(number) * every_ns);
+      if (due >= end) return;
+      sleep_until(due);
+      submit_one(due);
+    }
+  }
+};
+
+std::string percentiles(const Streams &streams) {
+  std::vector<uint64_t> all;
+  for (const auto &stream : streams)
+    if (stream->counted) all.insert(all.end(), stream->latencies.begin(), stream->latencies.end());
+  std::sort(all.begin(), all.end());
+  auto at = [&all](size_t per_mille) -> uint64_t {
+    return all.empty() ? 0 : all[std::max<size_t>((all.size() * per_mille + 999) / 1000, 1) - 1];
+  };
+  std::ostringstream out;
+  out << " count=" << all.size() << " p50=" << at(500) << " p90=" << at(900) << " p99=" << at(990)
+      << " p999=" << at(999) << " max=" << at(1000);
+  return out.str();
+}
+
+void load(const Words &words, const Streams &streams) {
+  size_t counted = streams.size() - (words.has("big") ? 1 : 0);
+  std::vector<std::thread> threads;
+  std::vector<std::unique_ptr<Submitter>> submitters;
+  for (size_t i = 0; i < streams.size(); ++i) {
+    bool big = i == counted;
+    Stream &stream = *streams[i];
+    uint64_t end = words.number("end");
+    submitters.emplace_back(new Submitter{stream, words.text(big ? "big" : "size"), end, stream.delivered()});
+    Submitter *submitter = submitters.back().get();
+    if (big) stream.counted = false;
+    if (!big) stream.time_from = words.number("begin");
+    double every = words.has("rate") ? 1e9 * double(counted) / strtod(words.text("rate").c_str(), nullptr) : 0;
+    uint64_t outstanding = big ? 1 : words.number("outstanding");
+    threads.emplace_back([submitter, big, every, outstanding] {
+      if (every > 0 && !big) submitter->open(every);
+      else submitter->closed(outstanding);
+      submitter->stream.wait_delivered(submitter->last, now_ns() + kDoneWithinNs);
+    });
+  }
+  uint64_t submitted = 0, missing = 0;
+  for (size_t i = 0; i < threads.size(); ++i) {
+    threads[i].join();
+    submitted += submitters[i]->last;
+    missing += submitters[i]->last - streams[i]->delivered();
+  }
+  // The functions of this surface return nothing: a refused log shows as one that never comes.
+  if (missing > 0) say("failed " + std::to_string(missing) + " logs were not delivered");
+  else say("loaded submitted=" + std::to_string(submitted) + percentiles(streams));
+}
+
+void window(const Words &words, const Streams &streams) {
+  auto sum = [&streams](bool of_bytes) {
+    uint64_t total = 0;
+    for (const auto &stream : streams)
+      if (stream->counted) total += of_bytes ? stream->bytes.load() : stream->delivered();
+    return total;
+  };
+  auto cpu_ns = [](const rusage &used) {
+    return uint64_t(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000000 +
+           uint64_t(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000;
+  };
+  rusage before = {}, after = {};
+  sleep_until(words.number("begin"));
+  getrusage(RUSAGE_SELF, &before);
+  uint64_t logs = sum(false), bytes = sum(true), start = now_ns();
+  sleep_until(words.number("end"));
+  uint64_t logs_after = sum(false), bytes_after = sum(true), took = now_ns() - start;
+  getrusage(RUSAGE_SELF, &after);
+  std::ostringstream out;
+  out << "window took_ns=" << took << " cpu_ns=" << cpu_ns(after) - cpu_ns(before) << " peak_kib=" << after.ru_maxrss
+      << " voluntary=" << after.ru_nvcsw - before.ru_nvcsw << " involuntary=" << after.ru_nivcsw - before.ru_nivcsw
+      << " done=" << logs_after - logs << " bytes=" << bytes_after - bytes;
+  say(out.str());
+}
+
+std::string state(const Streams &streams, bool leading) {
+  uint64_t delivered = 0;
+  bool failed = false;
+  for (const auto &stream : streams) {
+    delivered += stream->delivered();
+    failed = failed || stream->failed;
+  }
+  std::ostringstream out;
+  out << "state leading=" << leading << " delivered=" << delivered << " failed=" << failed;
+  return out.str();
+}
+
+std::atomic<bool> leading{false};
+
+int start(int argc, char **argv, Streams *streams) {
+  std::map<std::string, std::string> options;
+  for (int i = 2; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
+  std::vector<std::string> words = {"", "-f", options["--file"], "-P", options["--process"]};
+  if (options.count("--data") > 0) words.insert(words.end(), {"-r", options["--data"]});
+  std::vector<char *> arguments;
+  for (auto &word : words) arguments.push_back(&word[0]);
+  register_leader_election_callback([](int control) { leading = control == 1; });
+  if (setup(int(arguments.size()), arguments.data()).empty()) return 1;
+  unsigned slow_us = unsigned(strtoul(options["--slow-us"].c_str(), nullptr, 10));
+  uint32_t partitions = uint32_t(strtoul(options["--partitions"].c_str(), nullptr, 10));
+  for (uint32_t partition = 0; partition < partitions; ++partition) {
+    streams->emplace_back(new Stream(partition));
+    Stream *stream = streams->back().get();
+    unsigned slow = partition == 0 ? slow_us : 0;
+    auto callback = [stream, slow](bool own) {
+      return [stream, slow, own](const char *&log, int len, int, int slot, Queue &) {
+        stream->take(log, len, slot, own);
+        if (slow > 0) usleep(slow);
+        return 0;
+      };
+    };
+    register_for_leader_par_id_return(callback(true), partition);
+    register_for_follower_par_id_return(callback(false), partition);
+  }
+  return setup2(0, 0);
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  if (argc < 2 || strcmp(argv[1], "node") != 0) {
+    fprintf(stderr, "%s is started by: mako-raft-bench run --node %s\n", argv[0], argv[0]);
+    return 2;
+  }
+  // Never freed: a callback may run until the process ends.
+  Streams &streams = *new Streams;
+  if (start(argc, argv, &streams) != 0) return 1;
+  say("ready version=1");
+  for (std::string line; std::getline(std::cin, line);) {
+    Words words(line);
+    if (words.kind == "state") {
+      say(state(streams, leading));
+    } else if (words.kind == "window") {
+      std::thread([words, &streams] { window(words, streams); }).detach();
+    } else if (words.kind == "load") {
+      std::thread([words, &streams] { load(words, streams); }).detach();
+    } else if (words.kind == "quit") {
+      pre_shutdown_step();
+      shutdown_paxos();
+      say("bye");
+      return 0;
+    } else {
+      say("failed no such order: " + words.kind);
+    }
+  }
+  // The controlling process is gone: so are we, without ceremony.
+  _exit(1);
+}

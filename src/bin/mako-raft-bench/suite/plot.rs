@@ -1,0 +1,171 @@
+//! Line plots as SVG.
+
+use std::fmt::Write;
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 360.0;
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 150.0;
+const TOP: f64 = 36.0;
+const BOTTOM: f64 = 46.0;
+const COLOURS: [&str; 5] = ["#1b6ca8", "#c8553d", "#3a7d44", "#7d5ba6", "#8a8a8a"];
+
+/// One line of a plot: its name, and (x, median, least, greatest).
+pub struct Series {
+    /// In the legend.
+    pub name: String,
+    /// Ascending in x.
+    pub points: Vec<(f64, f64, f64, f64)>,
+}
+
+/// How an axis is divided.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Equal steps; from 0.
+    Linear,
+    /// Equal factors.
+    Logarithmic,
+}
+
+/// A plot.
+pub struct Plot<'a> {
+    /// Above it.
+    pub title: &'a str,
+    /// What x is, with its unit.
+    pub x: &'a str,
+    /// What y is, with its unit.
+    pub y: &'a str,
+    /// Of x.
+    pub x_scale: Scale,
+    /// Of y.
+    pub y_scale: Scale,
+    /// What is drawn.
+    pub series: Vec<Series>,
+}
+
+struct Axis {
+    scale: Scale,
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Axis {
+    fn new(scale: Scale, values: impl Iterator<Item = f64> + Clone, from: f64, to: f64) -> Self {
+        let high = values.clone().fold(f64::MIN, f64::max).max(1e-9);
+        let low = values.fold(f64::MAX, f64::min).max(1e-9).min(high);
+        let (low, high) = match scale {
+            Scale::Linear => (0.0, high * 1.05),
+            Scale::Logarithmic => (low / 1.2, high * 1.2),
+        };
+        Self { scale, low, high, from, to }
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        let share = match self.scale {
+            Scale::Linear => (value - self.low) / (self.high - self.low),
+            Scale::Logarithmic => (value.max(1e-12) / self.low).ln() / (self.high / self.low).ln(),
+        };
+        self.from + share * (self.to - self.from)
+    }
+
+    /// Round numbers inside the range.
+    fn marks(&self) -> Vec<f64> {
+        match self.scale {
+            Scale::Linear => {
+                let rough = (self.high - self.low) / 5.0;
+                let power = 10f64.powf(rough.log10().floor());
+                let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough);
+                let step = step.unwrap_or(10.0 * power);
+                (0..12).map(|i| f64::from(i) * step).filter(|v| *v <= self.high).collect()
+            }
+            Scale::Logarithmic => {
+                let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
+                let parts: &[f64] = if self.high / self.low > 2_000.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+                let marks = decades.flat_map(|d| parts.iter().map(move |p| p * 10f64.powi(d)));
+                marks.filter(|v| *v >= self.low && *v <= self.high).collect()
+            }
+        }
+    }
+}
+
+fn short(value: f64) -> String {
+    match value {
+        v if v >= 1e6 => format!("{}M", v / 1e6),
+        v if v >= 1e3 => format!("{}k", v / 1e3),
+        v => format!("{}", (v * 1e3).round() / 1e3),
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+impl Plot<'_> {
+    /// The picture; it needs nothing beside itself.
+    pub fn svg(&self) -> String {
+        let points = || self.series.iter().flat_map(|series| series.points.iter());
+        let x = Axis::new(self.x_scale, points().map(|p| p.0), LEFT, WIDTH - RIGHT);
+        let y = Axis::new(self.y_scale, points().flat_map(|p| [p.2, p.3]), HEIGHT - BOTTOM, TOP);
+        let mut out = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+             font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+        );
+        self.draw_frame(&mut out, &x, &y);
+        for (index, series) in self.series.iter().enumerate() {
+            draw_series(&mut out, series, COLOURS[index % COLOURS.len()], index, &x, &y);
+        }
+        out + "</svg>\n"
+    }
+
+    fn draw_frame(&self, out: &mut String, x: &Axis, y: &Axis) {
+        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        for mark in y.marks() {
+            let (at, label) = (y.place(mark), short(mark));
+            let _ = writeln!(out, "<path d=\"M{LEFT} {at:.1}H{right}\" stroke=\"#ddd\"/>");
+            let _ = writeln!(out, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 6.0, at + 4.0);
+        }
+        for mark in x.marks() {
+            let (at, label) = (x.place(mark), short(mark));
+            let _ = writeln!(out, "<path d=\"M{at:.1} {TOP}V{bottom}\" stroke=\"#eee\"/>");
+            let _ = writeln!(out, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", bottom + 15.0);
+        }
+        let _ = writeln!(out, "<path d=\"M{LEFT} {TOP}V{bottom}H{right}\" fill=\"none\" stroke=\"#444\"/>");
+        let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>", escape(self.title));
+        let middle = (LEFT + right) / 2.0;
+        let _ = writeln!(out, "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>", HEIGHT - 10.0, escape(self.x));
+        let _ = writeln!(out, "<text transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>", HEIGHT / 2.0, escape(self.y));
+    }
+}
+
+fn draw_series(out: &mut String, series: &Series, colour: &str, index: usize, x: &Axis, y: &Axis) {
+    let line: Vec<String> =
+        series.points.iter().map(|p| format!("{:.1},{:.1}", x.place(p.0), y.place(p.1))).collect();
+    let _ = writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", line.join(" "));
+    for &(at, median, min, max) in &series.points {
+        let (at, median, min, max) = (x.place(at), y.place(median), y.place(min), y.place(max));
+        let _ = writeln!(out, "<circle cx=\"{at:.1}\" cy=\"{median:.1}\" r=\"3\" fill=\"{colour}\"/>");
+        let _ = writeln!(out, "<path d=\"M{at:.1} {min:.1}V{max:.1}\" stroke=\"{colour}\"/>");
+    }
+    let (left, top) = (WIDTH - RIGHT + 12.0, TOP + 12.0 + 18.0 * index as f64);
+    let _ = writeln!(out, "<path d=\"M{left} {top}h18\" stroke=\"{colour}\" stroke-width=\"2\"/>");
+    let _ = writeln!(out, "<text x=\"{}\" y=\"{}\">{}</text>", left + 24.0, top + 4.0, escape(&series.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_lies_inside_the_frame() {
+        for scale in [Scale::Linear, Scale::Logarithmic] {
+            let axis = Axis::new(scale, [0.003, 17.0, 2_000_000.0].into_iter(), LEFT, WIDTH - RIGHT);
+            for value in [0.003, 17.0, 2_000_000.0].into_iter().chain(axis.marks()) {
+                let at = axis.place(value);
+                assert!((LEFT - 0.1..=WIDTH - RIGHT + 0.1).contains(&at), "{value} at {at}");
+            }
+            assert!(axis.marks().len() >= 3);
+        }
+    }
+}

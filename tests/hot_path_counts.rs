@@ -1,0 +1,217 @@
+//! Counts on the hot path that do not depend on the machine: memory allocated and system calls per log.
+//!
+//! A copy needs memory to go to, so bytes allocated per payload byte bound the copies: a change that
+//! copies payloads once more fails here without any timing. Three replica processes live in this one, so
+//! the counts are those of all three together. One test only: the counters are global.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId};
+use mako_raft::replica::{Limits, Timing};
+use mako_raft::runtime::{
+    Bound, CallbackRole, Callbacks, ElectionCodes, GroupConfig, LogCall, PartitionCallbacks, Runtime, RuntimeConfig,
+    Storage,
+};
+use mako_raft::transport::PeerAddress;
+
+const SOON: Duration = Duration::from_secs(30);
+const P: PartitionId = PartitionId(0);
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged; counting touches two atomics only.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        System.alloc(layout)
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        System.alloc_zeroed(layout)
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        System.realloc(pointer, layout, size)
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        System.dealloc(pointer, layout);
+    }
+}
+
+fn count(bytes: usize) {
+    CALLS.fetch_add(1, Ordering::Relaxed);
+    BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Logs delivered by one process.
+#[derive(Default)]
+struct Delivered {
+    logs: Mutex<u64>,
+    more: Condvar,
+}
+
+impl Delivered {
+    fn wait(&self, logs: u64) {
+        let behind = |delivered: &mut u64| *delivered < logs;
+        let (delivered, timeout) = self.more.wait_timeout_while(self.logs.lock().unwrap(), SOON, behind).unwrap();
+        assert!(!timeout.timed_out(), "{} of {logs} logs were delivered in {SOON:?}", *delivered);
+    }
+
+    fn callbacks(self: &Arc<Self>) -> Callbacks {
+        let slot = PartitionCallbacks::default();
+        for role in [CallbackRole::Leader, CallbackRole::Follower] {
+            let delivered = self.clone();
+            let count = move |_: LogCall<'_>| {
+                *delivered.logs.lock().unwrap() += 1;
+                delivered.more.notify_all();
+                0
+            };
+            slot.register(role, Box::new(count));
+        }
+        let mut callbacks = Callbacks::default();
+        callbacks.partitions.insert(P, Arc::new(slot));
+        callbacks
+    }
+}
+
+struct Shard {
+    processes: Vec<(Runtime, Arc<Delivered>)>,
+    submitted: u64,
+}
+
+fn config(me: u16, peers: &[PeerAddress]) -> RuntimeConfig {
+    let address = &peers[usize::from(me)];
+    RuntimeConfig {
+        me: ProcessId(me),
+        run: RunId(u64::from(me) + 1),
+        seed: u64::from(me),
+        fingerprint: 1,
+        listen: (address.host.clone(), address.port),
+        peers: peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect(),
+        groups: vec![GroupConfig {
+            id: GroupId(0),
+            partitions: vec![P],
+            voters: peers.iter().map(|peer| peer.id).collect(),
+            learners: Vec::new(),
+            designated: Some(ProcessId(0)),
+            preferred: Some(ProcessId(0)),
+        }],
+        campaign_at_start: true,
+        timing: Timing { form_wait_ms: 20_000, ..Timing::default() },
+        limits: Limits::default(),
+        queue_bytes: 16 << 20,
+        submit_wait: SOON,
+        drain_wait: Duration::from_secs(5),
+        max_log_bytes: 64 << 20,
+        fragment_bytes: 512 << 10,
+        disk: None,
+        election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
+    }
+}
+
+impl Shard {
+    fn start() -> Self {
+        // An address of this process's own on loopback: nobody else takes its ports meanwhile.
+        let pid = std::process::id();
+        let host = format!("127.{}.{}.254", 1 + (pid >> 8) % 250, pid % 256);
+        let free = || TcpListener::bind((host.as_str(), 0)).unwrap().local_addr().unwrap().port();
+        let peer = |id| PeerAddress { id: ProcessId(id), host: host.clone(), port: free(), name: format!("p{id}") };
+        let peers: Vec<PeerAddress> = (0..3).map(peer).collect();
+        let start = |me| {
+            let delivered = Arc::new(Delivered::default());
+            let config = config(me, &peers);
+            let storage = Storage::open(&config).unwrap();
+            let bound = Bound::new(config, storage, &delivered.callbacks()).unwrap();
+            (bound.start().unwrap(), delivered)
+        };
+        let shard = Self { processes: (0..3).map(start).collect(), submitted: 0 };
+        let deadline = Instant::now() + SOON;
+        while !shard.leader().port(P).unwrap().is_leading() {
+            assert!(Instant::now() < deadline, "nobody leads after {SOON:?}");
+            std::thread::yield_now();
+        }
+        shard
+    }
+
+    fn leader(&self) -> &Runtime {
+        &self.processes[0].0
+    }
+
+    /// Submits `batches` of `batch` logs of `bytes`, each when all replicas have delivered the one before.
+    fn submit(&mut self, batches: u64, batch: u64, bytes: usize) {
+        let log = vec![0x5a; bytes];
+        for _ in 0..batches {
+            for _ in 0..batch {
+                self.leader().port(P).unwrap().submit(&log).unwrap();
+            }
+            self.submitted += batch;
+            self.processes.iter().for_each(|(_, delivered)| delivered.wait(self.submitted));
+        }
+    }
+
+    fn socket_calls(&self) -> u64 {
+        let calls = |(runtime, _): &(Runtime, _)| {
+            let counters = runtime.traffic().expect("the loop runs");
+            counters.send_calls + counters.receive_calls
+        };
+        self.processes.iter().map(calls).sum()
+    }
+
+    /// What a log of `bytes` costs in batches of `batch`, once everything is warm.
+    fn cost(&mut self, batches: u64, batch: u64, bytes: usize) -> Cost {
+        self.submit(batches / 4 + 1, batch, bytes);
+        let (calls, allocated, sockets) =
+            (CALLS.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed), self.socket_calls());
+        self.submit(batches, batch, bytes);
+        let per_log = |now: u64, before: u64| (now - before) as f64 / (batches * batch) as f64;
+        Cost {
+            allocations: per_log(CALLS.load(Ordering::Relaxed), calls),
+            allocated_per_byte: per_log(BYTES.load(Ordering::Relaxed), allocated) / bytes as f64,
+            socket_calls: per_log(self.socket_calls(), sockets),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Cost {
+    allocations: f64,
+    allocated_per_byte: f64,
+    socket_calls: f64,
+}
+
+#[test]
+fn a_log_costs_no_more_memory_and_system_calls_than_it_did() {
+    let mut shard = Shard::start();
+
+    let one = shard.cost(400, 1, 100);
+    let many = shard.cost(40, 1_000, 100);
+    let long = shard.cost(100, 1, 256 << 10);
+    println!("one log at a time: {one:?}\na thousand: {many:?}\n256 KiB: {long:?}");
+
+    // One log: an append and a commit to each follower, an acknowledgement of each from it, and the reads
+    // that find nothing more.
+    assert!(one.socket_calls <= 20.0, "{one:?}");
+    assert!(one.allocations <= 90.0, "{one:?}");
+    // A thousand logs travel in a few entries of up to 64 KiB.
+    assert!(many.socket_calls <= 0.5, "{many:?}");
+    assert!(many.allocations <= 1.0, "nothing is allocated per log: {many:?}");
+    // Once on submission, once on receipt in each of two followers, and room for what comes behind.
+    assert!(long.allocated_per_byte <= 3.5, "{long:?}");
+    for (runtime, _) in shard.processes.drain(..).rev() {
+        runtime.drain();
+        runtime.shutdown().expect("nothing is left running");
+    }
+}
