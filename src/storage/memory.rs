@@ -30,6 +30,29 @@ fn cost(entry: &Entry) -> usize {
     entry.data.len() + entry.context.len() + ENTRY_OVERHEAD_BYTES
 }
 
+/// The recovered tail, made longer where entries before it may not be committed: those may be replaced,
+/// which [`MemoryLog::append`] does only in memory. They are few: a leader's window of proposals.
+fn with_all_uncommitted(
+    tail: Vec<Entry>,
+    commit: u64,
+    last_index: u64,
+    older: Option<&dyn OlderEntries>,
+) -> Result<Vec<Entry>, String> {
+    let first = tail.first().map_or(last_index + 1, |e| e.index);
+    let mut next = commit + 1;
+    let Some(older) = older.filter(|_| next < first) else { return Ok(tail) };
+    let mut out = Vec::new();
+    while next < first {
+        let read = older
+            .read(next, first, u64::MAX)
+            .map_err(|e| format!("reading uncommitted entries {next}..{first}: {e}"))?;
+        next = read.last().map_or(first, |e| e.index + 1);
+        out.extend(read);
+    }
+    out.extend(tail);
+    Ok(out)
+}
+
 impl MemoryLog {
     /// An empty log whose configuration before its first entry is `conf_state`. What will have left memory
     /// is read through `older`, where there is one.
@@ -53,6 +76,7 @@ impl MemoryLog {
         tail: Vec<Entry>,
         older: Option<Box<dyn OlderEntries>>,
     ) -> Result<Self, String> {
+        let tail = with_all_uncommitted(tail, hard_state.commit, last_index, older.as_deref())?;
         let first = tail.first().map_or(last_index + 1, |e| e.index);
         if tail.last().is_some_and(|e| e.index != last_index) {
             return Err(format!("the recovered tail does not end at index {last_index}"));

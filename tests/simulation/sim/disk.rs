@@ -1,154 +1,187 @@
-//! A simulated disk for one process: what was synced survives, of the rest any prefix may.
+//! A process's data directory: the real durable log on simulated files.
 
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 
-use mako_raft::ids::MemberId;
-use mako_raft::replica::formation::Formation;
+use mako_raft::ids::{GroupId, MemberId, ProcessId};
 use mako_raft::replica::output::Write;
 use mako_raft::replica::Recovered;
+use mako_raft::storage::disk::simulated::SimulatedFiles;
+use mako_raft::storage::disk::{DiskLog, DiskOptions, Durability, Prepare};
 use mako_raft::storage::OlderEntries;
-use raft::eraftpb::{Entry, HardState};
+use raft::eraftpb::HardState;
 
+use super::checks::{Checked, Violation};
 use super::random::Random;
 
-/// A process's data directory.
+const DIRECTORY: &str = "/data";
+const FINGERPRINT: u64 = 0x5eed;
+
+/// A process's disk, and the log on it while the process runs.
 #[derive(Default)]
 pub struct Disk {
-    synced: Arc<Mutex<State>>,
-    /// Written, not synced yet.
+    files: SimulatedFiles,
+    log: Option<DiskLog>,
+    /// Asked for, and not handed to the log yet.
     pending: Vec<Write>,
+    /// A failure was asked for and may not have struck yet.
+    pub armed: bool,
+    /// What must survive: what was written before a sync that succeeded.
+    safe: Safe,
+    /// As `safe`, with what was written since.
+    written: Safe,
 }
 
 #[derive(Clone, Default)]
-struct State {
-    membership: Option<(Formation, MemberId)>,
+struct Safe {
+    member: Option<MemberId>,
     hard_state: HardState,
-    entries: Vec<Entry>,
+    last_index: u64,
 }
 
-impl State {
+impl Safe {
     fn apply(&mut self, write: &Write) {
-        if let Some(membership) = &write.membership {
-            *self = State { membership: Some(membership.clone()), ..State::default() };
+        if let Some((formation, member)) = &write.membership {
+            let last_index = formation.inherited;
+            *self = Safe { member: Some(*member), last_index, ..Safe::default() };
         }
         if let Some(hard_state) = &write.hard_state {
             self.hard_state = hard_state.clone();
         }
-        self.append(&write.entries);
-    }
-
-    fn append(&mut self, entries: &[Entry]) {
-        if let Some(first) = entries.first() {
-            self.entries.truncate(first.index as usize - 1);
-            assert_eq!(self.entries.len() as u64 + 1, first.index, "a write leaves no gap");
-            self.entries.extend_from_slice(entries);
+        if let Some(entry) = write.entries.last() {
+            self.last_index = entry.index;
         }
     }
 }
 
-struct Older(Arc<Mutex<State>>);
-
-impl OlderEntries for Older {
-    fn read(&self, low: u64, high: u64, max_bytes: u64) -> std::io::Result<Vec<Entry>> {
-        let state = self.0.lock().expect("one thread");
-        let mut bytes = 0;
-        let mut found = Vec::new();
-        for entry in &state.entries[low as usize - 1..high as usize - 1] {
-            bytes += entry.data.len() as u64;
-            if bytes > max_bytes && !found.is_empty() {
-                break;
-            }
-            found.push(entry.clone());
-        }
-        Ok(found)
-    }
-
-    fn term(&self, index: u64) -> std::io::Result<u64> {
-        Ok(self.0.lock().expect("one thread").entries[index as usize - 1].term)
-    }
+/// What a new life finds.
+pub struct Opened {
+    /// The member that it continues.
+    pub recovered: Option<Recovered>,
+    /// Reads entries that left memory.
+    pub older: Box<dyn OlderEntries>,
 }
 
 impl Disk {
-    /// Takes a write; it is not on disk before [`Disk::sync`].
+    /// Opens the log, as a starting process does, and checks that nothing acknowledged is missing.
+    pub fn open(&mut self, process: u16, memory_bytes: usize, random: &mut Random) -> Result<Opened, Violation> {
+        let options = DiskOptions {
+            segment_bytes: random.scale(8 << 10, 256 << 10),
+            durability: Durability::Fsync,
+            prepare: Prepare::OnDemand,
+            memory_tail_bytes: random.scale(1, memory_bytes.min(1 << 20) as u64),
+            shard_fingerprint: FINGERPRINT,
+            process: ProcessId(process),
+            group: GroupId(0),
+        };
+        let opened = DiskLog::open(Path::new(DIRECTORY), options, Arc::new(self.files.clone()));
+        let (recovered, log) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Violation::new("a log survives its crashes", format!("p{process}: {error}")),
+        };
+        self.check_survivors(process, recovered.as_ref())?;
+        let older = log.reader();
+        self.log = Some(log);
+        Ok(Opened { recovered, older })
+    }
+
+    fn check_survivors(&mut self, process: u16, found: Option<&Recovered>) -> Checked {
+        let member = found.map(|found| found.member);
+        let (term, last) = found.map_or((0, 0), |found| (found.hard_state.term, found.last_index));
+        let safe = &self.safe;
+        let same_term = term == safe.hard_state.term;
+        let vote = found.map_or(0, |found| found.hard_state.vote);
+        let forgot_vote = same_term && safe.hard_state.vote != 0 && vote != safe.hard_state.vote;
+        if (safe.member.is_some() && member != safe.member) || term < safe.hard_state.term || forgot_vote {
+            let text = format!("p{process}: {member:?} term {term} vote {vote}, not {:?} {:?}", safe.member, safe.hard_state);
+            return Violation::new("what was synced survives a crash", text);
+        }
+        // A later write may have cut the log's end off, and is then itself there with a later term.
+        if last < safe.last_index && same_term {
+            let text = format!("p{process}: entries through {last} of {}", safe.last_index);
+            return Violation::new("what was synced survives a crash", text);
+        }
+        self.safe = Safe { member, hard_state: found.map(|f| f.hard_state.clone()).unwrap_or_default(), last_index: last };
+        self.written = self.safe.clone();
+        Ok(())
+    }
+
+    /// Takes a write; it is not on disk before [`Disk::append`].
     pub fn write(&mut self, write: Write) {
         self.pending.push(write);
     }
 
-    /// Everything through this write is on disk.
-    pub fn sync(&mut self, through: u64) {
-        let mut state = self.synced.lock().expect("one thread");
-        while self.pending.first().is_some_and(|write| write.id <= through) {
-            state.apply(&self.pending.remove(0));
-        }
-    }
-
     /// True when nothing waits to be written.
-    pub fn is_synced(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// True when a vote for `candidate` in `term`, or something newer, survives a crash.
-    pub fn remembers_vote(&self, term: u64, candidate: u64) -> bool {
-        let state = self.synced.lock().expect("one thread");
-        state.hard_state.term > term || (state.hard_state.term == term && state.hard_state.vote == candidate)
+    /// The log writer appends everything through this write. An error is the disk's.
+    pub fn append(&mut self, through: u64, fails: bool, random: &mut Random) -> Result<(), String> {
+        let count = self.pending.partition_point(|write| write.id <= through);
+        let batch: Vec<Write> = self.pending.drain(..count).collect();
+        self.armed |= fails;
+        if fails && random.chance(500) {
+            self.files.fail_sync(1);
+        } else if fails {
+            self.files.fail_write(1);
+        }
+        let log = self.log.as_mut().expect("a running process has its log open");
+        log.append(&batch).map_err(|error| error.to_string())?;
+        batch.iter().for_each(|write| self.written.apply(write));
+        if batch.iter().any(|write| write.must_sync) {
+            self.safe = self.written.clone();
+        }
+        Ok(())
     }
 
     /// The last index that survives a crash.
     pub fn synced_last(&self) -> u64 {
-        self.synced.lock().expect("one thread").entries.len() as u64
+        self.safe.last_index
     }
 
-    /// The process or the machine stops: of what was not synced a prefix survives, and the write behind it
-    /// may be torn: its first entries are there.
+    /// True when a vote for `candidate` in `term`, or something newer, survives a crash.
+    pub fn remembers_vote(&self, term: u64, candidate: u64) -> bool {
+        let hard_state = &self.safe.hard_state;
+        hard_state.term > term || (hard_state.term == term && hard_state.vote == candidate)
+    }
+
+    /// The member that a new life would continue.
+    pub fn member(&self) -> Option<MemberId> {
+        self.safe.member
+    }
+
+    /// The process stops, or the whole machine does. It may be in the middle of a write.
     pub fn crash(&mut self, random: &mut Random) {
-        let kept = random.below(self.pending.len() + 1);
-        let mut state = self.synced.lock().expect("one thread").clone();
-        for write in self.pending.drain(..kept) {
-            state.apply(&write);
+        // A failure that did not strike is forgotten by the next boot only.
+        let mut power_fails = std::mem::take(&mut self.armed) || random.chance(700);
+        if let Some(log) = self.log.as_mut().filter(|_| !self.pending.is_empty() && random.chance(500)) {
+            power_fails = true;
+            self.files.stop_at(random.within(1, 4));
+            // How far it came is for the crash to say.
+            let _ = log.append(&self.pending);
         }
-        if let Some(torn) = self.pending.first().filter(|_| random.chance(500)) {
-            if let Some(hard_state) = &torn.hard_state {
-                state.hard_state = hard_state.clone();
-            }
-            if torn.membership.is_none() {
-                state.append(&torn.entries[..random.below(torn.entries.len() + 1)]);
-            }
-        }
-        // A commit index beyond what survived would be the caller's bug; the last entries may be missing.
-        state.hard_state.commit = state.hard_state.commit.min(state.entries.len() as u64);
+        self.log = None;
         self.pending.clear();
-        // The old life's readers keep the old state; it is over.
-        self.synced = Arc::new(Mutex::new(state));
+        if power_fails {
+            self.files.crash(random.next());
+        } else {
+            self.files.kill_process();
+        }
+    }
+
+    /// The process ends in good order.
+    pub fn close(&mut self) {
+        if let Some(log) = self.log.take() {
+            // Without the mark of an orderly end the next start only looks closer.
+            let _ = log.close();
+        }
+        self.pending.clear();
+        self.files.kill_process();
     }
 
     /// Everything is gone.
     pub fn wipe(&mut self) {
         *self = Self::default();
-    }
-
-    /// What a new life finds: the tail in memory is as long as the draw says.
-    pub fn recover(&self, random: &mut Random) -> Option<Recovered> {
-        let state = self.synced.lock().expect("one thread");
-        let (formation, member) = state.membership.clone()?;
-        let last = state.entries.len();
-        let kept = if random.chance(500) { last } else { random.below(last + 1) };
-        Some(Recovered {
-            formation,
-            member,
-            hard_state: state.hard_state.clone(),
-            last_index: last as u64,
-            tail: state.entries[last - kept..].to_vec(),
-            older: Some(Box::new(Older(self.synced.clone()))),
-        })
-    }
-
-    /// The member that a new life would continue.
-    pub fn member(&self) -> Option<MemberId> {
-        self.synced.lock().expect("one thread").membership.as_ref().map(|&(_, member)| member)
-    }
-
-    /// True when nothing survived that a new life could continue.
-    pub fn is_blank(&self) -> bool {
-        self.synced.lock().expect("one thread").membership.is_none()
     }
 }

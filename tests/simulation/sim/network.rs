@@ -19,8 +19,8 @@ pub type ConnId = usize;
 pub type Side = usize;
 
 /// Payload bytes that wait in one direction before more are dropped: the transport's bound for a
-/// stalled peer.
-const BACKLOG_BYTES_MAX: usize = 1 << 20;
+/// stalled peer, as small as a few of the largest messages.
+const BACKLOG_BYTES_MAX: usize = 8 << 20;
 
 /// A connection between two lives.
 #[derive(Debug)]

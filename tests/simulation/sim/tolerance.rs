@@ -13,7 +13,7 @@ impl World {
     /// Whether the life may crash: its memory is lost, unless its log is on disk.
     pub(super) fn may_crash(&self, life: LifeId) -> bool {
         let disk = &self.processes[self.lives[life].process as usize].disk;
-        let continues = self.plan.durable && !disk.is_blank();
+        let continues = self.plan.durable && disk.member().is_some();
         continues || self.may_lose(life)
     }
 

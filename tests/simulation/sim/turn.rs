@@ -11,8 +11,9 @@ use super::life::{frame, Pulse};
 use super::schedule::{Event, LifeId};
 use super::world::{World, FIRST_PARTITION};
 
-/// Bytes beyond the log's bound that a replica may hold at a moment: what came in one turn.
-const LOG_BYTES_SLACK: usize = 4 << 20;
+/// Bytes beyond the log's bound that a replica may hold at a moment: what a leader may have on its way to
+/// one follower, 48 messages of 1 MiB.
+const LOG_BYTES_SLACK: usize = 48 << 20;
 
 impl World {
     pub(super) fn turn(&mut self, id: LifeId) -> Checked {
@@ -232,11 +233,12 @@ impl World {
         if !self.is_alive(id) {
             return;
         }
-        if !self.may_lose(id) {
+        if !self.may_crash(id) {
             self.schedule.after(100_000, Event::End(id));
             return;
         }
         let process = self.lives[id].process;
+        self.processes[process as usize].disk.close();
         self.kill(id, "shut down after its goodbye");
         let delay = self.random.within(10_000, 3_000_000);
         self.schedule.after(delay, Event::Start(process));

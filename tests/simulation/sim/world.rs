@@ -206,11 +206,16 @@ impl World {
             base_us: now,
             pace_ppm: if self.plan.faults.has(Fault::Skew) { self.random.within(900_000, 1_100_000) } else { 1_000_000 },
         };
-        let config = self.replica_config(process, run, &clock);
+        let mut config = self.replica_config(process, run, &clock);
         let place = &mut self.processes[process as usize];
-        let recovered = if self.plan.durable { place.disk.recover(&mut self.random) } else { None };
         place.current = Some(id);
         place.starts += 1;
+        let mut recovered = None;
+        if self.plan.durable {
+            let opened = place.disk.open(process, self.plan.limits.log_memory_bytes, &mut self.random)?;
+            recovered = opened.recovered;
+            config.older = Some(opened.older);
+        }
         let found = recovered.as_ref().map_or("nothing".into(), |found| {
             format!("{} with a log through {}", found.member, found.last_index)
         });
@@ -406,15 +411,19 @@ impl World {
             return Ok(());
         }
         let process = self.lives[life].process as usize;
-        if std::mem::take(&mut self.processes[process].disk_fails) {
+        let through = self.lives[life].writing.take().expect("a write is under way");
+        let fails = std::mem::take(&mut self.processes[process].disk_fails) && self.may_crash(life);
+        if let Err(error) = self.processes[process].disk.append(through, fails, &mut self.random) {
+            if !self.processes[process].disk.armed {
+                let text = format!("p{process}: write {through}: {error}");
+                return Violation::new("the disk takes what it is given", text);
+            }
             // The log writer stops the replica; it must not acknowledge anything afterwards.
             self.kill(life, "a write to its log failed");
             let delay = self.random.within(10_000, 2_000_000);
             self.schedule.after(delay, Event::Start(process as u16));
             return Ok(());
         }
-        let through = self.lives[life].writing.take().expect("a write is under way");
-        self.processes[process].disk.sync(through);
         self.give(life, Input::Persisted(through));
         self.write_on(life);
         Ok(())
@@ -423,7 +432,7 @@ impl World {
     /// The log writer takes all that came meanwhile, as one write.
     pub(super) fn write_on(&mut self, life: LifeId) {
         let process = &self.processes[self.lives[life].process as usize];
-        if self.lives[life].writing.is_some() || process.disk.is_synced() {
+        if self.lives[life].writing.is_some() || process.disk.is_idle() {
             return;
         }
         let delay = self.random.within(20, self.plan.disk_us) + process.disk_delay_us;
@@ -448,7 +457,7 @@ impl World {
 
     /// The lane calls the next callback, if there is one to call.
     pub(super) fn lane_on(&mut self, life: LifeId, partition: usize) {
-        let most = if self.plan.faults.has(Fault::Lag) { self.plan.callback_us } else { 100 };
+        let most = if self.faults.on && self.plan.faults.has(Fault::Lag) { self.plan.callback_us } else { 100 };
         let lane = &mut self.lives[life].lanes[partition];
         if !lane.busy && !lane.waiting.is_empty() && !lane.blocked {
             lane.busy = true;
