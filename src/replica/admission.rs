@@ -3,7 +3,7 @@
 //! One membership change at a time; raft-rs turns a refused one into an empty entry without a word, so
 //! nothing is remembered: each tick looks at what *is* and asks again.
 
-use crate::ids::{MemberId, ProcessId, RunId};
+use crate::ids::{LogIndex, MemberId, ProcessId, RunId, Time};
 
 use super::formation::Member;
 use super::group::Replica;
@@ -13,8 +13,37 @@ use super::node::Node;
 use super::output::Severity;
 
 /// A learner so many entries behind the leader's last one counts as caught up: what is missing then is on
-/// its way.
+/// its way. See [`Marks`] for a log that grows fast.
 const CAUGHT_UP_ENTRIES: u64 = 64;
+
+/// Where the log's end and the commit index were a moment ago. Under load a follower is never level with the
+/// leader, and a number of entries says little about time: who has what was there at the mark keeps up.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    older: (LogIndex, LogIndex),
+    newer: (LogIndex, LogIndex),
+    newer_since: Time,
+}
+
+impl Marks {
+    /// Called on each tick. The older mark is then `every_ms` to twice that old.
+    pub(super) fn note(&mut self, now: Time, every_ms: u64, last: LogIndex, commit: LogIndex) {
+        if now.millis_since(self.newer_since) >= every_ms {
+            self.older = std::mem::replace(&mut self.newer, (last, commit));
+            self.newer_since = now;
+        }
+    }
+
+    /// `matched` reaches the log's end as it was at the mark.
+    fn has_caught_up(&self, matched: u64) -> bool {
+        matched >= self.older.0 .0
+    }
+
+    /// `delivered` reaches the commit index as it was at the mark.
+    pub(super) fn keeps_delivering(&self, delivered: LogIndex) -> bool {
+        delivered >= self.older.1
+    }
+}
 
 /// One membership change that is due.
 enum Change {
@@ -135,7 +164,9 @@ impl Replica {
             let member = node.members().get(raw)?;
             let is_voter_process = self.config.voters.contains(&member.process);
             let here = self.peers.get(member.process)?.member_in(node.formation().id) == Some(member.id);
-            let caught_up = node.progress(member.id)?.matched + CAUGHT_UP_ENTRIES >= last;
+            let matched = node.progress(member.id)?.matched;
+            let caught_up = matched + CAUGHT_UP_ENTRIES >= last
+                || (matched > 0 && self.marks.has_caught_up(matched));
             (is_voter_process && here && caught_up)
                 .then_some(Change::Promote(member.id, member.process))
         })

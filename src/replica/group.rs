@@ -14,6 +14,7 @@ use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 use crate::ids::{LogIndex, MemberId, PartitionId, ProcessId, RunId, Slot, Term, Time};
 use crate::storage::memory::MemoryLog;
 
+use super::admission::Marks;
 use super::campaigns::Campaigns;
 use super::config::{Recovered, ReplicaConfig};
 use super::control::Preference;
@@ -77,6 +78,7 @@ pub struct Replica {
     pub(super) hand_over: HandOver,
     pub(super) companion: Option<ProcessId>,
     pub(super) retention: Retention,
+    pub(super) marks: Marks,
     pub(super) streams: Streams,
     pub(super) outbox: Outbox,
     /// Term and first index of this member's leadership.
@@ -118,6 +120,7 @@ impl Replica {
             hand_over: HandOver::default(),
             companion: None,
             retention: Retention::default(),
+            marks: Marks::default(),
             streams: Streams::new(&config.partitions),
             outbox: Outbox::new(&config.partitions),
             leading_since: None,

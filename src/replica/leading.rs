@@ -11,7 +11,8 @@ use super::retention::Standpoint;
 
 /// Where a process stands is repeated, so that a lost message heals.
 const STANDING_MS: u64 = 500;
-/// A preferred process gets leadership once it has delivered within so many entries of the leader.
+/// A preferred process gets leadership once it has delivered within so many entries of the leader, or what
+/// was committed a moment ago: its reports are up to a heartbeat interval old.
 const NEARLY_DELIVERED_ENTRIES: u64 = 16;
 
 impl Replica {
@@ -33,6 +34,10 @@ impl Replica {
     }
 
     fn tick_member(&mut self) {
+        if let Phase::Member(node) = &self.phase {
+            let every_ms = self.config.timing.election_ms / 2;
+            self.marks.note(self.now, every_ms, node.last_index(), node.commit_index());
+        }
         self.campaign_if_due();
         self.send_wish();
         self.send_reports();
@@ -244,7 +249,8 @@ impl Replica {
         let member = peer.member_in(node.formation().id)?;
         let report = peer.report?;
         let is_voter = node.log().conf_state().voters.contains(&member.get());
-        let near = report.delivered.0 + NEARLY_DELIVERED_ENTRIES >= node.commit_index().0;
+        let near = report.delivered.0 + NEARLY_DELIVERED_ENTRIES >= node.commit_index().0
+            || self.marks.keeps_delivering(report.delivered);
         let election_ms = self.config.timing.election_ms;
         let in_reach = peer.heard.is_some_and(|at| self.now.millis_since(at) < election_ms);
         (is_voter && near && in_reach && !peer.is_leaving()).then_some((to, member))

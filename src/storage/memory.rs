@@ -281,4 +281,29 @@ mod tests {
         assert_eq!(read(&filled(5), 2, 6, 1).unwrap(), [2]);
         assert_eq!(read(&filled(5), 2, 6, 2 * (10 + ENTRY_OVERHEAD_BYTES as u64)).unwrap(), [2, 3]);
     }
+
+    /// Entries 1..=n of term 1, as a disk has them.
+    struct OnDisk(u64);
+
+    impl OlderEntries for OnDisk {
+        fn read(&self, low: u64, high: u64, _max_bytes: u64) -> std::io::Result<Vec<Entry>> {
+            assert!(high <= self.0 + 1, "reading {low}..{high} of {}", self.0);
+            Ok((low..high).map(|i| entry(i, 1)).collect())
+        }
+
+        fn term(&self, _index: u64) -> std::io::Result<u64> {
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn uncommitted_entries_before_the_recovered_tail_can_be_replaced() {
+        let hard_state = HardState { commit: 2, term: 1, ..HardState::default() };
+        let tail = vec![entry(5, 1)];
+        let mut log =
+            MemoryLog::recovered(ConfState::default(), hard_state, 5, tail, Some(Box::new(OnDisk(5)))).unwrap();
+        assert_eq!((log.first_in_memory(), log.last()), (3, 5));
+        log.append(&[entry(3, 2)]);
+        assert_eq!((log.last(), log.term(3).unwrap(), log.term(2).unwrap()), (3, 2, 1));
+    }
 }

@@ -32,19 +32,16 @@ fn a_calm_shard_simply_works() {
 }
 
 #[test]
-#[ignore = "campaigns find bugs that are being repaired"]
 fn invariants_hold_in_memory_under_faults() {
     all_hold(Profile::Memory, 1_000..1_150);
 }
 
 #[test]
-#[ignore = "campaigns find bugs that are being repaired"]
 fn invariants_hold_with_logs_on_disk_under_faults() {
     all_hold(Profile::Durable, 2_000..2_100);
 }
 
 #[test]
-#[ignore = "campaigns find bugs that are being repaired"]
 fn replicas_agree_even_when_more_memories_are_lost_than_the_shard_tolerates() {
     all_hold(Profile::Reckless, 3_000..3_060);
 }
