@@ -247,8 +247,24 @@ fn leadership_while_logs_are_not_replayed_is_a_warning_with_partition_and_count(
     let led = await_leadership();
     helper::setup2(1, 0).unwrap();
     helper::set_unreplayed(1, 3);
+    assert_eq!(helper::microbench(), Err(HelperError::NotLeader { leader: None }));
     led.recv_timeout(SOON).expect("leadership");
     let lines = LINES.now(log::Level::Warn, "not replayed");
     assert!(lines.len() == 1 && lines[0].contains("partition 1") && lines[0].contains('3'), "{lines:?}");
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
+fn callbacks_registered_between_two_lives_are_for_the_next_shard_and_too_many_are_dropped_with_a_warning() {
+    let _turn = turn();
+    let _shard = Shard::lead();
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(helper::partitions(), 0);
+    assert_eq!(helper::register_log(CallbackRole::Leader, 5, Box::new(|_| 0)), Ok(()));
+    Shard::new("ab: raft", "").set_up();
+    let lines = LINES.now(log::Level::Warn, "callbacks were registered for partitions 5");
+    assert!(lines.len() == 1 && lines[0].contains("2 partitions"), "{lines:?}");
+    let refused = helper::register_log(CallbackRole::Leader, 5, Box::new(|_| 0));
+    assert!(matches!(refused, Err(HelperError::Invalid(_))), "now the partitions are known");
     assert_eq!(helper::shutdown(), Ok(()));
 }

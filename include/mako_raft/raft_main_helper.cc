@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "mako_raft.h"
+#include "mako_raft/raft_impl.h"
 
 extern "C" {
 // MakoRaft::helper makes every link ask for this symbol (-u): where a second provider of the same
@@ -78,6 +79,16 @@ template <>
 struct ReturnValue<int> {
   static uint32_t encoded(int returned) { return static_cast<uint32_t>(returned); }
   static int queued(int, uint32_t timestamp) { return static_cast<int>(timestamp); }
+};
+
+// August 2025: element 0 carries the value, and in the queue the timestamp. An empty vector says 0.
+template <>
+struct ReturnValue<std::vector<uint32_t>> {
+  static uint32_t encoded(const std::vector<uint32_t>& returned) { return returned.empty() ? 0 : returned[0]; }
+  static std::vector<uint32_t> queued(std::vector<uint32_t> returned, uint32_t timestamp) {
+    returned[0] = timestamp;  // its status is 3, so it is not empty
+    return returned;
+  }
 };
 
 // A partition's logs that its callbacks returned with status 3. Touched only on the partition's
@@ -238,17 +249,19 @@ void register_log(const char* function, Role role, Form form, uint32_t partition
 
 // --- submission ---------------------------------------------------------------------------------
 
-// Must work in a thread_local destructor: no static with a destructor, no allocation.
-void submit_log(const char* log, int length, uint32_t partition) {
+// Must work in a thread_local destructor: no static with a destructor, no allocation. True when the log was
+// accepted; a refusal is counted and warned about by the library, at a bounded rate.
+bool submit_log(const char* log, int length, uint32_t partition, uint16_t* leader_site = nullptr) {
+  if (leader_site != nullptr) *leader_site = MAKO_RAFT_UNKNOWN_SITE;
   if (length < 0) {
     char reason[128];
     std::snprintf(reason, sizeof reason, "partition %u: the length of a log is %d; expected 0 or more",
                   partition, length);
     mako_raft_refuse(partition, reason);
-    return;
+    return false;
   }
-  // A refusal is counted and warned about by the library, at a bounded rate.
-  mako_raft_submit(log, static_cast<size_t>(length), partition, nullptr, nullptr);
+  const size_t bytes = static_cast<size_t>(length);
+  return mako_raft_submit(log, bytes, partition, nullptr, leader_site) == MAKO_RAFT_OK;
 }
 
 std::vector<std::vector<int>>* no_requests() {
@@ -325,6 +338,24 @@ void register_for_follower_par_id_return(
     uint32_t par_id) {
   register_log("register_for_follower_par_id_return", kFollower,
                ReturnForm<int>{std::move(callback), unreplayed_of<int>(par_id)}, par_id);
+}
+
+// The two of August 2025, which only that tree's own headers declare.
+typedef std::queue<std::tuple<std::vector<uint32_t>, int, int, int, const char*>> AugustQueue;
+typedef std::function<std::vector<uint32_t>(const char*&, int, int, int, AugustQueue&)> AugustCallback;
+
+void register_for_leader_par_id_return(AugustCallback callback, uint32_t par_id) {
+  register_log("register_for_leader_par_id_return", kLeader,
+               ReturnForm<std::vector<uint32_t>>{std::move(callback),
+                                                 unreplayed_of<std::vector<uint32_t>>(par_id)},
+               par_id);
+}
+
+void register_for_follower_par_id_return(AugustCallback callback, uint32_t par_id) {
+  register_log("register_for_follower_par_id_return", kFollower,
+               ReturnForm<std::vector<uint32_t>>{std::move(callback),
+                                                 unreplayed_of<std::vector<uint32_t>>(par_id)},
+               par_id);
 }
 
 void register_leader_election_callback(std::function<void(int)> callback) {
@@ -407,3 +438,74 @@ std::vector<std::vector<int>>* nc_get_order_status_requests(int) { return no_req
 std::vector<std::vector<int>>* nc_get_stock_level_requests(int) { return no_requests(); }
 std::vector<std::vector<int>>* nc_get_read_requests(int) { return no_requests(); }
 std::vector<std::vector<int>>* nc_get_rmw_requests(int) { return no_requests(); }
+
+// --- 2026: the same in a namespace of their own ---------------------------------------------------
+
+namespace raft_impl {
+
+typedef std::queue<std::tuple<int, int, int, int, const char*>> IntQueue;
+typedef std::function<int(const char*&, int, int, int, IntQueue&)> IntCallback;
+typedef std::function<void(const char*&, int, int)> ParIdCallback;
+typedef std::function<void(const char*, int)> SimpleCallback;
+
+std::vector<std::string> setup(int argc, char* argv[]) { return ::setup(argc, argv); }
+int setup2(int action, int shardIndex) { return ::setup2(action, shardIndex); }
+std::map<std::string, std::string> getHosts(std::string file) { return ::getHosts(std::move(file)); }
+void pre_shutdown_step() { ::pre_shutdown_step(); }
+int shutdown_paxos() { return ::shutdown_paxos(); }
+
+void register_for_leader(SimpleCallback callback, uint32_t par_id) {
+  ::register_for_leader(std::move(callback), par_id);
+}
+void register_for_follower(SimpleCallback callback, uint32_t par_id) {
+  ::register_for_follower(std::move(callback), par_id);
+}
+void register_for_leader_par_id(ParIdCallback callback, uint32_t par_id) {
+  ::register_for_leader_par_id(std::move(callback), par_id);
+}
+void register_for_follower_par_id(ParIdCallback callback, uint32_t par_id) {
+  ::register_for_follower_par_id(std::move(callback), par_id);
+}
+void register_for_leader_par_id_return(IntCallback callback, uint32_t par_id) {
+  ::register_for_leader_par_id_return(std::move(callback), par_id);
+}
+void register_for_follower_par_id_return(IntCallback callback, uint32_t par_id) {
+  ::register_for_follower_par_id_return(std::move(callback), par_id);
+}
+void register_leader_election_callback(std::function<void(int)> callback) {
+  ::register_leader_election_callback(std::move(callback));
+}
+
+void submit(const char* log, int len, uint32_t par_id) { submit_log(log, len, par_id); }
+void add_log(const char* log, int len, uint32_t par_id) { submit_log(log, len, par_id); }
+void add_log_without_queue(const char* log, int len, uint32_t par_id) { submit_log(log, len, par_id); }
+bool add_log_to_nc(const char* log, int len, uint32_t par_id, int /* batch_size */,
+                   uint16_t* leader_hint_out) {
+  return submit_log(log, len, par_id, leader_hint_out);
+}
+bool is_replication_leader(uint32_t par_id) { return mako_raft_is_leader(par_id); }
+
+void wait_for_submit(uint32_t par_id) { ::wait_for_submit(par_id); }
+int get_outstanding_logs(uint32_t par_id) { return ::get_outstanding_logs(par_id); }
+void send_no_ops_for_mark(int epoch) { ::send_no_ops_for_mark(epoch); }
+void send_no_ops_to_all_workers(int epoch) { ::send_no_ops_to_all_workers(epoch); }
+
+void set_preferred_leader(int site_id) { ::set_preferred_leader(site_id); }
+void upgrade_p1_to_leader() { ::upgrade_p1_to_leader(); }
+int get_epoch() { return ::get_epoch(); }
+void set_epoch(int epoch) { ::set_epoch(epoch); }
+
+void worker_info_stats(size_t partitions) { ::worker_info_stats(partitions); }
+void microbench_paxos() { ::microbench_paxos(); }
+void microbench_paxos_queue() { ::microbench_paxos_queue(); }
+
+void nc_setup_server(int nthreads, std::string host) { ::nc_setup_server(nthreads, std::move(host)); }
+std::vector<std::vector<int>>* nc_get_new_order_requests(int) { return no_requests(); }
+std::vector<std::vector<int>>* nc_get_payment_requests(int) { return no_requests(); }
+std::vector<std::vector<int>>* nc_get_delivery_requests(int) { return no_requests(); }
+std::vector<std::vector<int>>* nc_get_order_status_requests(int) { return no_requests(); }
+std::vector<std::vector<int>>* nc_get_stock_level_requests(int) { return no_requests(); }
+std::vector<std::vector<int>>* nc_get_read_requests(int) { return no_requests(); }
+std::vector<std::vector<int>>* nc_get_rmw_requests(int) { return no_requests(); }
+
+}  // namespace raft_impl

@@ -61,6 +61,13 @@ pub(super) fn topology() -> Option<Arc<Topology>> {
     read(&TOPOLOGY).clone()
 }
 
+/// How many partitions the shard has that is set up; `None` before `setup` and after a shutdown: the next
+/// life may have more.
+pub(super) fn known_partitions() -> Option<u32> {
+    let over = STAGE.load(Ordering::SeqCst) == Stage::ShutDown as u8;
+    topology().filter(|_| !over).map(|topology| topology.partitions.len() as u32)
+}
+
 /// `setup` succeeded: a new life begins.
 pub(super) fn publish_topology(topology: Arc<Topology>) {
     for shard in &PORTS {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::{Port, Waited};
 
+use super::leadership::leader_site;
 use super::{directory, lifecycle, refuse_in_callback, HelperError};
 
 /// What the helper being replaced sends.
@@ -20,8 +21,8 @@ const STALL: Duration = Duration::from_secs(30);
 /// logs one line with the rate and the latency. They are ordinary logs: the registered callbacks get them.
 ///
 /// # Errors
-/// `Order` inside a callback, before `setup2`, or when no partition is led here; `Internal` when nothing
-/// was committed for 30 s.
+/// `Order` inside a callback or before `setup2`; `NotLeader` when no partition is led here, with the site
+/// that leads the first; `Internal` when leadership was lost meanwhile, or nothing was committed for 30 s.
 pub fn microbench() -> Result<(), HelperError> {
     refuse_in_callback("microbench")?;
     let instance = lifecycle::running("microbench")?;
@@ -30,7 +31,8 @@ pub fn microbench() -> Result<(), HelperError> {
     let total = arguments.total.unwrap_or(TOTAL_DEFAULT);
     let led: Vec<Arc<Port>> = directory::served_ports().into_iter().filter(|port| port.is_leading()).collect();
     if led.is_empty() {
-        return Err(HelperError::Order("microbench: this process leads no partition".into()));
+        let leader = directory::served_partitions().first().and_then(|partition| leader_site(partition.0));
+        return Err(HelperError::NotLeader { leader });
     }
     let started = Instant::now();
     let results: Vec<Result<Latencies, String>> = std::thread::scope(|scope| {

@@ -30,8 +30,8 @@ fn registered() -> MutexGuard<'static, BTreeMap<PartitionId, Arc<PartitionCallba
 /// # Errors
 /// `Invalid` for a partition that the shard does not have.
 pub fn register_log(role: CallbackRole, partition: u32, callback: LogCallback) -> Result<(), HelperError> {
-    let count = directory::topology().map_or(PARTITIONS_MAX as usize, |topology| topology.partitions.len());
-    if partition as usize >= count {
+    let count = directory::known_partitions().unwrap_or(PARTITIONS_MAX);
+    if partition >= count {
         return Err(HelperError::Invalid(format!(
             "registering a callback: partition {partition} does not exist; the shard has partitions 0 to {}",
             count.saturating_sub(1)

@@ -10,9 +10,9 @@ use crate::runtime::{PartitionCounters, Port};
 use super::lifecycle::Instance;
 use super::{directory, lifecycle};
 
-/// Partitions of the shard; 0 before `setup`.
+/// Partitions of the shard; 0 before `setup` and after a shutdown.
 pub fn partitions() -> u32 {
-    directory::topology().map_or(0, |topology| topology.partitions.len() as u32)
+    directory::known_partitions().unwrap_or(0)
 }
 
 /// The counters of a partition; `None` where this process has no such partition, or before `setup2`.
