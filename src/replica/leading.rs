@@ -133,7 +133,9 @@ impl Replica {
         if node.is_leader() && !has_disk {
             self.decide_droppable(bytes >= limit);
         }
-        if bytes >= limit {
+        // At the bound itself a leader proposes nothing more, and this is looked at once a tick: making room
+        // starts a sixteenth below, more than a tick brings, so that a shard that keeps up never waits.
+        if bytes >= limit - limit / 16 {
             let own = self.streams.delivered_index();
             let through = if has_disk { own } else { self.retention.droppable().min(own) };
             self.drop_from_memory(through, limit - limit / 8);
