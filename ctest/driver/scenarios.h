@@ -50,6 +50,7 @@ namespace delivery {
 void mako_model(Stage &stage);
 void big_logs_beside_small_ones(Stage &stage);
 void huge_log(Stage &stage);
+void longest_log(Stage &stage);
 void submission_inside_callbacks(Stage &stage);
 void blocking_callback_delays_nobody_else(Stage &stage);
 void throwing_callback_ends_the_process(Stage &stage);
