@@ -294,7 +294,7 @@ impl World {
         let process = self.lives[target].process;
         if self.plan.durable
             || self.lives[target].leaving
-            || self.processes[process as usize].twin.is_some()
+            || self.processes.iter().any(|process| process.twin.is_some())
             || !self.may_lose(target)
         {
             return false;

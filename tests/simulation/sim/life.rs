@@ -9,6 +9,7 @@ use mako_raft::replica::message::PeerMessage;
 use mako_raft::replica::output::{Gate, LaneItem, Outputs};
 use mako_raft::replica::payload::{Chunk, Origin};
 use mako_raft::replica::{wire, Replica};
+use raft::eraftpb::MessageType;
 
 use super::account::Account;
 use super::describe::describe;
@@ -236,6 +237,8 @@ impl Life {
             Input::Frame(from, frame) => {
                 let (_, message) = wire::decode(frame).map_err(|error| error.to_string())?;
                 trace.minor(now_us, self.process, || format!("<- p{from} {}", describe(&message)));
+                // A leadership may come and go within one turn: what the replica says of it is its last word.
+                self.account.knew_other_leader |= speaks_as_leader(&message, self.account.term);
                 self.cut_off |= matches!(message, PeerMessage::CutOff(_));
                 self.replica.receive(ProcessId(from), message);
             }
@@ -302,6 +305,13 @@ impl Life {
     pub fn intake_logs(&self) -> u64 {
         self.intakes.iter().map(|intake| intake.logs).sum()
     }
+}
+
+/// Only a leader of a term that is not over sends this.
+fn speaks_as_leader(message: &PeerMessage, term: u64) -> bool {
+    let PeerMessage::Raft(_, message) = message else { return false };
+    let kind = message.get_msg_type();
+    matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat) && message.term >= term
 }
 
 /// A message as the wire carries it: one frame, and whether it may overtake payload.

@@ -3,6 +3,7 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use super::checks::Violation;
+use super::life::Pulse;
 use super::plan::{Plan, Request};
 use super::trace::Detail;
 use super::world::World;
@@ -69,6 +70,13 @@ pub fn run(request: Request, detail: Detail) -> Outcome {
     };
     let now = world.now();
     if let Some(violation) = &violation {
+        // After a panic a replica may not answer.
+        for life in world.lives.iter().filter(|_| violation.check != "nothing panics") {
+            if life.pulse != Pulse::Ended {
+                let status = life.replica.status();
+                world.trace.story(now, life.process, || format!("at the end, run {}: {status:?}", life.run));
+            }
+        }
         world.trace.world(now, || format!("VIOLATION: {violation}"));
     }
     Outcome { request, violation, trace: world.trace.text().to_string(), figures: figures(&world) }

@@ -57,15 +57,17 @@ impl World {
         in_memory.chain(down.filter_map(|process| process.disk.member())).collect()
     }
 
-    /// Whether, without `lost`, those voters that never were members or lost their memory are too few to
-    /// form a second shard while they can't see the first.
+    /// Whether, without `lost`, the voters that run without memory are too few to form a second shard while
+    /// they can't see the first.
     fn cannot_form_anew(&self, lost: LifeId) -> bool {
-        let keeps = |voter: u16| {
+        let is_blank = |voter: u16| {
             let place = &self.processes[voter as usize];
-            let formed = |life: Option<LifeId>| life.is_some_and(|id| id != lost && self.lives[id].member.is_some());
-            formed(place.current) || formed(place.twin) || (place.current.is_none() && place.disk.member().is_some())
+            let lives: Vec<LifeId> = [place.current, place.twin].into_iter().flatten().collect();
+            self.lives[lost].process == voter
+                || lives.iter().any(|&life| self.lives[life].member.is_none())
+                || (lives.is_empty() && place.disk.member().is_none())
         };
-        let blank = (0..self.plan.voters).filter(|&voter| !keeps(voter)).count();
+        let blank = (0..self.plan.voters).filter(|&voter| is_blank(voter)).count();
         blank <= self.plan.voters as usize / 2
     }
 }
