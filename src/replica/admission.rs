@@ -11,6 +11,7 @@ use super::members;
 use super::message::PeerMessage;
 use super::node::Node;
 use super::output::Severity;
+use super::planted::{self, Bug};
 
 /// A learner so many entries behind the leader's last one counts as caught up: what is missing then is on
 /// its way. See [`Marks`] for a log that grows fast.
@@ -182,7 +183,9 @@ impl Replica {
                 .former_heard
                 .map_or(true, |at| self.now.millis_since(at) >= self.config.timing.election_ms);
             let new = node.members().of_run(process, run).is_none();
-            let id = node.members().next_id();
+            let ids = &node.log().conf_state().voters;
+            let former = node.members().of_process(ids, process, None).next();
+            let id = former.filter(|_| planted::has(Bug::ReuseMemberId)).unwrap_or(node.members().next_id());
             (quiet && new).then_some(Change::Admit(Member { process, run, id }))
         })
     }

@@ -11,6 +11,7 @@ use crate::ids::{MemberId, ProcessId, RunId};
 
 use super::formation::{Formation, Member};
 use super::message::{Ballot, PeerMessage};
+use super::planted::{self, Bug};
 
 /// The connected, unformed runs of voter processes, this one included.
 pub type Unformed = BTreeMap<ProcessId, RunId>;
@@ -59,7 +60,11 @@ impl Forming {
     }
 
     fn majority(&self) -> usize {
-        self.voters.len() / 2 + 1
+        let majority = self.voters.len() / 2 + 1;
+        if planted::has(Bug::FormByMinority) {
+            return majority - 1;
+        }
+        majority
     }
 
     /// A majority of the voter processes is connected and unformed.

@@ -27,6 +27,7 @@ use super::node::Node;
 use super::outbox::{Decided, Outbox};
 use super::output::{Event, LaneItem, Outputs, Severity, Status};
 use super::payload::{Chunk, Origin, Payload};
+use super::planted::{self, Bug};
 use super::peers::Peers;
 use super::preference::{HandOver, Wishes};
 use super::retention::Retention;
@@ -157,7 +158,10 @@ impl Replica {
 
     /// Continues as the member that the data directory describes.
     fn resume(&mut self, recovered: Recovered) -> Result<(), String> {
-        let Recovered { formation, member, hard_state, last_index, tail, older } = recovered;
+        let Recovered { formation, member, mut hard_state, last_index, tail, older } = recovered;
+        if planted::has(Bug::ForgetVoteAtRestart) {
+            hard_state.vote = 0;
+        }
         let conf_state = members::initial_conf_state(&formation);
         let older = older.or(self.config.older.take());
         let log = MemoryLog::recovered(conf_state, hard_state, last_index, tail, older)?;
@@ -468,7 +472,7 @@ impl Replica {
             if d.bytes > 0 {
                 self.out.events.push(Event::Released { partition: d.partition, bytes: d.bytes });
             }
-            if !d.committed && d.logs > 0 {
+            if !d.committed && d.logs > 0 && !planted::has(Bug::LossIsNotTold) {
                 self.note_lost();
                 self.out.deliveries.push(LaneItem::Lost { partition: d.partition, logs: d.logs });
             }
@@ -598,7 +602,11 @@ impl Replica {
             }
             return Ok(());
         }
-        if let Some(delivery) = self.streams.apply(payload, self.origin)? {
+        let leads = self.node().is_some_and(|node| node.is_leader());
+        if let Some(mut delivery) = self.streams.apply(payload, self.origin)? {
+            if planted::has(Bug::CallbackByRole) {
+                delivery.executed_here = leads;
+            }
             self.out.deliveries.push(LaneItem::Deliver(delivery));
         }
         Ok(())

@@ -6,6 +6,7 @@
 use crate::ids::{LogIndex, ProcessId, Term, Time};
 
 use super::output::{Event, Gate, Leadership as Announcement};
+use super::planted::{self, Bug};
 
 /// The designated process keeps early submissions until another leader has been known for so long.
 const EARLY_QUEUE_MS: u64 = 10_000;
@@ -97,6 +98,9 @@ impl Leadership {
             }
             RaftView::Leading { .. } | RaftView::Leaderless => self.other_since = None,
         }
+        if planted::has(Bug::SuspensionIsLoss) && view == RaftView::Leaderless {
+            self.lost_to |= self.announced;
+        }
     }
 
     /// Decides what to tell. `delivered`: all lanes here have delivered through it. `handing_over`: the
@@ -120,7 +124,7 @@ impl Leadership {
             self.set_gate(Gate::Closed { leader: self.leader() }, events);
         }
         if let RaftView::Leading { since } = self.view {
-            if !self.announced && delivered >= since {
+            if !self.announced && (delivered >= since || planted::has(Bug::AnnounceBeforeDelivered)) {
                 self.announced = true;
                 self.early = Early::Over;
                 self.seek_until = None;

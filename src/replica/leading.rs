@@ -5,6 +5,7 @@ use crate::ids::{LogIndex, MemberId, ProcessId, Time};
 use super::group::{Phase, Replica};
 use super::message::{PeerMessage, Report};
 use super::node::MESSAGE_BYTES_MAX;
+use super::planted::{self, Bug};
 use super::output::Severity;
 use super::preference::Step;
 use super::retention::Standpoint;
@@ -145,7 +146,7 @@ impl Replica {
         // Only callbacks that lag are a reason: what fills the log otherwise is a tail that was never
         // committed, and only the leader's entries can replace it.
         let lags = self.node().is_some_and(|n| self.streams.delivered_index() < n.commit_index());
-        self.refuses_payload = over && lags && !is_leader;
+        self.refuses_payload = over && (lags || planted::has(Bug::ForgetFullFollower)) && !is_leader;
         if self.refuses_payload {
             let text = format!(
                 "callbacks here are {limit} bytes of log behind: taking no more until they have caught up"

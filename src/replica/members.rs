@@ -8,6 +8,7 @@ use crate::ids::{MemberId, ProcessId, RunId};
 
 use super::formation::{Formation, Member};
 use super::payload::PayloadError;
+use super::planted::{self, Bug};
 
 /// Members of the formation, past ones included: a Raft id is never used twice.
 #[derive(Debug, Clone)]
@@ -86,7 +87,9 @@ fn change(changes: Vec<ConfChangeSingle>) -> ConfChangeV2 {
 
 /// Admits `member` as a learner and removes learners that its process was before.
 pub fn admit_learner(member: MemberId, former_learners: impl Iterator<Item = MemberId>) -> ConfChangeV2 {
-    let mut changes = vec![single(ConfChangeType::AddLearnerNode, member)];
+    let newcomer =
+        if planted::has(Bug::NewcomerVotesAtOnce) { ConfChangeType::AddNode } else { ConfChangeType::AddLearnerNode };
+    let mut changes = vec![single(newcomer, member)];
     changes.extend(former_learners.map(|id| single(ConfChangeType::RemoveNode, id)));
     change(changes)
 }

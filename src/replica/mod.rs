@@ -15,6 +15,8 @@ pub mod group;
 pub mod message;
 pub mod output;
 pub mod payload;
+#[doc(hidden)]
+pub mod planted;
 pub mod wire;
 
 mod admission;

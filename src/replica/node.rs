@@ -18,6 +18,7 @@ use super::config::Timing;
 use super::formation::Formation;
 use super::members::{self, Members};
 use super::output::Write;
+use super::planted::{self, Bug};
 
 /// One append message carries at most so many payload bytes. At the measured gigabyte per second it
 /// takes a millisecond, which bounds how long it delays what comes behind it.
@@ -222,6 +223,10 @@ impl Node {
     /// Feeds a message from another member. A message that raft-rs would panic on is refused with the reason.
     pub fn step(&mut self, message: Message) -> Result<(), &'static str> {
         self.check(&message)?;
+        if planted::has(Bug::VoteTwice) && message.get_msg_type() == MessageType::MsgRequestVote {
+            self.raw.raft.vote = 0;
+            self.raw.raft.leader_id = 0;
+        }
         // "Not a member" and "proposal dropped" are no errors between members whose logs differ.
         let _ = self.raw.step(message);
         Ok(())
@@ -349,6 +354,10 @@ impl Node {
         if !self.raw.has_ready() {
             return pass;
         }
+        if planted::has(Bug::CommitOlderTermByCount) && self.is_leader() {
+            let (index, _) = self.raw.raft.mut_prs().maximal_committed_index();
+            self.raw.raft.raft_log.commit_to(index);
+        }
         let mut ready = self.raw.ready();
         let number = ready.number();
         pass.messages.append(&mut ready.take_messages());
@@ -409,7 +418,8 @@ impl Node {
     fn await_write(&mut self, ready: u64, messages: Vec<Message>) {
         self.awaiting.push_back(Awaiting { write: self.last_write, ready, messages });
         // In memory, or with nothing left to write, that is at once.
-        self.persisted(self.persisted_through);
+        let early = planted::has(Bug::AcknowledgeBeforeWritten);
+        self.persisted(if early { self.last_write } else { self.persisted_through });
     }
 
     /// All writes through this one are on disk.

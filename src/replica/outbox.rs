@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::ids::{LogIndex, PartitionId, Term};
 
 use super::payload::{Chunk, ChunkPart};
+use super::planted::{self, Bug};
 
 /// How something accepted ended, in order per partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Outbox {
     in_flight_logs: u64,
     /// The partition that is asked first next time, so that none waits behind the others.
     next: PartitionId,
+    /// Only for [`Bug::ProposeAgainInNewTerm`].
+    again: Option<(Chunk, Term)>,
 }
 
 impl Outbox {
@@ -74,6 +77,7 @@ impl Outbox {
             queued_logs: 0,
             in_flight_logs: 0,
             next: PartitionId(0),
+            again: None,
         }
     }
 
@@ -155,8 +159,23 @@ impl Outbox {
         }
     }
 
+    /// What was proposed last in an older term is proposed again, as a client that never got its answer would.
+    fn plant_again(&mut self, term: Term) {
+        let Some((chunk, proposed_in)) = self.again.take().filter(|_| planted::has(Bug::ProposeAgainInNewTerm)) else {
+            return;
+        };
+        if proposed_in == term {
+            self.again = Some((chunk, proposed_in));
+        } else {
+            self.push(chunk);
+        }
+    }
+
     /// raft-rs gave `chunk` this place.
     pub fn proposed(&mut self, chunk: Chunk, index: LogIndex, term: Term) {
+        if planted::has(Bug::ProposeAgainInNewTerm) && chunk.part == ChunkPart::Whole {
+            self.again = Some((chunk.clone(), term));
+        }
         self.in_flight_bytes += chunk.bytes.len();
         self.in_flight_logs += u64::from(chunk.logs);
         self.in_flight.push_back(InFlight::Proposed(Proposed {
@@ -173,12 +192,17 @@ impl Outbox {
             queue.begun.clear();
         } else {
             // Its bytes leave the bound with the first proposal; a second one must not release them again.
-            queue.begun.push(Chunk { queued_bytes: 0, ..chunk });
+            let again = if planted::has(Bug::ReleaseTwice) { chunk.queued_bytes } else { 0 };
+            queue.begun.push(Chunk { queued_bytes: again, ..chunk });
             queue.begun_in = term;
         }
     }
 
     fn restart_broken_logs(&mut self, term: Term) {
+        if planted::has(Bug::ContinueBrokenLog) {
+            return;
+        }
+        self.plant_again(term);
         for queue in self.queues.values_mut().filter(|q| !q.begun.is_empty() && q.begun_in != term) {
             for chunk in std::mem::take(&mut queue.begun).into_iter().rev() {
                 queue.bytes += chunk.bytes.len();

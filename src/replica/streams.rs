@@ -11,6 +11,7 @@ use crate::ids::{LogIndex, PartitionId, Slot, Term};
 
 use super::output::{Delivery, DeliveryBody};
 use super::payload::{Fragment, Origin, Payload};
+use super::planted::{self, Bug};
 
 /// A long log whose last fragment has not been applied yet.
 #[derive(Debug)]
@@ -62,6 +63,9 @@ impl Streams {
         if term > self.last_term {
             self.last_term = term;
             self.streams.values_mut().for_each(|s| s.open = None);
+            if planted::has(Bug::SkipSlotAtNewTerm) && term > Term(1) {
+                self.streams.values_mut().for_each(|s| s.last_slot.0 += 1);
+            }
         }
     }
 
@@ -113,7 +117,10 @@ impl Streams {
             ));
         }
         open.length += fragment.bytes.len() as u64;
-        open.fragments.push(fragment.bytes);
+        let drops = planted::has(Bug::DropFragment) && !fragment.first && !fragment.last;
+        if !drops {
+            open.fragments.push(fragment.bytes);
+        }
         if !fragment.last {
             return Ok(None);
         }

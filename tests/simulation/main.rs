@@ -1,5 +1,7 @@
 //! The simulator as tests: a few hundred seeds, and proof that it is deterministic.
 
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod sim;
 
 use sim::plan::{Profile, Request};

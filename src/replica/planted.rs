@@ -1,0 +1,56 @@
+//! Bugs that can be planted, to show that the simulator finds them (docs/testing.md). They exist only with
+//! the cargo feature `planted-bugs`, which no product build has; without it [`has`] is `false` at
+//! compile time and every hook vanishes.
+
+/// A bug to plant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Bug {
+    VoteTwice,
+    ForgetVoteAtRestart,
+    AcknowledgeBeforeWritten,
+    CommitOlderTermByCount,
+    AnnounceBeforeDelivered,
+    CallbackByRole,
+    ReuseMemberId,
+    NewcomerVotesAtOnce,
+    SkipSlotAtNewTerm,
+    DropFragment,
+    ContinueBrokenLog,
+    ProposeAgainInNewTerm,
+    SuspensionIsLoss,
+    LossIsNotTold,
+    FormByMinority,
+    ReleaseTwice,
+    ForgetFullFollower,
+}
+
+#[cfg(feature = "planted-bugs")]
+mod planting {
+    use super::Bug;
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Plants `bug` in all replicas of this thread; `None` takes it out.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.with(|planted| planted.set(bug));
+    }
+
+    pub(in crate::replica) fn has(bug: Bug) -> bool {
+        PLANTED.with(|planted| planted.get() == Some(bug))
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use planting::plant;
+#[cfg(feature = "planted-bugs")]
+pub(in crate::replica) use planting::has;
+
+/// No bug is planted in a product build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(in crate::replica) const fn has(_bug: Bug) -> bool {
+    false
+}
