@@ -47,3 +47,28 @@ fn invariants_hold_with_logs_on_disk_under_faults() {
 fn replicas_agree_even_when_more_memories_are_lost_than_the_shard_tolerates() {
     all_hold(Profile::Reckless, 3_000..3_060);
 }
+
+/// Every scenario comes out as its file says. With `MAKO_RAFT_ACCEPT=1` the files are written anew instead: read
+/// the difference before you commit it.
+#[test]
+fn scenarios_come_out_as_their_transcripts_say() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulation/transcripts");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(directory).expect("the folder exists").map(|entry| entry.expect("readable").path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 20, "{} transcripts", paths.len());
+    let mut different = Vec::new();
+    for path in paths {
+        let expected = std::fs::read_to_string(&path).expect("a transcript is text");
+        let played = sim::transcript::play(&expected).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        if played == expected {
+            continue;
+        }
+        if std::env::var_os("MAKO_RAFT_ACCEPT").is_some() {
+            std::fs::write(&path, &played).expect("writing a transcript");
+        } else {
+            different.push(format!("{}, now:\n{played}", path.display()));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}

@@ -202,6 +202,18 @@ impl Checks {
         Ok(())
     }
 
+    /// A survivor continues `parent` as `child`, with the slots of `partition` that it has delivered.
+    pub fn continue_as(&mut self, parent: u64, child: u64, partition: usize, slots: u64) {
+        self.formations.remove(&parent);
+        let mut stream = self.streams.get(&(parent, partition)).cloned().unwrap_or_default();
+        stream.truncate(slots as usize);
+        for name in stream.iter().filter_map(|log| log.print.name) {
+            let last = self.last_ticket.entry((child, name.run, name.partition)).or_default();
+            *last = name.ticket.max(*last);
+        }
+        self.streams.insert((child, partition), stream);
+    }
+
     /// A life joined a formation.
     pub fn joined(&mut self, formation: u64) -> Checked {
         self.formations.insert(formation);

@@ -218,9 +218,8 @@ impl Life {
             self.feed(input, now_us, trace)?;
         }
         self.drain_intakes(false);
-        if self.replica.has_work() {
-            self.replica.advance(out);
-        }
+        // As the event loop does: also when there is no work, since time alone changes the gate.
+        self.replica.advance(out);
         Ok(())
     }
 

@@ -84,12 +84,18 @@ impl World {
             if view.leader != status.leader {
                 return Err(format!("p{process} takes {:?} for the leader", view.leader));
             }
-            let seats = if process < self.plan.voters { &view.voters } else { &view.learners };
-            if !seats.iter().any(|seat| seat.0 == process) {
+            if !self.has_seat(id) {
                 return Err(format!("p{process} has no seat: {:?} vote, {:?} learn", view.voters, view.learners));
             }
         }
         self.preferred_leads(leader)
+    }
+
+    /// This very run votes, or learns where its process does no more than that.
+    pub fn has_seat(&self, id: LifeId) -> bool {
+        let view = self.status(id);
+        let votes = view.member.is_some_and(|member| view.voter_members.contains(&member));
+        votes == (self.lives[id].process < self.plan.voters) && view.member.is_some()
     }
 
     /// The preferred process leads, where nobody changed the preference and its run lost nothing.

@@ -10,7 +10,7 @@ use super::life::Ask;
 use super::plan::{Plan, Profile, Request};
 use super::schedule::{Event, LifeId};
 use super::trace::Detail;
-use super::world::World;
+use super::world::{World, FOREVER_US};
 
 /// A command must show its effect within this time, simulated.
 const WAIT_MS_MAX: u64 = 20_000;
@@ -143,10 +143,7 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
             wait(world, process(who)?, move |world, life| world.lives[life].lanes[0].told.0 >= slots)?;
         }
         ["wait", "until", who, "votes"] => {
-            let process = process(who)?;
-            wait(world, process, move |world, life| {
-                world.status(life).voters.iter().any(|voter| voter.0 == process)
-            })?;
+            wait(world, process(who)?, |world, life| world.has_seat(life))?;
         }
         ["submit", who, count, "logs"] => return submit(world, who, count, 40),
         ["submit", who, count, "logs", "of", bytes, "bytes"] => {
@@ -156,7 +153,7 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
         ["wipe", "the", "disk", "of", who] => world.processes[process(who)? as usize].disk.wipe(),
         ["stop", who] => {
             let target = life(world, who)?;
-            world.pause(target, 1 << 40);
+            world.pause(target, FOREVER_US);
         }
         ["continue", who] => {
             let target = life(world, who)?;

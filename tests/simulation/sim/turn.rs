@@ -74,6 +74,12 @@ impl World {
                     life.account.knew_other_leader = true;
                 }
                 Output::Joined { formation, member } => {
+                    if let Some(parent) = life.formation.filter(|parent| parent != formation) {
+                        for partition in 0..life.lanes.len() {
+                            let slots = life.account.slots(partition);
+                            self.checks.continue_as(parent, *formation, partition, slots);
+                        }
+                    }
                     life.formation = Some(*formation);
                     life.member = Some(*member);
                 }

@@ -356,7 +356,10 @@ impl World {
         if self.lives[life].pulse == Pulse::Running {
             self.lives[life].pulse = Pulse::Paused;
             let process = self.lives[life].process;
-            self.trace.story(self.schedule.now, process, || format!("stands still for {} ms", for_us / 1_000));
+            self.trace.story(self.schedule.now, process, || match for_us {
+                FOREVER_US.. => "stands still".into(),
+                _ => format!("stands still for {} ms", for_us / 1_000),
+            });
             self.schedule.after(for_us, Event::Resume(life));
         }
     }
@@ -484,3 +487,6 @@ impl World {
 
 /// The number of a run's first partition: not 0, so that an index can't be taken for a partition.
 pub const FIRST_PARTITION: u32 = 3;
+
+/// So long that no run waits for its end.
+pub const FOREVER_US: u64 = 1 << 40;
