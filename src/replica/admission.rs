@@ -113,8 +113,11 @@ impl Replica {
                 && !log.reaches_back_to_the_start();
             let member = peer.member_in(node.formation().id);
             let outrun = member.is_some_and(|id| node.has_outrun(id));
-            // Removed through the log, which it will never receive: nobody sends it anything any more.
-            let removed = member.is_some_and(|id| node.may_change_members() && node.progress(id).is_none());
+            // Removed through the log, which it will never receive: nobody sends it anything any more. Whom this
+            // leader never knew was admitted by a later one.
+            let removed = member.is_some_and(|id| {
+                node.may_change_members() && node.members().get(id.get()).is_some() && node.progress(id).is_none()
+            });
             if removed {
                 let text = "was removed from the shard: it fell too far behind, or another run took its place";
                 turned.push((process, format!("{process} {text}; restart it")));

@@ -278,6 +278,9 @@ impl Replica {
         if sender.map(MemberId::get) != Some(message.from) {
             return;
         }
+        // Who said that this member is cut off was a leader that did not know it was deposed: the one of now
+        // goes on sending what this member lacks.
+        let served = message.get_msg_type() == MessageType::MsgAppend && Term(message.term) >= node.term();
         match message.get_msg_type() {
             MessageType::MsgAppend if refuses && !message.entries.is_empty() => return,
             MessageType::MsgTimeoutNow if declines => return,
@@ -285,6 +288,9 @@ impl Replica {
         }
         if let Err(why) = node.step(message) {
             self.note("refused", 1_000, Severity::Warning, format!("refused a raft message of {from}: {why}"));
+        } else if served && std::mem::take(&mut self.cut_off) {
+            let text = format!("not cut off after all: {from} leads and goes on with this member");
+            self.note("cut off", 1_000, Severity::Info, text);
         }
         self.observe();
     }
