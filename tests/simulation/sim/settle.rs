@@ -4,7 +4,7 @@
 use mako_raft::replica::output::Gate;
 
 use super::checks::{Checked, Violation};
-use super::life::{Ask, Pulse};
+use super::life::{Ask, Life, Pulse};
 use super::schedule::LifeId;
 use super::world::World;
 
@@ -51,7 +51,12 @@ impl World {
 
     /// Lives that a healthy shard needs: all but those that can't be rebuilt and said so.
     fn wanted_lives(&self) -> Vec<LifeId> {
-        self.current_lives().filter(|life| !life.cut_off).map(|life| life.id).collect()
+        let is_out = |life: &&Life| match life.replica.status().role {
+            "cut off" => true,
+            "unformed" => life.cut_off,
+            _ => false,
+        };
+        self.current_lives().filter(|life| !is_out(life)).map(|life| life.id).collect()
     }
 
     fn is_healthy(&self) -> Result<(), String> {
@@ -102,7 +107,7 @@ impl World {
     fn preferred_leads(&self, leader: LifeId) -> Result<(), String> {
         let Some(preferred) = self.plan.preferred.filter(|_| !self.preference_changed) else { return Ok(()) };
         let Some(life) = self.processes[preferred.0 as usize].current else { return Ok(()) };
-        let excused = self.lives[life].cut_off || self.status(life).lost_accepted;
+        let excused = !self.wanted_lives().contains(&life) || self.status(life).lost_accepted;
         if self.lives[leader].process != preferred.0 && !excused && !self.sought {
             return Err(format!("p{} leads and not p{}", self.lives[leader].process, preferred.0));
         }

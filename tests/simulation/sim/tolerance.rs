@@ -38,7 +38,17 @@ impl World {
             view.term <= status.term && view.commit <= status.commit
         });
         let keeping = self.remembered(id);
-        let kept = status.voter_members.iter().filter(|voter| keeping.contains(voter)).count();
+        // A member votes by what it has applied: who has not heard yet that a change is over would still ask
+        // for a majority of the old members. So only those count that have.
+        let agrees = |voter: &MemberId| {
+            keeping.contains(voter)
+                && self.lives.iter().filter(|life| life.member == Some(*voter)).all(|life| {
+                    let view = life.replica.status();
+                    let same = view.voter_members == status.voter_members && !view.changing_members;
+                    same || life.pulse == Pulse::Ended
+                })
+        };
+        let kept = status.voter_members.iter().filter(|&voter| agrees(voter)).count();
         let still_led = kept > status.voter_members.len() / 2;
         is_latest && still_led && !status.changing_members && self.cannot_form_anew(id)
     }
