@@ -1,15 +1,16 @@
-//! The replica of one group: its inputs, and one pass that turns them into outputs.
+//! The replica of one group: what it holds, and its inputs.
 //!
 //! The subjects have files of their own: forming (`forming.rs`, driven by `shaping.rs`), the raft-rs
 //! node (`node.rs`), membership (`admission.rs`), what the host is told (`leadership.rs`), hand-overs
 //! (`preference.rs`, driven by `leading.rs`), slots (`streams.rs`), the accepted and undecided
-//! (`outbox.rs`), memory (`retention.rs`). Here they meet: one owner, one order of events.
+//! (`outbox.rs`), memory (`retention.rs`), the outputs (`passes.rs`). Here they meet: one owner, one order
+//! of events.
 
 use std::collections::BTreeMap;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
-use raft::eraftpb::{Entry, EntryType, Message, MessageType};
+use raft::eraftpb::{Message, MessageType};
 
 use crate::ids::{LogIndex, MemberId, PartitionId, ProcessId, RunId, Slot, Term, Time};
 use crate::storage::memory::MemoryLog;
@@ -25,8 +26,8 @@ use super::members;
 use super::message::{PeerMessage, Standing};
 use super::node::Node;
 use super::outbox::{Decided, Outbox};
-use super::output::{Event, LaneItem, Outputs, Severity, Status};
-use super::payload::{Chunk, Origin, Payload};
+use super::output::{Event, Outputs, Severity};
+use super::payload::{Chunk, Origin};
 use super::planted::{self, Bug};
 use super::peers::Peers;
 use super::preference::{HandOver, Wishes};
@@ -98,7 +99,8 @@ pub struct Replica {
     /// What was last said about a membership change.
     pub(super) last_change_noted: String,
     last_repeat: BTreeMap<ProcessId, Time>,
-    decided: Vec<Decided>,
+    /// An emptied buffer, reused by each pass.
+    pub(super) decided: Vec<Decided>,
 }
 
 impl Replica {
@@ -199,6 +201,11 @@ impl Replica {
         }
     }
 
+    /// Raft's word: this member leads. The host may not have been told yet.
+    pub(super) fn leads(&self) -> bool {
+        self.node().is_some_and(Node::is_leader)
+    }
+
     pub(super) fn node_mut(&mut self) -> Option<&mut Node> {
         match &mut self.phase {
             Phase::Member(node) => Some(node),
@@ -218,8 +225,6 @@ impl Replica {
     pub(super) fn preferred(&self) -> Option<ProcessId> {
         self.companion.or(self.wishes.preferred())
     }
-
-    // ---- what the caller tells -------------------------------------------------------------------
 
     /// An authenticated connection to this run of `peer` is up (it replaces any former one).
     pub fn peer_up(&mut self, peer: ProcessId, run: RunId) {
@@ -388,8 +393,6 @@ impl Replica {
         self.lose_queued();
     }
 
-    // ---- what the subjects share -------------------------------------------------------------------
-
     pub(super) fn send(&mut self, to: ProcessId, message: PeerMessage) {
         self.out.messages.push((to, message));
     }
@@ -464,204 +467,6 @@ impl Replica {
             self.campaigns.heard_leader();
         }
         self.leadership.observe(view, self.now);
-    }
-
-    pub(super) fn lose_queued(&mut self) {
-        let mut decided = std::mem::take(&mut self.decided);
-        self.outbox.lose_queued(&mut decided);
-        self.tell_decided(&mut decided);
-        self.decided = decided;
-    }
-
-    fn tell_decided(&mut self, decided: &mut Vec<Decided>) {
-        for d in decided.drain(..) {
-            if d.bytes > 0 {
-                self.out.events.push(Event::Released { partition: d.partition, bytes: d.bytes });
-            }
-            if !d.committed && d.logs > 0 && !planted::has(Bug::LossIsNotTold) {
-                self.note_lost();
-                self.out.deliveries.push(LaneItem::Lost { partition: d.partition, logs: d.logs });
-            }
-        }
-    }
-
-    /// Contract section 6: from here on this run is not given leadership by preference.
-    fn note_lost(&mut self) {
-        if std::mem::replace(&mut self.lost_accepted, true) || self.leaving {
-            return;
-        }
-        self.campaigns.draw(false, &mut self.rng);
-        let text = "logs that this run had accepted are lost: its host has executed them, so its database may differ from \
-                    the others'; it is not given leadership by preference until it is restarted";
-        self.out.events.push(Event::Notice(Severity::Warning, text.into()));
-    }
-
-    // ---- one pass ------------------------------------------------------------------------------------
-
-    /// True when `advance` has something to do.
-    pub fn has_work(&self) -> bool {
-        !self.out.messages.is_empty()
-            || !self.out.events.is_empty()
-            || !self.out.deliveries.is_empty()
-            || !self.out.writes.is_empty()
-            || self.node().is_some_and(|n| n.has_ready())
-            || self.may_propose() && !self.outbox.is_queue_empty()
-    }
-
-    /// Proposes from the outboxes, runs raft-rs until it is quiet, and puts what is to be done into `out`.
-    pub fn advance(&mut self, out: &mut Outputs) {
-        loop {
-            self.update_leadership();
-            self.propose_queued();
-            if !self.run_raft() {
-                break;
-            }
-        }
-        out.messages.append(&mut self.out.messages);
-        out.writes.append(&mut self.out.writes);
-        out.deliveries.append(&mut self.out.deliveries);
-        out.events.append(&mut self.out.events);
-    }
-
-    fn update_leadership(&mut self) {
-        self.observe();
-        let Some(node) = self.node() else {
-            if matches!(self.phase, Phase::Unformed(_)) {
-                self.tell_leadership(Term(0));
-            }
-            return;
-        };
-        let term = node.term();
-        self.tell_leadership(term);
-    }
-
-    fn tell_leadership(&mut self, term: Term) {
-        let delivered = self.streams.delivered_index();
-        let holding = self.hand_over.is_active();
-        self.leadership.update(self.now, term, self.config.me, delivered, holding, &mut self.out.events);
-        if self.leadership.is_closed() && !self.outbox.is_queue_empty() {
-            self.lose_queued();
-        }
-    }
-
-    /// One pass over raft-rs; false when there was nothing to do.
-    fn run_raft(&mut self) -> bool {
-        let Some(node) = self.node_mut().filter(|n| n.has_ready()) else { return false };
-        let pass = node.pass();
-        self.out.writes.extend(pass.write);
-        self.route(pass.messages);
-        for entry in &pass.committed {
-            if let Err(reason) = self.apply(entry) {
-                self.stop(format!("{}: {reason}", self.config.group));
-                return false;
-            }
-        }
-        if let Some(last) = pass.committed.last() {
-            let index = LogIndex(last.index);
-            if let Some(node) = self.node_mut() {
-                node.applied(index);
-            }
-        }
-        true
-    }
-
-    /// Raft messages go to the connected run that *is* the member they are for, or nowhere.
-    fn route(&mut self, messages: Vec<Message>) {
-        let Phase::Member(node) = &self.phase else { return };
-        let formation = node.formation().id;
-        for message in messages {
-            let member = MemberId::new(message.to);
-            let to = self.peers.connected().find(|(_, p)| p.member_in(formation) == member).map(|(p, _)| p);
-            if let Some(to) = to {
-                self.out.messages.push((to, PeerMessage::Raft(formation, Box::new(message))));
-            }
-        }
-    }
-
-    fn apply(&mut self, entry: &Entry) -> Result<(), String> {
-        let (index, term) = (LogIndex(entry.index), Term(entry.term));
-        self.streams.begin_entry(index, term);
-        match entry.get_entry_type() {
-            EntryType::EntryConfChangeV2 => {
-                let node = self.node_mut().ok_or("applying without a node")?;
-                node.apply_change(entry)?;
-                self.observe();
-            }
-            _ if entry.data.is_empty() => {}
-            _ => self.apply_payload(entry)?,
-        }
-        let mut decided = std::mem::take(&mut self.decided);
-        self.outbox.decide(index, term, &mut decided);
-        self.tell_decided(&mut decided);
-        self.decided = decided;
-        Ok(())
-    }
-
-    fn apply_payload(&mut self, entry: &Entry) -> Result<(), String> {
-        let payload = Payload::parse(&entry.data).map_err(|e| format!("entry {}: {e}", entry.index))?;
-        if let Payload::Control(body) = &payload {
-            let wish = Preference::decode(body).map_err(|e| format!("entry {}: {e}", entry.index))?;
-            if let Some(preferred) = self.wishes.apply(wish) {
-                let whom = preferred.map_or("nobody".to_owned(), |p| p.to_string());
-                let text = format!("the preferred leader is now {whom}, as {} asked", wish.origin.process);
-                self.out.events.push(Event::Notice(Severity::Info, text));
-            }
-            return Ok(());
-        }
-        let leads = self.node().is_some_and(|node| node.is_leader());
-        if let Some(mut delivery) = self.streams.apply(payload, self.origin)? {
-            if planted::has(Bug::CallbackByRole) {
-                delivery.executed_here = leads;
-            }
-            self.out.deliveries.push(LaneItem::Deliver(delivery));
-        }
-        Ok(())
-    }
-
-    /// A moment's view.
-    pub fn status(&self) -> Status {
-        let mut status = Status {
-            role: "stopped",
-            delivered: self.streams.delivered_index(),
-            lost_accepted: self.lost_accepted,
-            ..Status::default()
-        };
-        match &self.phase {
-            Phase::Stopped => {}
-            Phase::Unformed(_) => status.role = "unformed",
-            Phase::Member(node) => self.member_status(node, &mut status),
-        }
-        status
-    }
-
-    fn member_status(&self, node: &Node, status: &mut Status) {
-        use raft::StateRole::*;
-        let conf = node.log().conf_state();
-        status.role = match node.role() {
-            _ if self.cut_off => "cut off",
-            Leader => "leader",
-            _ if self.leadership.is_suspended() => "suspended",
-            Candidate | PreCandidate => "candidate",
-            Follower if node.is_voter() => "follower",
-            Follower => "learner",
-        };
-        status.term = node.term();
-        status.leader = if node.is_leader() {
-            Some(self.config.me)
-        } else {
-            self.leader_process()
-        };
-        status.commit = node.commit_index();
-        status.last = node.last_index();
-        status.first_in_memory = LogIndex(node.log().first_in_memory());
-        status.log_bytes = node.log().bytes();
-        status.voters = node.members().processes(&conf.voters);
-        status.learners = node.members().processes(&conf.learners);
-        status.member = Some(node.id());
-        status.voter_members = conf.voters.iter().filter_map(|&id| MemberId::new(id)).collect();
-        status.changing_members = !conf.voters_outgoing.is_empty()
-            || (node.is_leader() && !node.may_change_members());
-        status.formation = Some((node.formation().generation, node.formation().id));
     }
 
     /// A random number of this replica's own sequence.

@@ -1,10 +1,9 @@
-//! What happens by the clock: campaigns, hand-overs, reports, memory; and when chunks are proposed.
+//! What happens by the clock: campaigns, hand-overs, reports, memory.
 
 use crate::ids::{LogIndex, MemberId, ProcessId, Time};
 
 use super::group::{Phase, Replica};
 use super::message::{PeerMessage, Report};
-use super::node::MESSAGE_BYTES_MAX;
 use super::planted::{self, Bug};
 use super::output::Severity;
 use super::preference::Step;
@@ -43,7 +42,7 @@ impl Replica {
         self.send_wish();
         self.send_reports();
         self.keep_memory_bounded();
-        if self.node().is_some_and(|n| n.is_leader()) {
+        if self.leads() {
             self.tend_members();
             self.advance_hand_over();
         } else {
@@ -72,11 +71,9 @@ impl Replica {
         let Some(node) = self.node() else { return false };
         let conf = node.log().conf_state();
         let formation = node.formation().id;
-        let is_here = |id: &&u64| {
-            **id == node.id().get()
-                || self.peers.connected().any(|(_, p)| p.member_in(formation).map(MemberId::get) == Some(**id))
-        };
-        conf.voters.iter().filter(is_here).count() > conf.voters.len() / 2
+        let is_here = |&id: &MemberId| id == node.id() || self.peers.process_of(formation, id).is_some();
+        let here = conf.voters.iter().filter_map(|&id| MemberId::new(id)).filter(is_here);
+        here.count() > conf.voters.len() / 2
     }
 
     fn send_wish(&mut self) {
@@ -95,9 +92,7 @@ impl Replica {
         let node = self.node()?;
         let id = node.leader()?;
         let formation = node.formation().id;
-        let by_its_word =
-            || self.peers.connected().find(|(_, p)| p.member_in(formation) == Some(id)).map(|(process, _)| process);
-        node.members().get(id.get()).map(|m| m.process).or_else(by_its_word)
+        node.members().get(id.get()).map(|m| m.process).or_else(|| self.peers.process_of(formation, id))
     }
 
     fn send_reports(&mut self) {
@@ -142,11 +137,10 @@ impl Replica {
             self.drop_from_memory(through, limit - limit / 8);
         }
         let over = self.node().is_some_and(|n| n.log().bytes() >= limit);
-        let is_leader = self.node().is_some_and(|n| n.is_leader());
         // Only callbacks that lag are a reason: what fills the log otherwise is a tail that was never
         // committed, and only the leader's entries can replace it.
         let lags = self.node().is_some_and(|n| self.streams.delivered_index() < n.commit_index());
-        self.refuses_payload = over && (lags || planted::has(Bug::ForgetFullFollower)) && !is_leader;
+        self.refuses_payload = over && (lags || planted::has(Bug::ForgetFullFollower)) && !self.leads();
         if self.refuses_payload {
             let text = format!(
                 "callbacks here are {limit} bytes of log behind: taking no more until they have caught up"
@@ -273,32 +267,5 @@ impl Replica {
             node.members().processes(&conf.voters).iter().map(|p| p.0).collect::<Vec<_>>()
         );
         self.note("stuck", 10_000, Severity::Warning, text);
-    }
-
-    // ---- proposing -------------------------------------------------------------------------------------
-
-    pub(super) fn may_propose(&self) -> bool {
-        let limits = &self.config.limits;
-        self.node().is_some_and(|n| n.is_leader() && n.log().bytes() < limits.log_memory_bytes)
-            && self.leadership.is_announced()
-            && !self.hand_over.is_transferring()
-            && self.outbox.in_flight_bytes() < limits.in_flight_bytes
-    }
-
-    /// Proposes from the outboxes while the window is open. One proposal of at most one message's bytes at a
-    /// time: a larger one would leave its tail waiting a round trip.
-    pub(super) fn propose_queued(&mut self) {
-        while self.may_propose() && !self.outbox.is_queue_empty() {
-            let Phase::Member(node) = &mut self.phase else { return };
-            let term = node.term();
-            let chunks = self.outbox.take(term, MESSAGE_BYTES_MAX as usize / 2);
-            let Some(first) = node.propose(chunks.iter().map(|c| c.bytes.clone())) else {
-                self.outbox.put_back(chunks);
-                return;
-            };
-            for (chunk, index) in chunks.into_iter().zip(first.0..) {
-                self.outbox.proposed(chunk, LogIndex(index), term);
-            }
-        }
     }
 }

@@ -27,10 +27,12 @@ mod leading;
 mod members;
 mod node;
 mod outbox;
+mod passes;
 mod peers;
 mod preference;
 mod retention;
 mod shaping;
+mod status;
 mod streams;
 
 pub use config::{Limits, Recovered, ReplicaConfig, Timing};

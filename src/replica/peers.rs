@@ -103,6 +103,11 @@ impl Peers {
         self.peers.get_mut(&process).filter(|p| p.run.is_some())
     }
 
+    /// The process whose connected run is member `id` of the formation.
+    pub fn process_of(&self, formation: u64, id: MemberId) -> Option<ProcessId> {
+        self.connected().find(|(_, peer)| peer.member_in(formation) == Some(id)).map(|(process, _)| process)
+    }
+
     /// The connected ones.
     pub fn connected(&self) -> impl Iterator<Item = (ProcessId, &Peer)> {
         self.peers.iter().filter(|(_, p)| p.run.is_some()).map(|(&id, p)| (id, p))

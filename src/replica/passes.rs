@@ -1,0 +1,184 @@
+//! One pass: proposes what is queued, runs raft-rs until it is quiet, applies what is committed, and says
+//! how what was accepted here ended. What a pass asks for is collected in `out`.
+
+use raft::eraftpb::{Entry, EntryType, Message};
+
+use crate::ids::{LogIndex, MemberId, Term};
+
+use super::control::Preference;
+use super::group::{Phase, Replica};
+use super::message::PeerMessage;
+use super::node::MESSAGE_BYTES_MAX;
+use super::outbox::Decided;
+use super::output::{Event, LaneItem, Outputs, Severity};
+use super::payload::Payload;
+use super::planted::{self, Bug};
+
+impl Replica {
+    /// True when `advance` has something to do.
+    pub fn has_work(&self) -> bool {
+        !self.out.messages.is_empty()
+            || !self.out.events.is_empty()
+            || !self.out.deliveries.is_empty()
+            || !self.out.writes.is_empty()
+            || self.node().is_some_and(|n| n.has_ready())
+            || self.may_propose() && !self.outbox.is_queue_empty()
+    }
+
+    /// Proposes from the outboxes, runs raft-rs until it is quiet, and puts what is to be done into `out`.
+    pub fn advance(&mut self, out: &mut Outputs) {
+        loop {
+            self.update_leadership();
+            self.propose_queued();
+            if !self.run_raft() {
+                break;
+            }
+        }
+        out.messages.append(&mut self.out.messages);
+        out.writes.append(&mut self.out.writes);
+        out.deliveries.append(&mut self.out.deliveries);
+        out.events.append(&mut self.out.events);
+    }
+
+    fn update_leadership(&mut self) {
+        self.observe();
+        let term = match &self.phase {
+            Phase::Unformed(_) => Term(0),
+            Phase::Member(node) => node.term(),
+            Phase::Stopped => return,
+        };
+        let delivered = self.streams.delivered_index();
+        let holding = self.hand_over.is_active();
+        self.leadership.update(self.now, term, self.config.me, delivered, holding, &mut self.out.events);
+        if self.leadership.is_closed() && !self.outbox.is_queue_empty() {
+            self.lose_queued();
+        }
+    }
+
+    /// One pass over raft-rs; false when there was nothing to do.
+    fn run_raft(&mut self) -> bool {
+        let Some(node) = self.node_mut().filter(|n| n.has_ready()) else { return false };
+        let pass = node.pass();
+        self.out.writes.extend(pass.write);
+        self.route(pass.messages);
+        for entry in &pass.committed {
+            if let Err(reason) = self.apply(entry) {
+                self.stop(format!("{}: {reason}", self.config.group));
+                return false;
+            }
+        }
+        if let Some(last) = pass.committed.last() {
+            let index = LogIndex(last.index);
+            if let Some(node) = self.node_mut() {
+                node.applied(index);
+            }
+        }
+        true
+    }
+
+    /// Raft messages go to the connected run that *is* the member they are for, or nowhere.
+    fn route(&mut self, messages: Vec<Message>) {
+        let Phase::Member(node) = &self.phase else { return };
+        let formation = node.formation().id;
+        for message in messages {
+            let member = MemberId::new(message.to);
+            if let Some(to) = member.and_then(|id| self.peers.process_of(formation, id)) {
+                self.out.messages.push((to, PeerMessage::Raft(formation, Box::new(message))));
+            }
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Result<(), String> {
+        let (index, term) = (LogIndex(entry.index), Term(entry.term));
+        self.streams.begin_entry(index, term);
+        match entry.get_entry_type() {
+            EntryType::EntryConfChangeV2 => {
+                let node = self.node_mut().ok_or("applying without a node")?;
+                node.apply_change(entry)?;
+                self.observe();
+            }
+            _ if entry.data.is_empty() => {}
+            _ => self.apply_payload(entry)?,
+        }
+        let mut decided = std::mem::take(&mut self.decided);
+        self.outbox.decide(index, term, &mut decided);
+        self.tell_decided(decided);
+        Ok(())
+    }
+
+    fn apply_payload(&mut self, entry: &Entry) -> Result<(), String> {
+        let payload = Payload::parse(&entry.data).map_err(|e| format!("entry {}: {e}", entry.index))?;
+        if let Payload::Control(body) = &payload {
+            let wish = Preference::decode(body).map_err(|e| format!("entry {}: {e}", entry.index))?;
+            if let Some(preferred) = self.wishes.apply(wish) {
+                let whom = preferred.map_or("nobody".to_owned(), |p| p.to_string());
+                let text = format!("the preferred leader is now {whom}, as {} asked", wish.origin.process);
+                self.out.events.push(Event::Notice(Severity::Info, text));
+            }
+            return Ok(());
+        }
+        if let Some(mut delivery) = self.streams.apply(payload, self.origin)? {
+            if planted::has(Bug::CallbackByRole) {
+                delivery.executed_here = self.leads();
+            }
+            self.out.deliveries.push(LaneItem::Deliver(delivery));
+        }
+        Ok(())
+    }
+
+    pub(super) fn may_propose(&self) -> bool {
+        let limits = &self.config.limits;
+        self.node().is_some_and(|n| n.is_leader() && n.log().bytes() < limits.log_memory_bytes)
+            && self.leadership.is_announced()
+            && !self.hand_over.is_transferring()
+            && self.outbox.in_flight_bytes() < limits.in_flight_bytes
+    }
+
+    /// Proposes from the outboxes while the window is open. One proposal of at most one message's bytes at a
+    /// time: a larger one would leave its tail waiting a round trip.
+    pub(super) fn propose_queued(&mut self) {
+        while self.may_propose() && !self.outbox.is_queue_empty() {
+            let Phase::Member(node) = &mut self.phase else { return };
+            let term = node.term();
+            let chunks = self.outbox.take(term, MESSAGE_BYTES_MAX as usize / 2);
+            let Some(first) = node.propose(chunks.iter().map(|c| c.bytes.clone())) else {
+                self.outbox.put_back(chunks);
+                return;
+            };
+            for (chunk, index) in chunks.into_iter().zip(first.0..) {
+                self.outbox.proposed(chunk, LogIndex(index), term);
+            }
+        }
+    }
+
+    pub(super) fn lose_queued(&mut self) {
+        let mut decided = std::mem::take(&mut self.decided);
+        self.outbox.lose_queued(&mut decided);
+        self.tell_decided(decided);
+    }
+
+    /// Says how what was accepted ended, and keeps the emptied buffer for the next time.
+    fn tell_decided(&mut self, mut decided: Vec<Decided>) {
+        for d in decided.drain(..) {
+            if d.bytes > 0 {
+                self.out.events.push(Event::Released { partition: d.partition, bytes: d.bytes });
+            }
+            if !d.committed && d.logs > 0 && !planted::has(Bug::LossIsNotTold) {
+                self.note_lost();
+                self.out.deliveries.push(LaneItem::Lost { partition: d.partition, logs: d.logs });
+            }
+        }
+        self.decided = decided;
+    }
+
+    /// Contract section 6: from here on this run is not given leadership by preference.
+    fn note_lost(&mut self) {
+        if std::mem::replace(&mut self.lost_accepted, true) || self.leaving {
+            return;
+        }
+        self.campaigns.draw(false, &mut self.rng);
+        let text = "logs that this run had accepted are lost: its host has executed them, so its database may differ from \
+                    the others'; it is not given leadership by preference until it is restarted";
+        self.out.events.push(Event::Notice(Severity::Warning, text.into()));
+    }
+}
