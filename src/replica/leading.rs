@@ -23,6 +23,7 @@ impl Replica {
             Phase::Unformed(_) => self.tick_forming(),
             Phase::Member(node) => {
                 node.tick();
+                self.out.writes.extend(node.commit_write());
                 self.observe();
                 self.tick_member();
             }

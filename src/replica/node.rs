@@ -63,6 +63,9 @@ pub struct Node {
     persisted_through: u64,
     awaiting: VecDeque<Awaiting>,
     released: Vec<Message>,
+    /// A commit index that no write has carried to the disk yet. Nothing is acknowledged by it, so it goes
+    /// with the next entries, or with the next tick.
+    unwritten_commit: Option<HardState>,
 }
 
 fn raft_config(id: MemberId, timing: &Timing) -> Config {
@@ -109,6 +112,7 @@ impl Node {
             persisted_through: 0,
             awaiting: VecDeque::new(),
             released: Vec::new(),
+            unwritten_commit: None,
         })
     }
 
@@ -378,11 +382,23 @@ impl Node {
     }
 
     fn write_of(&mut self, hard_state: Option<HardState>, entries: Vec<Entry>, must_sync: bool) -> Option<Write> {
-        if !self.durable || (hard_state.is_none() && entries.is_empty()) {
+        if !self.durable {
+            return None;
+        }
+        let hard_state = hard_state.or(self.unwritten_commit.take());
+        if entries.is_empty() && !must_sync {
+            self.unwritten_commit = hard_state;
             return None;
         }
         self.last_write += 1;
         Some(Write { id: self.last_write, membership: None, hard_state, entries, must_sync })
+    }
+
+    /// The commit index, when no write has carried it. It spares a restart that finds no leader the wait.
+    pub fn commit_write(&mut self) -> Option<Write> {
+        let hard_state = Some(self.unwritten_commit.take()?);
+        self.last_write += 1;
+        Some(Write { id: self.last_write, hard_state, ..Write::default() })
     }
 
     /// The first write of a new member: its membership.
