@@ -59,6 +59,11 @@ impl Forming {
         }
     }
 
+    /// The highest round that this run has seen.
+    pub fn highest_round(&self) -> u64 {
+        self.highest_round
+    }
+
     fn majority(&self) -> usize {
         let majority = self.voters.len() / 2 + 1;
         if planted::has(Bug::FormByMinority) {

@@ -21,6 +21,7 @@ use super::config::{Recovered, ReplicaConfig};
 use super::control::Preference;
 use super::formation::Formation;
 use super::forming::{Forming, Unformed};
+use super::judging;
 use super::leadership::{Leadership, RaftView};
 use super::members;
 use super::message::{PeerMessage, Standing};
@@ -161,6 +162,7 @@ impl Replica {
     /// Continues as the member that the data directory describes.
     fn resume(&mut self, recovered: Recovered) -> Result<(), String> {
         let Recovered { formation, member, mut hard_state, last_index, tail, older } = recovered;
+        judging::formation(&formation)?;
         if planted::has(Bug::ForgetVoteAtRestart) {
             hard_state.vote = 0;
         }
@@ -259,6 +261,10 @@ impl Replica {
         let now = self.now;
         let Some(peer) = self.peers.connected_mut(from) else { return };
         peer.heard = Some(now);
+        if let Err(why) = self.judge(from, &message) {
+            return self.note_refused(from, why);
+        }
+        let Some(peer) = self.peers.connected_mut(from) else { return };
         match message {
             PeerMessage::Standing(standing) => self.on_standing(from, standing),
             PeerMessage::Raft(formation, message) => self.on_raft(from, formation, *message),
@@ -292,12 +298,16 @@ impl Replica {
             _ => {}
         }
         if let Err(why) = node.step(message) {
-            self.note("refused", 1_000, Severity::Warning, format!("refused a raft message of {from}: {why}"));
+            self.note_refused(from, why);
         } else if served && std::mem::take(&mut self.cut_off) {
             let text = format!("not cut off after all: {from} leads and goes on with this member");
             self.note("cut off", 1_000, Severity::Info, text);
         }
         self.observe();
+    }
+
+    fn note_refused(&mut self, from: ProcessId, why: &'static str) {
+        self.note("refused", 1_000, Severity::Warning, format!("refused a message of {from}: {why}"));
     }
 
     fn on_cut_off(&mut self, reason: String) {

@@ -247,7 +247,7 @@ impl Replica {
         let member = peer.member_in(node.formation().id)?;
         let report = peer.report?;
         let is_voter = node.log().conf_state().voters.contains(&member.get());
-        let near = report.delivered.0 + NEARLY_DELIVERED_ENTRIES >= node.commit_index().0
+        let near = report.delivered.0.saturating_add(NEARLY_DELIVERED_ENTRIES) >= node.commit_index().0
             || self.marks.keeps_delivering(report.delivered);
         let election_ms = self.config.timing.election_ms;
         let in_reach = peer.heard.is_some_and(|at| self.now.millis_since(at) < election_ms);

@@ -10,6 +10,9 @@ use super::formation::{Formation, Member};
 use super::payload::PayloadError;
 use super::planted::{self, Bug};
 
+/// One more admission each millisecond reaches it in fifty days; the next id must still be a number.
+pub const MEMBER_ID_MAX: u64 = u32::MAX as u64;
+
 /// Members of the formation, past ones included: a Raft id is never used twice.
 #[derive(Debug, Clone)]
 pub struct Members {
@@ -122,8 +125,9 @@ pub fn decode_member(bytes: &[u8]) -> Result<Member, PayloadError> {
     let bytes: &[u8; MEMBER_BYTES] =
         bytes.try_into().map_err(|_| PayloadError("a member record is 18 bytes"))?;
     let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    let id = MemberId::new(u64_at(0)).filter(|id| id.get() <= MEMBER_ID_MAX);
     Ok(Member {
-        id: MemberId::new(u64_at(0)).ok_or(PayloadError("a member id is not 0"))?,
+        id: id.ok_or(PayloadError("a member id that can't be"))?,
         process: ProcessId(u16::from_le_bytes([bytes[8], bytes[9]])),
         run: RunId(u64_at(10)),
     })

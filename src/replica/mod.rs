@@ -22,6 +22,7 @@ pub mod wire;
 mod admission;
 mod campaigns;
 mod forming;
+mod judging;
 mod leadership;
 mod leading;
 mod members;

@@ -1,4 +1,4 @@
-//! The raft-rs node of a member, and what keeps raft-rs from panicking on bad input.
+//! The raft-rs node of a member. What keeps raft-rs from panicking on bad input is in `judging.rs`.
 //!
 //! Owns `RawNode`, its log, the formation and the members. Decides nothing about leadership: timers here
 //! only count; `campaigns.rs` says when. Every write is ordered: what raft-rs wants to say once something
@@ -16,6 +16,7 @@ use crate::storage::memory::MemoryLog;
 
 use super::config::Timing;
 use super::formation::Formation;
+use super::judging;
 use super::members::{self, Members};
 use super::output::Write;
 use super::planted::{self, Bug};
@@ -31,8 +32,6 @@ const IN_FLIGHT_MESSAGES: usize = 48;
 const NEVER_TICKS: usize = 1 << 40;
 /// Committed entries handed out per pass, so that one pass does not starve the others.
 const COMMITTED_BYTES_PER_PASS: u64 = 8 << 20;
-/// No real term is so far ahead; a message that claims it would exhaust the terms.
-const TERM_JUMP_MAX: u64 = 1 << 32;
 
 /// What one pass over raft-rs yields.
 #[derive(Default)]
@@ -226,68 +225,13 @@ impl Node {
 
     /// Feeds a message from another member. A message that raft-rs would panic on is refused with the reason.
     pub fn step(&mut self, message: Message) -> Result<(), &'static str> {
-        self.check(&message)?;
+        judging::raft_message(&self.raw.raft, &message)?;
         if planted::has(Bug::VoteTwice) && message.get_msg_type() == MessageType::MsgRequestVote {
             self.raw.raft.vote = 0;
             self.raw.raft.leader_id = 0;
         }
         // "Not a member" and "proposal dropped" are no errors between members whose logs differ.
         let _ = self.raw.step(message);
-        Ok(())
-    }
-
-    fn check(&self, message: &Message) -> Result<(), &'static str> {
-        use MessageType::*;
-        let raft = &self.raw.raft;
-        if message.to != self.id.get() {
-            return Err("addressed to another member");
-        }
-        if message.term > raft.term + TERM_JUMP_MAX {
-            return Err("a term that can't be");
-        }
-        if message.term == 0 {
-            return Err("without a term");
-        }
-        match message.get_msg_type() {
-            MsgAppend => self.check_append(message),
-            MsgHeartbeat if message.commit > raft.raft_log.last_index() => {
-                Err("a heartbeat commits entries that this member does not have")
-            }
-            MsgAppendResponse | MsgHeartbeatResponse
-                if self.is_leader()
-                    && message.term == raft.term
-                    && !message.reject
-                    && message.index > raft.raft_log.last_index() =>
-            {
-                Err("acknowledges entries that do not exist")
-            }
-            MsgAppendResponse | MsgHeartbeatResponse if message.request_snapshot != 0 => {
-                Err("asks for a snapshot")
-            }
-            MsgAppendResponse | MsgHeartbeat | MsgHeartbeatResponse | MsgRequestVote
-            | MsgRequestVoteResponse | MsgRequestPreVote | MsgRequestPreVoteResponse
-            | MsgTimeoutNow => Ok(()),
-            _ => Err("of a type that members do not send"),
-        }
-    }
-
-    fn check_append(&self, message: &Message) -> Result<(), &'static str> {
-        let log = &self.raw.raft.raft_log;
-        if message.term == self.raw.raft.term && self.is_leader() {
-            return Err("an append from a second leader of the same term");
-        }
-        let mut term = message.log_term;
-        for (entry, index) in message.entries.iter().zip(message.index + 1..) {
-            if entry.index != index || entry.term < term || entry.term > message.term {
-                return Err("an append whose entries are out of order");
-            }
-            term = entry.term;
-        }
-        let starts_here = log.match_term(message.index, message.log_term);
-        let committed = message.entries.iter().take_while(|e| e.index <= log.committed);
-        if starts_here && committed.into_iter().any(|e| !log.match_term(e.index, e.term)) {
-            return Err("an append that contradicts committed entries");
-        }
         Ok(())
     }
 
@@ -344,6 +288,11 @@ impl Node {
             .apply_conf_change(&change)
             .map_err(|e| format!("entry {}: applying a membership change: {e}", entry.index))?;
         self.raw.mut_store().set_conf_state(conf_state);
+        if self.is_leader() && self.progress(self.id).is_none() {
+            // raft-rs leaves it a leader, and then looks in vain for its progress once its next entry is written.
+            let term = self.raw.raft.term;
+            self.raw.raft.become_follower(term, raft::INVALID_ID);
+        }
         Ok(())
     }
 

@@ -15,9 +15,11 @@
 mod closing;
 mod connection;
 mod dialling;
-mod frame;
+#[doc(hidden)]
+pub mod frame;
 mod half_open;
-mod handshake;
+#[doc(hidden)]
+pub mod handshake;
 mod notices;
 mod outbox;
 mod resolve;

@@ -115,6 +115,10 @@ impl<'a> Scanner<'a> {
     pub fn record(&mut self, offset: u64) -> Result<Option<(Header, Bytes)>, DiskError> {
         let Some(header) = self.header(offset)? else { return Ok(None) };
         let (at, bytes) = (offset + HEADER_BYTES as u64, header.body_bytes as usize);
+        // No memory for what a header promises and the file does not have.
+        if at + bytes as u64 > self.segment.length()? {
+            return Ok(None);
+        }
         let body = if bytes <= WINDOW_BYTES {
             Bytes::copy_from_slice(self.view(at, bytes)?)
         } else {

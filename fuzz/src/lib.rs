@@ -1,0 +1,27 @@
+//! The bodies of the fuzz targets: each takes bytes and panics on a find. `fuzz_targets/` hands them libFuzzer's
+//! bytes, `tests/fuzz_corpus.rs` those of the corpus.
+
+pub mod arguments;
+pub mod disk;
+pub mod frame;
+pub mod handshake;
+pub mod payload;
+pub mod room;
+pub mod wire;
+pub mod yaml;
+mod said;
+
+/// One target.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also its corpus folder's.
+pub const TARGETS: [(&str, Target); 8] = [
+    ("arguments", arguments::run),
+    ("disk", disk::run),
+    ("frame", frame::run),
+    ("handshake", handshake::run),
+    ("payload", payload::run),
+    ("room", room::run),
+    ("wire", wire::run),
+    ("yaml", yaml::run),
+];
