@@ -134,7 +134,7 @@ impl Found {
             if batch.first_index > last + 1 {
                 return Err(format!("entries from {} on, and the log ends at {last}", batch.first_index));
             }
-            let mut term = self.index.term(batch.first_index - 1).unwrap_or(1);
+            let mut term = self.index.term(batch.first_index - 1).unwrap_or(0);
             for (index, its) in batch.terms() {
                 if its < term {
                     return Err(format!("entry {index} of term {its} behind one of term {term}"));
