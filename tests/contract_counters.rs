@@ -1,6 +1,8 @@
 //! The counters while everything moves (contract sections 4 and 7). The library is one per process, so this
 //! file has one test.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,12 +13,6 @@ const PARTITIONS: u32 = 2;
 const SUBMITTERS: usize = 3;
 const LOGS: u64 = 3_000;
 
-/// A loopback address of this process alone: no other test takes its ports.
-fn own_address() -> String {
-    let pid = std::process::id();
-    format!("127.{}.{}.1", 1 + (pid >> 8) % 250, pid % 256)
-}
-
 fn check(counters: &PartitionCounters) {
     assert_eq!(counters.accepted + counters.refused, counters.submitted, "{counters:?}");
     assert_eq!(counters.delivered_own + counters.lost + counters.outstanding, counters.accepted, "{counters:?}");
@@ -24,7 +20,7 @@ fn check(counters: &PartitionCounters) {
 
 #[test]
 fn the_equations_of_the_counters_hold_at_every_moment() {
-    let host = own_address();
+    let host = common::own_address();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("shard.yml");
     let text = format!(

@@ -2,6 +2,8 @@
 //!
 //! The logger and the library are one per process, so the tests of this file take turns.
 
+mod common;
+
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
@@ -76,12 +78,6 @@ fn turn() -> MutexGuard<'static, ()> {
     turn
 }
 
-/// A loopback address of this process alone: no other test takes its ports.
-fn own_address() -> String {
-    let pid = std::process::id();
-    format!("127.{}.{}.1", 1 + (pid >> 8) % 250, pid % 256)
-}
-
 /// A shard of one process with two partitions, as a file.
 struct Shard {
     _directory: tempfile::TempDir,
@@ -92,7 +88,7 @@ struct Shard {
 impl Shard {
     /// `mode` and `raft` are the contents of these sections.
     fn new(mode: &str, raft: &str) -> Self {
-        let host = own_address();
+        let host = common::own_address();
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("shard.yml");
         let text = format!(

@@ -2,20 +2,16 @@
 //! after it *began*, drain included (contract section 3.8). In a file of its own, because the process is of
 //! no use afterwards.
 
+mod common;
+
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use mako_raft::helper::{self, CallbackRole, HelperError};
 
-/// A loopback address of this process alone: no other test takes its ports.
-fn own_address() -> String {
-    let pid = std::process::id();
-    format!("127.{}.{}.1", 1 + (pid >> 8) % 250, pid % 256)
-}
-
 #[test]
 fn the_ten_seconds_of_shutdown_begin_with_it_and_contain_the_drain() {
-    let host = own_address();
+    let host = common::own_address();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("shard.yml");
     let text = format!(

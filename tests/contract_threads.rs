@@ -1,6 +1,8 @@
 //! Threads, as the operating system sees them (contract sections 3.8 and 5). Alone in its process: it looks at
 //! all threads of it.
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{mpsc, Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,12 +11,6 @@ use mako_raft::helper::{self, CallbackRole};
 
 const SOON: Duration = Duration::from_secs(30);
 const PARTITIONS: u32 = 3;
-
-/// A loopback address of this process alone: no other test takes its ports.
-fn own_address() -> String {
-    let pid = std::process::id();
-    format!("127.{}.{}.1", 1 + (pid >> 8) % 250, pid % 256)
-}
 
 /// The thread's number and the name that debuggers and `top` show.
 fn this_thread() -> (String, String) {
@@ -31,7 +27,7 @@ fn threads_of_the_library() -> BTreeSet<String> {
 
 #[test]
 fn a_partition_has_one_thread_for_its_whole_life_named_after_it_and_none_is_left_after_shutdown() {
-    let host = own_address();
+    let host = common::own_address();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("shard.yml");
     let rows: String = (0..PARTITIONS).map(|p| format!("    - [\"s{p}:{}\"]\n", 21_001 + p)).collect();

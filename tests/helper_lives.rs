@@ -2,6 +2,8 @@
 //!
 //! The library is one per process, so the tests of this file take turns.
 
+mod common;
+
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -28,22 +30,23 @@ fn turn() -> MutexGuard<'static, ()> {
 struct Shard {
     _directory: tempfile::TempDir,
     file: PathBuf,
+    host: String,
     port: u16,
 }
 
 impl Shard {
     fn new() -> Self {
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let (host, port) = (common::own_address(), 21_001);
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("shard.yml");
         let text = format!(
             "site:\n  server:\n    - [\"s101:{port}\"]\n    - [\"s201:{}\"]\nprocess:\n  s101: localhost\n  s201: localhost\n\
-             host:\n  localhost: 127.0.0.1\nmode:\n  ab: raft\n\
+             host:\n  localhost: {host}\nmode:\n  ab: raft\n\
              raft:\n  form_wait_ms: 200\n",
-            port ^ 1
+            port + 1
         );
         std::fs::write(&file, text).unwrap();
-        Self { _directory: directory, file, port }
+        Self { _directory: directory, file, host, port }
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -119,7 +122,7 @@ fn one_life_after_the_other() {
         assert_eq!(helper::shutdown(), Ok(()));
         assert_eq!(helper::shutdown(), Ok(()));
         assert!(codes.try_recv().is_err(), "nothing is announced from pre_shutdown_step on");
-        drop(TcpListener::bind(("127.0.0.1", shard.port)).expect("the port is free"));
+        drop(TcpListener::bind((shard.host.as_str(), shard.port)).expect("the port is free"));
         assert!(calls.recv().is_err(), "the partition callbacks are forgotten, and dropped");
     }
 }
@@ -165,7 +168,7 @@ fn a_taken_port_is_an_error_and_setup2_may_be_called_again() {
     let _turn = turn();
     let shard = Shard::new();
     shard.set_up();
-    let taken = TcpListener::bind(("127.0.0.1", shard.port)).unwrap();
+    let taken = TcpListener::bind((shard.host.as_str(), shard.port)).unwrap();
     let refused = helper::setup2(0, 0);
     assert!(matches!(&refused, Err(HelperError::Io(text)) if text.contains(&shard.port.to_string())), "{refused:?}");
     is_order(helper::submit(b"log", 0));
@@ -339,7 +342,7 @@ fn leadership_can_be_asked_for_and_preferred() {
 fn the_status_endpoint_tells_the_counters_to_whoever_connects() {
     let _turn = turn();
     let shard = Shard::new();
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let port = shard.port + 10_000;
     let with_status = std::fs::read_to_string(&shard.file).unwrap() + &format!("  control_port: {port}\n");
     std::fs::write(&shard.file, with_status).unwrap();
     shard.set_up();
@@ -351,7 +354,7 @@ fn the_status_endpoint_tells_the_counters_to_whoever_connects() {
     calls.recv_timeout(SOON).unwrap();
     assert_eq!(helper::wait_for_submit(1), Ok(()));
     for _ in 0..40 {
-        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut client = TcpStream::connect((shard.host.as_str(), port)).unwrap();
         client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
         let mut text = String::new();
         client.read_to_string(&mut text).unwrap();
@@ -359,5 +362,5 @@ fn the_status_endpoint_tells_the_counters_to_whoever_connects() {
         assert!(text.contains("partition 1: role leader") && text.contains("submitted 1,"), "{text}");
     }
     assert_eq!(helper::shutdown(), Ok(()));
-    drop(TcpListener::bind(("127.0.0.1", port)).expect("the status port is free"));
+    drop(TcpListener::bind((shard.host.as_str(), port)).expect("the status port is free"));
 }

@@ -1,6 +1,8 @@
 //! A callback that never returns: shutdown ends all the same, says so, and nothing can be set up after it.
 //! In a file of its own, because the process is of no use afterwards.
 
+mod common;
+
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -9,11 +11,11 @@ use mako_raft::helper::{self, CallbackRole, HelperError};
 
 #[test]
 fn a_callback_that_does_not_return_makes_shutdown_fail_after_ten_seconds() {
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let (host, port) = (common::own_address(), 21_001);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("shard.yml");
     let text = format!(
-        "site:\n  server:\n    - [\"s101:{port}\"]\nprocess:\n  s101: localhost\nhost:\n  localhost: 127.0.0.1\n\
+        "site:\n  server:\n    - [\"s101:{port}\"]\nprocess:\n  s101: localhost\nhost:\n  localhost: {host}\n\
          raft:\n  drain_ms: 100\n"
     );
     std::fs::write(&file, text).unwrap();
@@ -42,5 +44,5 @@ fn a_callback_that_does_not_return_makes_shutdown_fail_after_ten_seconds() {
     assert!(matches!(helper::setup(&arguments), Err(HelperError::Order(_))));
     assert_eq!(helper::shutdown(), Err(HelperError::Unfinished(left)), "again, and at once");
     assert_eq!(helper::submit(b"late", 0), Err(HelperError::ShutDown));
-    drop(TcpListener::bind(("127.0.0.1", port)).expect("the port is free"));
+    drop(TcpListener::bind((host.as_str(), port)).expect("the port is free"));
 }
