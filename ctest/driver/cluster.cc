@@ -76,7 +76,7 @@ void Cluster::write_files() const {
 std::string Cluster::setup_command(int i) const {
   const std::string files = directory_ + "/" + prefix(shape_.shard);
   return "setup -b -d 60 -f " + files + "mode.yml -f " + topology_file() + " -t 30 -T 100000 -n 32 -P " +
-         process_name(i) + " -A 50000";
+         process_name(i) + " -A 50000" + (shape_.data.empty() ? "" : " -r " + data_directory(i));
 }
 
 void Cluster::launch(int i, int action) {
@@ -172,9 +172,11 @@ void Cluster::shut_down(const std::vector<int> &processes, int bound_ms) {
   }
 }
 
-History Cluster::history(int i) const {
+History Cluster::history(int i) const { return history(i, life(i)); }
+
+History Cluster::history(int i, int life) const {
   const Replica &replica = *replicas_.at(static_cast<size_t>(i));
-  return read_history(replica.name(), replica.record_file(lives_.at(static_cast<size_t>(i))));
+  return read_history(replica.name(), replica.record_file(life));
 }
 
 std::vector<History> Cluster::histories(const std::vector<int> &processes) const {

@@ -16,6 +16,7 @@ struct Shape {
   int shard = 0;
   std::string settings;   // lines of the `raft` section, indented by two
   std::string mode = "raft";
+  std::string data;       // a directory for durable logs, one folder per process; in memory without
   std::string form = "return";  // of the callbacks: simple, par_id, return, model
 };
 
@@ -39,6 +40,8 @@ class Cluster {
   int port(int i) const;
   int site_id(int process, int partition) const;
   std::string topology_file() const;
+  std::string process_name(int i) const;
+  std::string data_directory(int i) const { return shape_.data + "/" + process_name(i); }
 
   // Starts process i and takes it through setup, registration and setup2, recording a new life.
   void launch(int i, int action = 0);
@@ -63,6 +66,8 @@ class Cluster {
   void shut_down(const std::vector<int> &processes, int bound_ms = 12000);
 
   History history(int i) const;  // of its present life
+  History history(int i, int life) const;
+  int life(int i) const { return lives_.at(static_cast<size_t>(i)); }
   std::vector<History> histories(const std::vector<int> &processes) const;
   std::vector<int> everyone() const;
 
@@ -71,7 +76,6 @@ class Cluster {
 
  private:
   void write_files() const;
-  std::string process_name(int i) const;
 
   Shape shape_;
   std::string directory_;

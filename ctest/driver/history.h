@@ -39,6 +39,13 @@ void check_history(const History &history);
 // The same logs in the same slots, as far as both reach. Throws Failure.
 void check_agreement(const History &one, const History &other);
 
+// Every log that `earlier`, a life that has ended, was told of is still in `now`, in the same slots. Throws Failure.
+void check_survival(const History &earlier, const History &now);
+
+// What `life` submitted while it led without a break is in `now` without a hole: a log may be missing behind
+// the last that arrived, never before it. Says nothing about a life that lost its leadership. Throws Failure.
+void check_no_hole(const History &life, const History &now);
+
 // check_history on each, check_agreement between each two, and equally many logs on all.
 void check_complete(const std::vector<History> &histories);
 

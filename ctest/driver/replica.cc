@@ -25,13 +25,15 @@ int millis_left(Clock::time_point deadline) {
 
 Clock::time_point in_millis(int timeout_ms) { return Clock::now() + std::chrono::milliseconds(timeout_ms); }
 
-void in_child(const std::string &log_file, int input, int output) {
+void in_child(const std::string &log_file, int input, int output, char **environment) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // never outlive the driver
   const int log = open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   dup2(input, 0);
   dup2(output, 1);
   dup2(log, 2);
-  execl(NODE_PROGRAM, NODE_PROGRAM, static_cast<char *>(nullptr));
+  char program[] = NODE_PROGRAM;
+  char *arguments[] = {program, nullptr};
+  execve(program, arguments, environment);
   _exit(127);
 }
 
@@ -56,9 +58,15 @@ void Replica::start() {
   require(!running(), name_ + " is already running");
   int input[2], output[2];
   require(pipe2(input, O_CLOEXEC) == 0 && pipe2(output, O_CLOEXEC) == 0, "no pipes");
+  const std::string log = log_file();
+  // Prepared before the fork: a driver may have threads, and their locks.
+  std::vector<char *> variables;
+  for (char **variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+  for (std::string &variable : environment_) variables.push_back(&variable[0]);
+  variables.push_back(nullptr);
   const pid_t pid = fork();
   require(pid >= 0, "no process");
-  if (pid == 0) in_child(log_file(), input[0], output[1]);
+  if (pid == 0) in_child(log, input[0], output[1], variables.data());
   close(input[0]);
   close(output[1]);
   pid_ = pid;
@@ -121,6 +129,14 @@ void Replica::kill() {
   signal(SIGKILL);
   waitpid(pid_, nullptr, 0);
   reap();
+}
+
+std::string Replica::died() {
+  int status = 0;
+  if (!running() || waitpid(pid_, &status, WNOHANG) == 0) return "";
+  reap();
+  return WIFSIGNALED(status) ? "killed by signal " + std::to_string(WTERMSIG(status))
+                             : "ended with status " + std::to_string(WEXITSTATUS(status));
 }
 
 int Replica::await_exit(int timeout_ms) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 // A scenario's expectation that did not hold. The text is for a person.
 struct Failure : std::runtime_error {
@@ -22,6 +23,9 @@ class Replica {
   ~Replica();
   Replica(const Replica &) = delete;
   Replica &operator=(const Replica &) = delete;
+
+  // NAME=VALUE, added to what the driver's own environment gives every later start.
+  void set_environment(std::vector<std::string> added) { environment_ = std::move(added); }
 
   // Starts the process; with no process running yet, or none any more.
   void start();
@@ -40,6 +44,9 @@ class Replica {
   // Waits for the process to end by itself; its wait status.
   int await_exit(int timeout_ms);
   bool running() const { return pid_ > 0; }
+  // How it ended, where it did so by itself; empty while it runs.
+  std::string died();
+  pid_t pid() const { return pid_; }
 
   const std::string &name() const { return name_; }
   std::string log_file() const { return directory_ + "/" + name_ + ".log"; }
@@ -59,6 +66,7 @@ class Replica {
   int next_id_ = 1;
   std::string unread_;
   std::map<int, std::string> answers_;
+  std::vector<std::string> environment_;
 };
 
 #endif

@@ -48,7 +48,7 @@ class Node {
       if (verb == "exit") break;
       static const std::set<std::string> blocking = {"submit", "wait", "await", "await_elections",
                                                      "await_first_end", "pre_shutdown", "shutdown",
-                                                     "microbench", "tls_submit"};
+                                                     "microbench", "tls_submit", "stop_load"};
       if (blocking.count(verb) != 0) {
         std::thread([=] { answer(id, act(verb, arguments)); }).detach();
       } else {
@@ -98,6 +98,7 @@ class Node {
       return std::to_string(get_outstanding_logs(static_cast<uint32_t>(number(words, 0))));
     }
     if (verb == "calls") return std::to_string(recorder_.calls(number(words, 0)));
+    if (verb == "own_calls") return std::to_string(recorder_.own_calls());
     if (verb == "await") {
       return recorder_.await_calls(number(words, 0), std::stoull(words.at(1)), std::stoull(words.at(2)))
                  ? "ok"

@@ -15,6 +15,7 @@ bool Recorder::record_to(const std::string &file) {
   if (file_ >= 0) close(file_);
   file_ = open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
   calls_.clear();
+  own_calls_ = 0;
   elections_.clear();
   return file_ >= 0;
 }
@@ -66,6 +67,7 @@ void Recorder::end(int partition, const Call &call) {
   write_line(line);
   --running_[partition];
   ++calls_[partition];
+  own_calls_ += call.role == 'L';
   changed_.notify_all();
 }
 
@@ -91,6 +93,11 @@ bool Recorder::await_elections(uint64_t calls, uint64_t timeout_ms) {
 uint64_t Recorder::calls(int partition) {
   std::lock_guard<std::mutex> lock(mutex_);
   return calls_[partition];
+}
+
+uint64_t Recorder::own_calls() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return own_calls_;
 }
 
 std::string Recorder::elections() {

@@ -44,6 +44,8 @@ class Recorder {
   bool await_elections(uint64_t calls, uint64_t timeout_ms);
 
   uint64_t calls(int partition);
+  // Logs of this process's own, in all partitions: those that went to a leader callback.
+  uint64_t own_calls();
   std::string elections();
 
  private:
@@ -52,6 +54,7 @@ class Recorder {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<int, uint64_t> calls_;
+  uint64_t own_calls_ = 0;
   std::map<int, int> running_;
   std::vector<int> elections_;
   int file_ = -1;

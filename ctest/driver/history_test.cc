@@ -1,0 +1,81 @@
+// The checker itself: a record with one thing wrong in it must be refused, and a right one accepted.
+
+#include <stdio.h>
+
+#include "history.h"
+#include "replica.h"
+
+namespace {
+
+constexpr uint64_t kRun = 7, kOtherRun = 9;
+
+// Five logs of partition 0, submitted by `kRun` and delivered where `own_run` runs.
+History right(const char *name, uint64_t own_run) {
+  History history;
+  history.replica = name;
+  history.own_runs.insert(own_run);
+  if (own_run == kRun) history.elections = {1};
+  for (uint64_t slot = 1; slot <= 5; ++slot) {
+    history.calls[0].push_back(RecordedCall{0, own_run == kRun ? 'L' : 'F', slot, 300, 1000 + slot, true, false,
+                                            own_run, kRun, 0, slot});
+  }
+  return history;
+}
+
+int failed = 0;
+
+template <class Check>
+void expect(bool accepted, const char *what, Check check) {
+  bool was_accepted = true;
+  try {
+    check();
+  } catch (const Failure &) {
+    was_accepted = false;
+  }
+  if (was_accepted == accepted) return;
+  printf("FAILED: %s was %s\n", what, was_accepted ? "accepted" : "refused");
+  ++failed;
+}
+
+// One log too few at `at`; what follows moves up when `renumbered`.
+History without(History history, size_t at, bool renumbered) {
+  std::vector<RecordedCall> &calls = history.calls[0];
+  calls.erase(calls.begin() + static_cast<std::ptrdiff_t>(at));
+  for (size_t i = at; renumbered && i < calls.size(); ++i) calls[i].slot = i + 1;
+  return history;
+}
+
+}  // namespace
+
+int main() {
+  const History leader = right("leader", kRun), follower = right("follower", kOtherRun);
+  expect(true, "a right pair", [&] { check_complete({leader, follower}); });
+  expect(true, "a life that all of it survived", [&] { check_survival(leader, follower); });
+  expect(true, "a life without a hole", [&] { check_no_hole(leader, follower); });
+
+  expect(false, "a gap in the slots", [&] { check_history(without(follower, 2, false)); });
+  History doubled = follower;
+  doubled.calls[0].push_back(doubled.calls[0].back());
+  doubled.calls[0].back().slot = 6;
+  expect(false, "a doubled log", [&] { check_history(doubled); });
+  History wrong_callback = follower;
+  wrong_callback.calls[0][3].role = 'L';
+  expect(false, "a log of others at the leader callback", [&] { check_history(wrong_callback); });
+  History wrong_own = leader;
+  wrong_own.calls[0][3].role = 'F';
+  expect(false, "an own log at the follower callback", [&] { check_history(wrong_own); });
+  History other_bytes = follower;
+  other_bytes.calls[0][1].hash ^= 1;
+  expect(false, "other bytes in a slot", [&] { check_agreement(leader, other_bytes); });
+  expect(false, "a replica with fewer logs", [&] { check_complete({leader, without(follower, 4, false)}); });
+
+  expect(false, "a lost last log", [&] { check_survival(leader, without(follower, 4, false)); });
+  expect(false, "a lost log in the middle", [&] { check_survival(leader, without(follower, 2, true)); });
+  expect(false, "a lost partition", [&] { check_survival(leader, History()); });
+  expect(false, "a hole in what one leadership submitted",
+         [&] { check_no_hole(leader, without(follower, 2, true)); });
+  History deposed = leader;
+  deposed.elections = {1, 0};
+  expect(true, "a hole after a lost leadership", [&] { check_no_hole(deposed, without(follower, 2, true)); });
+  return failed == 0 ? 0 : 1;
+}
