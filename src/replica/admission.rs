@@ -84,16 +84,13 @@ impl Replica {
     /// Unformed processes whose connected run is a member already: tell them (again).
     fn welcome_admitted(&mut self) {
         let Some(node) = self.node() else { return };
-        let conf = node.log().conf_state();
-        let current = |id: MemberId| conf.voters.contains(&id.get()) || conf.learners.contains(&id.get());
         let welcomes: Vec<(ProcessId, PeerMessage)> = self
             .peers
             .connected()
             .filter(|(_, peer)| peer.is_unformed())
             .filter_map(|(process, peer)| {
-                let member = node.members().of_run(process, peer.run?)?;
-                let welcome = PeerMessage::Welcome(node.formation().clone(), member.id);
-                current(member.id).then_some((process, welcome))
+                let member = seat_of(node, process, peer.run?)?;
+                Some((process, PeerMessage::Welcome(node.formation().clone(), member)))
             })
             .collect();
         for (process, welcome) in welcomes {
@@ -109,7 +106,7 @@ impl Replica {
         let mut turned: Vec<(ProcessId, String)> = Vec::new();
         for (process, peer) in self.peers.connected() {
             let lost_memory = peer.is_unformed()
-                && peer.run.is_some_and(|run| node.members().of_run(process, run).is_none())
+                && peer.run.is_some_and(|run| seat_of(node, process, run).is_none())
                 && !log.reaches_back_to_the_start();
             let member = peer.member_in(node.formation().id);
             let outrun = member.is_some_and(|id| node.has_outrun(id));
@@ -185,13 +182,21 @@ impl Replica {
             let quiet = peer
                 .former_heard
                 .map_or(true, |at| self.now.millis_since(at) >= self.config.timing.election_ms);
-            let new = node.members().of_run(process, run).is_none();
+            let new = seat_of(node, process, run).is_none();
             let ids = &node.log().conf_state().voters;
             let former = node.members().of_process(ids, process, None).next();
             let id = former.filter(|_| planted::has(Bug::ReuseMemberId)).unwrap_or(node.members().next_id());
             (quiet && new).then_some(Change::Admit(Member { process, run, id }))
         })
     }
+}
+
+/// The member that `run` is *now*. A run that was admitted, never heard of it, and was removed since has said
+/// nothing under its former id: it has no seat, and may be given another.
+fn seat_of(node: &Node, process: ProcessId, run: RunId) -> Option<MemberId> {
+    let conf = node.log().conf_state();
+    let current = |id: &MemberId| conf.voters.contains(&id.get()) || conf.learners.contains(&id.get());
+    node.members().of_run(process, run).find(current)
 }
 
 fn propose(node: &mut Node, change: &Change) {

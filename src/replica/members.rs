@@ -42,9 +42,9 @@ impl Members {
         self.known.get(&MemberId::new(id)?)
     }
 
-    /// The member that `run` of `process` is.
-    pub fn of_run(&self, process: ProcessId, run: RunId) -> Option<&Member> {
-        self.known.values().find(|m| m.process == process && m.run == run)
+    /// The ids under which `run` of `process` was ever admitted.
+    pub fn of_run(&self, process: ProcessId, run: RunId) -> impl Iterator<Item = MemberId> + '_ {
+        self.known.values().filter(move |m| m.process == process && m.run == run).map(|m| m.id)
     }
 
     /// Ids among `ids` that belong to `process`, other than `except`.

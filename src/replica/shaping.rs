@@ -222,6 +222,7 @@ impl Replica {
         }
         let text = format!("{from} admits this run as {id} of formation {:016x}", formation.id);
         self.note("welcome", 0, Severity::Info, text);
+        self.cut_off = false;
         self.join(formation, id);
     }
 
@@ -231,7 +232,9 @@ impl Replica {
         if waited_ms < self.config.timing.form_wait_ms {
             return;
         }
-        let text = if shaping.formed_met.is_empty() {
+        let text = if self.cut_off {
+            "still out: no leader has a log from which this process can be rebuilt".to_owned()
+        } else if shaping.formed_met.is_empty() {
             format!(
                 "not formed: {} of {} voter processes are connected, a majority is needed",
                 unformed.len(),
