@@ -443,9 +443,13 @@ impl Replica {
 
     /// Puts a wish into the log, when leading.
     pub(super) fn propose_wish(&mut self, wish: Preference) {
+        let Phase::Member(node) = &mut self.phase else { return };
+        if !self.wishes.is_new_in(node.term(), &wish) {
+            return;
+        }
         let entry = super::payload::encode_control(self.origin, &wish.encode());
-        if let Some(node) = self.node_mut() {
-            node.propose(std::iter::once(entry));
+        if node.propose(std::iter::once(entry)).is_some() {
+            self.wishes.was_proposed(&wish);
         }
     }
 

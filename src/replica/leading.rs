@@ -7,7 +7,7 @@ use super::message::{PeerMessage, Report};
 use super::planted::{self, Bug};
 use super::output::Severity;
 use super::preference::Step;
-use super::retention::Standpoint;
+use super::retention::{Electorate, Standpoint};
 
 /// Where a process stands is repeated, so that a lost message heals.
 const STANDING_MS: u64 = 500;
@@ -151,29 +151,44 @@ impl Replica {
     }
 
     fn decide_droppable(&mut self, at_bound: bool) {
-        let Some(node) = self.node() else { return };
+        let Phase::Member(node) = &self.phase else { return };
         let conf = node.log().conf_state();
         let formation = node.formation().id;
+        let election_ms = self.config.timing.election_ms;
+        let electorate =
+            Electorate { me: node.id(), voters: &conf.voters, outgoing: &conf.voters_outgoing };
         let standpoints: Vec<Standpoint> = conf
             .voters
             .iter()
+            .chain(conf.voters_outgoing.iter().filter(|id| !conf.voters.contains(id)))
             .chain(&conf.learners)
             .filter_map(|&id| node.members().get(id))
             .filter(|m| m.id != node.id())
             .filter_map(|m| {
                 let peer = self.peers.get(m.process)?;
                 let is_it = peer.member_in(formation) == Some(m.id);
-                let delivered = if is_it { peer.delivered() } else { LogIndex(0) };
+                // What it reports may overtake its acknowledgement, or the latter be lost with a connection:
+                // Raft would then go on from before what was dropped, and take it for outrun.
+                let matched = node.progress(m.id).map_or(LogIndex(0), |p| LogIndex(p.matched));
+                let delivered = if is_it { peer.delivered().min(matched) } else { LogIndex(0) };
                 let heard = if peer.last_run == Some(m.run) || is_it { peer.heard } else { None };
-                Some(Standpoint { member: m.id, delivered, heard })
+                let present = is_it && heard.is_some_and(|at| self.now.millis_since(at) < election_ms);
+                Some(Standpoint { member: m.id, delivered, heard, present })
             })
             .collect();
         let own = self.streams.delivered_index();
         let absent_ms = self.config.timing.absent_ms;
-        let given_up = self.retention.decide(own, &standpoints, at_bound, self.now, absent_ms);
-        for id in given_up {
+        let verdict = self.retention.decide(electorate, own, &standpoints, at_bound, self.now, absent_ms);
+        for id in verdict.given_up {
             let text = format!("{id} has held the log at its memory bound for {absent_ms} ms: not waiting for it any more");
             self.note("given up", 0, Severity::Warning, text);
+        }
+        for id in verdict.needed {
+            let text = format!(
+                "{id} has held the log at its memory bound for {absent_ms} ms, and a majority needs it: submitters wait \
+                 until its callbacks have caught up, or another replica is back"
+            );
+            self.note("needed", 0, Severity::Warning, text);
         }
     }
 

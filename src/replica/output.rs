@@ -178,7 +178,7 @@ pub enum Event {
 /// A moment's view, for counters and the status line.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
-    /// "unformed", "learner", "follower", "candidate", "leader", "suspended" or "stopped".
+    /// "unformed", "learner", "follower", "candidate", "leader", "suspended", "cut off" or "stopped".
     pub role: &'static str,
     /// Current term.
     pub term: Term,
@@ -190,6 +190,8 @@ pub struct Status {
     pub last: LogIndex,
     /// Index through which all lanes have delivered.
     pub delivered: LogIndex,
+    /// The log through here may go from memory when that is short.
+    pub droppable: LogIndex,
     /// First index still in memory.
     pub first_in_memory: LogIndex,
     /// Bytes of the log in memory.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{MemberId, ProcessId, Time};
+use crate::ids::{MemberId, ProcessId, Term, Time};
 
 use super::control::Preference;
 use super::payload::Origin;
@@ -26,12 +26,13 @@ pub struct Wishes {
     mine: Option<Preference>,
     made: u64,
     sent_at: Option<Time>,
+    proposed: (Term, BTreeMap<(ProcessId, u64), u64>),
 }
 
 impl Wishes {
     /// The preference that the configuration gives.
     pub fn new(preferred: Option<ProcessId>) -> Self {
-        Self { preferred, seen: BTreeMap::new(), mine: None, made: 0, sent_at: None }
+        Self { preferred, seen: BTreeMap::new(), mine: None, made: 0, sent_at: None, proposed: Default::default() }
     }
 
     /// Whom the shard prefers.
@@ -54,6 +55,21 @@ impl Wishes {
         }
         self.sent_at = Some(now);
         Some(wish)
+    }
+
+    /// Whether the leader of `term` has not put this wish into its log yet. A repeated one would add an entry
+    /// each time while nothing can be committed.
+    pub fn is_new_in(&mut self, term: Term, wish: &Preference) -> bool {
+        if self.proposed.0 != term {
+            self.proposed = (term, BTreeMap::new());
+        }
+        let last = self.proposed.1.get(&(wish.origin.process, wish.origin.run.0));
+        last.map_or(true, |&last| wish.number > last)
+    }
+
+    /// The leader of the term last asked about has put `wish` into its log.
+    pub fn was_proposed(&mut self, wish: &Preference) {
+        self.proposed.1.insert((wish.origin.process, wish.origin.run.0), wish.number);
     }
 
     /// A wish was committed. Returns the new preference when it changed.
@@ -198,6 +214,19 @@ mod tests {
         assert_eq!(wishes.apply(later), Some(None));
         assert_eq!(wishes.apply(wish), None, "the repetition changes nothing");
         assert_eq!((wishes.preferred(), wishes.due(Time(u64::MAX))), (None, None));
+    }
+
+    #[test]
+    fn a_wish_is_put_into_the_log_once_per_leadership() {
+        let mut wishes = Wishes::new(None);
+        let origin = Origin { process: ProcessId(1), run: RunId(7) };
+        let wish = |number| Preference { origin, number, preferred: None };
+        assert!(wishes.is_new_in(Term(3), &wish(1)), "nothing was proposed yet");
+        assert!(wishes.is_new_in(Term(3), &wish(1)), "raft-rs did not take it");
+        wishes.was_proposed(&wish(1));
+        assert!(!wishes.is_new_in(Term(3), &wish(1)));
+        assert!(wishes.is_new_in(Term(3), &wish(2)));
+        assert!(wishes.is_new_in(Term(4), &wish(1)), "the entry of term 3 may have been replaced");
     }
 
     #[test]

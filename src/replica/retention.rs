@@ -3,7 +3,9 @@
 //! Without memory of its own a replica can only be rebuilt from the log in the others' memory, so that is
 //! kept from the beginning. Beyond the bound the part that every live member has delivered goes. A member
 //! that holds the leader at its bound for `absent_ms`, silent or slow, no longer counts: the wait of the
-//! submitters is bounded, and nobody runs out of memory.
+//! submitters is bounded, and nobody runs out of memory. One limit stands above that: what a majority of the
+//! voters, all here and now, does not have is kept. Without it a member could be cut off that the others need
+//! to commit anything, its own removal included, and the shard would be lost with nobody dead but a minority.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +20,49 @@ pub struct Standpoint {
     pub delivered: LogIndex,
     /// When it was last heard.
     pub heard: Option<Time>,
+    /// Connected as this very member, and heard within an election timeout.
+    pub present: bool,
+}
+
+/// Whose majorities decide: the voters, and while a membership change runs the former ones as well.
+#[derive(Debug, Clone, Copy)]
+pub struct Electorate<'a> {
+    /// The deciding member.
+    pub me: MemberId,
+    /// Raft ids of the voters.
+    pub voters: &'a [u64],
+    /// Raft ids of the voters that a joint configuration leaves; else empty.
+    pub outgoing: &'a [u64],
+}
+
+impl Electorate<'_> {
+    /// What a majority of present members has delivered.
+    fn delivered_by_majority(&self, own_delivered: LogIndex, others: &[Standpoint]) -> LogIndex {
+        let delivered = |&id: &u64| match others.iter().find(|s| s.member.get() == id) {
+            _ if id == self.me.get() => own_delivered,
+            Some(s) if s.present => s.delivered,
+            _ => LogIndex(0),
+        };
+        [self.voters, self.outgoing]
+            .iter()
+            .filter(|voters| !voters.is_empty())
+            .map(|voters| {
+                let mut of_each: Vec<LogIndex> = voters.iter().map(delivered).collect();
+                of_each.sort_unstable_by(|a, b| b.cmp(a));
+                of_each[voters.len() / 2]
+            })
+            .min()
+            .unwrap_or(LogIndex(0))
+    }
+}
+
+/// What came of a look at the members.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// No longer waited for, from now on.
+    pub given_up: Vec<MemberId>,
+    /// The log has been at its bound for `absent_ms`, and these are waited for still: a majority needs them.
+    pub needed: Vec<MemberId>,
 }
 
 /// What may be dropped, and who is waited for.
@@ -39,22 +84,30 @@ impl Retention {
         self.droppable = self.droppable.max(droppable);
     }
 
-    /// The leader's view. Returns the members that are no longer waited for, from now on.
+    /// The leader's view.
     pub fn decide(
         &mut self,
+        electorate: Electorate,
         own_delivered: LogIndex,
         others: &[Standpoint],
         at_bound: bool,
         now: Time,
         absent_ms: u64,
-    ) -> Vec<MemberId> {
+    ) -> Verdict {
         self.not_waited_for
             .retain(|id| others.iter().any(|s| s.member == *id && s.delivered < self.droppable));
-        let given_up = self.give_up(own_delivered, others, at_bound, now, absent_ms);
-        self.not_waited_for.extend(&given_up);
+        let safe = electorate.delivered_by_majority(own_delivered, others);
+        let mut verdict = Verdict::default();
+        if self.is_overdue(at_bound, now, absent_ms) {
+            let slow = self.waited_for(others, now, absent_ms).filter(|s| s.delivered < own_delivered);
+            let (given_up, needed): (Vec<&Standpoint>, Vec<&Standpoint>) = slow.partition(|s| s.delivered < safe);
+            verdict.given_up = given_up.iter().map(|s| s.member).collect();
+            verdict.needed = needed.iter().filter(|s| s.delivered == safe).map(|s| s.member).collect();
+        }
+        self.not_waited_for.extend(&verdict.given_up);
         let slowest = self.waited_for(others, now, absent_ms).map(|s| s.delivered).min();
-        self.droppable = self.droppable.max(slowest.unwrap_or(own_delivered).min(own_delivered));
-        given_up
+        self.droppable = self.droppable.max(slowest.unwrap_or(own_delivered).min(safe));
+        verdict
     }
 
     fn waited_for<'a>(
@@ -69,27 +122,17 @@ impl Retention {
             .filter(|s| !self.not_waited_for.contains(&s.member))
     }
 
-    fn give_up(
-        &mut self,
-        own_delivered: LogIndex,
-        others: &[Standpoint],
-        at_bound: bool,
-        now: Time,
-        absent_ms: u64,
-    ) -> Vec<MemberId> {
+    fn is_overdue(&mut self, at_bound: bool, now: Time, absent_ms: u64) -> bool {
         if !at_bound {
             self.at_bound_since = None;
-            return Vec::new();
+            return false;
         }
         let since = *self.at_bound_since.get_or_insert(now);
-        if now.millis_since(since) < absent_ms {
-            return Vec::new();
+        let overdue = now.millis_since(since) >= absent_ms;
+        if overdue {
+            self.at_bound_since = None;
         }
-        self.at_bound_since = None;
-        self.waited_for(others, now, absent_ms)
-            .filter(|s| s.delivered < own_delivered)
-            .map(|s| s.member)
-            .collect()
+        overdue
     }
 }
 
@@ -102,6 +145,7 @@ mod tests {
             member: MemberId::new(member).unwrap(),
             delivered: LogIndex(delivered),
             heard: Some(Time(0).plus_millis(heard_ms)),
+            present: true,
         }
     }
 
@@ -109,22 +153,54 @@ mod tests {
         Time(0).plus_millis(ms)
     }
 
+    fn id(member: u64) -> MemberId {
+        MemberId::new(member).unwrap()
+    }
+
+    fn of_three() -> Electorate<'static> {
+        Electorate { me: id(1), voters: &[1, 2, 3], outgoing: &[] }
+    }
+
     #[test]
     fn what_every_live_member_has_delivered_may_go() {
         let mut r = Retention::default();
-        r.decide(LogIndex(50), &[at(2, 40, 0), at(3, 30, 0)], false, ms(10), 1000);
+        r.decide(of_three(), LogIndex(50), &[at(2, 40, 0), at(3, 30, 0)], false, ms(10), 1000);
         assert_eq!(r.droppable(), LogIndex(30));
-        r.decide(LogIndex(50), &[at(2, 40, 900), at(3, 30, 0)], false, ms(1000), 1000);
+        r.decide(of_three(), LogIndex(50), &[at(2, 40, 900), at(3, 30, 0)], false, ms(1000), 1000);
         assert_eq!(r.droppable(), LogIndex(40), "the third has not been heard for absent_ms");
     }
 
     #[test]
     fn who_holds_the_leader_at_its_bound_for_absent_ms_is_no_longer_waited_for() {
         let mut r = Retention::default();
-        let slow = |t| [at(2, 10, t)];
-        assert!(r.decide(LogIndex(50), &slow(0), true, ms(0), 1000).is_empty());
-        assert_eq!(r.decide(LogIndex(50), &slow(999), true, ms(1000), 1000), [MemberId::new(2).unwrap()]);
-        r.decide(LogIndex(50), &slow(1010), true, ms(1010), 1000);
+        let slow = |t| [at(2, 10, t), at(3, 50, t)];
+        assert_eq!(r.decide(of_three(), LogIndex(50), &slow(0), true, ms(0), 1000), Verdict::default());
+        let verdict = r.decide(of_three(), LogIndex(50), &slow(999), true, ms(1000), 1000);
+        assert_eq!((verdict.given_up, verdict.needed), (vec![id(2)], vec![]));
+        r.decide(of_three(), LogIndex(50), &slow(1010), true, ms(1010), 1000);
         assert_eq!(r.droppable(), LogIndex(50));
+    }
+
+    #[test]
+    fn who_is_needed_for_a_majority_is_waited_for_as_long_as_it_takes() {
+        let mut r = Retention::default();
+        let gone = Standpoint { present: false, ..at(3, 50, 0) };
+        for t in [0, 1000, 2000, 90_000] {
+            let verdict = r.decide(of_three(), LogIndex(50), &[at(2, 10, t), gone], true, ms(t), 1000);
+            assert_eq!(verdict.given_up, vec![], "at {t} ms");
+            assert_eq!(verdict.needed, if t == 0 || t == 2000 { vec![] } else { vec![id(2)] }, "at {t} ms");
+        }
+        assert_eq!(r.droppable(), LogIndex(10));
+    }
+
+    #[test]
+    fn while_the_configuration_is_joint_both_majorities_are_kept() {
+        let mut r = Retention::default();
+        let joint = Electorate { me: id(1), voters: &[1, 2, 3], outgoing: &[1, 4, 5] };
+        let absent = |member| Standpoint { heard: None, ..at(member, 0, 0) };
+        r.decide(joint, LogIndex(50), &[at(2, 50, 0), at(3, 50, 0), absent(4), absent(5)], false, ms(1), 1000);
+        assert_eq!(r.droppable(), LogIndex(0));
+        r.decide(joint, LogIndex(50), &[at(2, 50, 0), at(3, 50, 0), at(4, 20, 0), absent(5)], false, ms(1), 1000);
+        assert_eq!(r.droppable(), LogIndex(20));
     }
 }

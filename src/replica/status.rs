@@ -42,6 +42,7 @@ impl Replica {
         };
         status.commit = node.commit_index();
         status.last = node.last_index();
+        status.droppable = self.retention.droppable();
         status.first_in_memory = LogIndex(node.log().first_in_memory());
         status.log_bytes = node.log().bytes();
         status.voters = node.members().processes(&conf.voters);

@@ -1,5 +1,6 @@
 //! A process's data directory: the real durable log on simulated files.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +38,9 @@ struct Safe {
     member: Option<MemberId>,
     hard_state: HardState,
     last_index: u64,
+    /// How far the log has ever reached in each term: an acknowledgement of an older term may still be on
+    /// its way when a later leader's entries have replaced what it speaks of.
+    reached: BTreeMap<u64, u64>,
 }
 
 impl Safe {
@@ -51,6 +55,8 @@ impl Safe {
         if let Some(entry) = write.entries.last() {
             self.last_index = entry.index;
         }
+        let reached = self.reached.entry(self.hard_state.term).or_default();
+        *reached = self.last_index.max(*reached);
     }
 }
 
@@ -101,7 +107,8 @@ impl Disk {
             let text = format!("p{process}: entries through {last} of {}", safe.last_index);
             return Violation::new("what was synced survives a crash", text);
         }
-        self.safe = Safe { member, hard_state: found.map(|f| f.hard_state.clone()).unwrap_or_default(), last_index: last };
+        let hard_state = found.map(|f| f.hard_state.clone()).unwrap_or_default();
+        self.safe = Safe { member, reached: BTreeMap::from([(hard_state.term, last)]), hard_state, last_index: last };
         self.written = self.safe.clone();
         Ok(())
     }
@@ -133,6 +140,13 @@ impl Disk {
             self.safe = self.written.clone();
         }
         Ok(())
+    }
+
+    /// True when the log through `index` survives a crash; in an older term, when it once did.
+    pub fn has_synced(&self, term: u64, index: u64) -> bool {
+        let safe = &self.safe;
+        let replaced = term < safe.hard_state.term && safe.reached.get(&term).is_some_and(|&reached| index <= reached);
+        index <= safe.last_index || replaced
     }
 
     /// The last index that survives a crash.

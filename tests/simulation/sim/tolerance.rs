@@ -38,6 +38,9 @@ impl World {
             view.term <= status.term && view.commit <= status.commit
         });
         let keeping = self.remembered(id);
+        // Who lacks what the others may have dropped can't be relied on any more than who is gone.
+        let dropped = self.lives.iter().filter(|_| !self.plan.durable).map(|life| life.replica.status().droppable);
+        let dropped = dropped.max().unwrap_or_default();
         // A member votes by what it has applied: who has not heard yet that a change is over would still ask
         // for a majority of the old members. So only those count that have.
         let agrees = |voter: &MemberId| {
@@ -45,7 +48,7 @@ impl World {
                 && self.lives.iter().filter(|life| life.member == Some(*voter)).all(|life| {
                     let view = life.replica.status();
                     let same = view.voter_members == status.voter_members && !view.changing_members;
-                    same || life.pulse == Pulse::Ended
+                    (same && view.delivered >= dropped) || life.pulse == Pulse::Ended
                 })
         };
         let kept = status.voter_members.iter().filter(|&voter| agrees(voter)).count();
@@ -73,9 +76,9 @@ impl World {
         let is_blank = |voter: u16| {
             let place = &self.processes[voter as usize];
             let lives: Vec<LifeId> = [place.current, place.twin].into_iter().flatten().collect();
-            self.lives[lost].process == voter
-                || lives.iter().any(|&life| self.lives[life].member.is_none())
-                || (lives.is_empty() && place.disk.member().is_none())
+            let left: Vec<&LifeId> = lives.iter().filter(|&&life| life != lost).collect();
+            left.iter().any(|&&life| self.lives[life].member.is_none())
+                || (left.is_empty() && place.disk.member().is_none())
         };
         let blank = (0..self.plan.voters).filter(|&voter| is_blank(voter)).count();
         blank <= self.plan.voters as usize / 2

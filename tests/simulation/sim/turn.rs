@@ -191,7 +191,7 @@ impl World {
         let PeerMessage::Raft(_, message) = message else { return Ok(()) };
         let disk = &self.processes[self.lives[id].process as usize].disk;
         match message.get_msg_type() {
-            MessageType::MsgAppendResponse if !message.reject && message.index > disk.synced_last() => {
+            MessageType::MsgAppendResponse if !message.reject && !disk.has_synced(message.term, message.index) => {
                 let text = format!("index {}, and {} is on disk", message.index, disk.synced_last());
                 Violation::new("only what is on disk is acknowledged", text)
             }
