@@ -121,6 +121,7 @@ impl Shard {
             peers: self.peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect(),
             groups: vec![group],
             campaign_at_start: true,
+        restore: None,
             timing: Timing { form_wait_ms: 20_000, ..Timing::default() },
             limits: Limits::default(),
             queue_bytes: 1 << 20,

@@ -116,6 +116,7 @@ impl Host {
             designated: Some(ProcessId(0)),
             preferred: Some(ProcessId(0)),
             campaign_at_start: true,
+            restore: None,
             durable: false,
             older: None,
             timing: Timing::default(),

@@ -110,6 +110,7 @@ fn config(me: u16, peers: &[PeerAddress]) -> RuntimeConfig {
             preferred: Some(ProcessId(0)),
         }],
         campaign_at_start: true,
+        restore: None,
         timing: Timing { form_wait_ms: 20_000, ..Timing::default() },
         limits: Limits::default(),
         queue_bytes: 16 << 20,

@@ -2,7 +2,7 @@
 //! refused where messages are judged (`src/replica/judging.rs`), because raft-rs, or our own arithmetic, would panic
 //! on it. The fuzz target `room` looks for more of them.
 
-use mako_raft::ids::{GroupId, LogIndex, MemberId, PartitionId, ProcessId, RunId, Time};
+use mako_raft::ids::{GroupId, LogIndex, MemberId, PartitionId, ProcessId, RunId, Term, Time};
 use mako_raft::replica::control::Preference;
 use mako_raft::replica::formation::{Formation, Member};
 use mako_raft::replica::message::{Ballot, PeerMessage, Report, Standing};
@@ -57,6 +57,7 @@ impl Bench {
             designated: Some(ME),
             preferred: Some(LIAR),
             campaign_at_start: true,
+            restore: None,
             durable,
             older: None,
             timing: Timing::default(),
@@ -392,7 +393,7 @@ fn a_wish_in_the_name_of_another_run_is_refused() {
 #[test]
 fn a_reason_that_would_flood_the_operators_log_is_refused() {
     let mut bench = Bench::follower(false, 3);
-    bench.receive(LIAR, PeerMessage::CutOff("x".repeat(1 << 20)));
+    bench.receive(LIAR, PeerMessage::CutOff { formation: FORMATION, term: Term(1), reason: "x".repeat(1 << 20) });
     bench.assert_refused("a reason that is too long");
     assert_eq!(bench.role(), "follower");
 }

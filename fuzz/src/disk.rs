@@ -203,6 +203,7 @@ fn reopens(files: &SimulatedFiles) -> bool {
         designated: None,
         preferred: None,
         campaign_at_start: true,
+        restore: None,
         durable: true,
         older: Some(reader),
         timing: Timing::default(),

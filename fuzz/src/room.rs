@@ -99,6 +99,7 @@ impl Stage {
             designated: Some(peer(beginning.designated)),
             preferred: Some(peer(beginning.preferred)),
             campaign_at_start: beginning.campaign_at_start,
+            restore: None,
             durable: beginning.durable,
             older: None,
             timing: Timing { form_wait_ms: 50, absent_ms: 300, ..Timing::default() },

@@ -2,7 +2,7 @@
 //! lies do harm, or at the ends of the numbers.
 
 use arbitrary::{Arbitrary, Unstructured};
-use mako_raft::ids::{LogIndex, MemberId, ProcessId, RunId};
+use mako_raft::ids::{LogIndex, MemberId, ProcessId, RunId, Term};
 use mako_raft::replica::control::Preference;
 use mako_raft::replica::formation::{Formation, Member};
 use mako_raft::replica::message::{Ballot, PeerMessage, Report, Standing};
@@ -290,7 +290,13 @@ impl Said {
             Said::Accepted(round, p) => PeerMessage::Accepted(ballot(*round, *p)),
             Said::Refused(round, p) => PeerMessage::Refused(ballot(*round, *p)),
             Said::Welcome(formation, id) => PeerMessage::Welcome(formation.value(scene), member(id, scene.me)),
-            Said::CutOff(length) => PeerMessage::CutOff("x".repeat(usize::from(*length) * 32)),
+            // Not a variant of its own: the corpus numbers the variants.
+            Said::CutOff(250..) => PeerMessage::Restore(scene.formation.id),
+            Said::CutOff(length) => PeerMessage::CutOff {
+                formation: scene.formation.id,
+                term: Term(u64::from(*length) % 4),
+                reason: "x".repeat(usize::from(*length) * 32),
+            },
             Said::Raft(message) => PeerMessage::Raft(scene.formation.id, Box::new(message.value(from, scene))),
             Said::Report { delivered, droppable, lost_accepted } => PeerMessage::Report(Report {
                 delivered: LogIndex(delivered.value(scene)),

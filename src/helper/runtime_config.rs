@@ -6,7 +6,7 @@ use crate::config::settings::{Durability, PreferredLeader, Settings};
 use crate::config::topology::GroupLayout;
 use crate::config::{Configuration, Topology};
 use crate::ids::{ProcessId, RunId};
-use crate::replica::{Limits, Timing};
+use crate::replica::{self, Limits, Timing};
 use crate::runtime::{ElectionCodes, GroupConfig, RuntimeConfig};
 use crate::storage::disk;
 use crate::transport::PeerAddress;
@@ -43,6 +43,10 @@ pub(super) fn runtime_config(configuration: &Configuration, run: RunId) -> Runti
         max_log_bytes: size(settings.max_log_bytes),
         fragment_bytes: size(settings.fragment_bytes),
         disk: data_dir.map(|directory| (directory.clone(), durability(settings.durability))),
+        restore: settings.restore.as_ref().map(|order| replica::RestoreOrder {
+            survivor: order.survivor,
+            formations: order.formations.clone(),
+        }),
         election_codes: ElectionCodes { first: codes.first, gained: codes.gained, lost: codes.lost },
     }
 }

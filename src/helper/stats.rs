@@ -69,7 +69,8 @@ fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
     let (generation, formation) = status.formation.unwrap_or_default();
     format!(
         "{group}: role {}, term {}, leader {}, formation {formation:016x}, generation {generation}, commit {}, last {}, \
-         delivered {}, first in memory {}, log {} B, voters [{}], learners [{}], lost accepted {}",
+         delivered {}, first in memory {}, log {} B, voters [{}], learners [{}], lost accepted {}, \
+         waits for {}, turned away {}, given up {}, restored {}",
         status.role,
         status.term,
         status.leader.as_ref().map_or("unknown", name),
@@ -81,6 +82,10 @@ fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
         names(&status.voters),
         names(&status.learners),
         status.lost_accepted,
+        status.waits_for,
+        status.turned_away,
+        status.given_up,
+        status.restored,
     )
 }
 

@@ -129,9 +129,11 @@ impl Replica {
                 ));
             }
         }
+        let (formation, term) = (node.formation().id, node.term());
         for (process, reason) in turned {
             if self.may_repeat(process, 1_000) {
-                self.send(process, PeerMessage::CutOff(reason.clone()));
+                self.send(process, PeerMessage::CutOff { formation, term, reason: reason.clone() });
+                self.turned_away.extend(self.peers.get(process).and_then(|peer| peer.run));
                 self.note("cut off", 10_000, Severity::Warning, reason);
             }
         }

@@ -30,6 +30,8 @@ pub struct ReplicaConfig {
     pub durable: bool,
     /// Reads what was written, once it has left memory; `None` when not durable.
     pub older: Option<Box<dyn OlderEntries>>,
+    /// The operator's act, given to this process at its start.
+    pub restore: Option<RestoreOrder>,
     /// Timing.
     pub timing: Timing,
     /// Bounds.
@@ -38,6 +40,16 @@ pub struct ReplicaConfig {
     pub seed: u64,
     /// The clock now.
     pub now: Time,
+}
+
+/// After too many were lost at once: who may go on alone, and from what (DESIGN "Too many lost at once").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreOrder {
+    /// The process that has the log.
+    pub survivor: ProcessId,
+    /// The formations that it may continue; one per group. The next generation has another id, so an order
+    /// that is left in a file does nothing the second time.
+    pub formations: Vec<u64>,
 }
 
 /// Times in milliseconds (contract section 8).

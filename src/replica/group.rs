@@ -6,7 +6,7 @@
 //! (`outbox.rs`), memory (`retention.rs`), the outputs (`passes.rs`). Here they meet: one owner, one order
 //! of events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -89,7 +89,16 @@ pub struct Replica {
     /// This run's proposal formed the shard: it has the first move although it is not designated.
     pub(super) formed_the_shard: bool,
     pub(super) leaving: bool,
-    pub(super) cut_off: bool,
+    /// A leader of this term said that its log has not what this run needs.
+    pub(super) cut_off: Option<Term>,
+    /// No leader, and no majority of the members in reach, since then.
+    pub(super) stuck_since: Option<Time>,
+    /// Runs that were told so by this one.
+    pub(super) turned_away: BTreeSet<RunId>,
+    /// Members that this one, leading, waits for no longer.
+    pub(super) given_up: u64,
+    /// This run began the next generation.
+    pub(super) restored: bool,
     pub(super) lost_accepted: bool,
     /// Appends are refused until memory is free again.
     pub(super) refuses_payload: bool,
@@ -130,7 +139,11 @@ impl Replica {
             leading_since: None,
             formed_the_shard: false,
             leaving: false,
-            cut_off: false,
+            cut_off: None,
+            stuck_since: None,
+            turned_away: BTreeSet::new(),
+            given_up: 0,
+            restored: false,
             lost_accepted: false,
             refuses_payload: false,
             out: Outputs::default(),
@@ -176,6 +189,7 @@ impl Replica {
 
     /// Starts the node of a new member, from the formation's first index.
     pub(super) fn join(&mut self, formation: Formation, id: MemberId) {
+        self.cut_off = None;
         let older = self.config.older.take();
         let log = MemoryLog::new(members::initial_conf_state(&formation), older);
         match Node::new(formation, id, log, 0, &self.config.timing, self.config.durable) {
@@ -274,7 +288,8 @@ impl Replica {
             }
             PeerMessage::Prefer(wish) => self.propose_wish(wish),
             PeerMessage::Welcome(formation, id) => self.on_welcome(from, formation, id),
-            PeerMessage::CutOff(reason) => self.on_cut_off(reason),
+            PeerMessage::CutOff { formation, term, reason } => self.on_cut_off(formation, term, reason),
+            PeerMessage::Restore(formation) => self.on_restore(from, formation),
             forming => self.on_forming(from, forming),
         }
     }
@@ -289,17 +304,17 @@ impl Replica {
         if sender.map(MemberId::get) != Some(message.from) {
             return;
         }
-        // Who said that this member is cut off was a leader that did not know it was deposed: the one of now
-        // goes on sending what this member lacks.
-        let served = message.get_msg_type() == MessageType::MsgAppend && Term(message.term) >= node.term();
-        match message.get_msg_type() {
+        // A later leader, or the same one after an acknowledgement that was late, sends what this member lacks.
+        let (kind, term) = (message.get_msg_type(), Term(message.term));
+        match kind {
             MessageType::MsgAppend if refuses && !message.entries.is_empty() => return,
             MessageType::MsgTimeoutNow if declines => return,
             _ => {}
         }
         if let Err(why) = node.step(message) {
             self.note_refused(from, why);
-        } else if served && std::mem::take(&mut self.cut_off) {
+        } else if kind == MessageType::MsgAppend && self.cut_off.is_some_and(|by| term >= by) {
+            self.cut_off = None;
             let text = format!("not cut off after all: {from} leads and goes on with this member");
             self.note("cut off", 1_000, Severity::Info, text);
         }
@@ -310,8 +325,12 @@ impl Replica {
         self.note("refused", 1_000, Severity::Warning, format!("refused a message of {from}: {why}"));
     }
 
-    fn on_cut_off(&mut self, reason: String) {
-        if !std::mem::replace(&mut self.cut_off, true) {
+    fn on_cut_off(&mut self, formation: u64, term: Term, reason: String) {
+        // A leader that does not know yet that it was deposed can't say what the one of now can do.
+        if self.node().is_some_and(|node| node.formation().id != formation || term < node.term()) {
+            return;
+        }
+        if self.cut_off.replace(term).is_none() {
             let text = format!("cut off, stays out until it is restarted: {reason}");
             self.out.events.push(Event::Notice(Severity::Error, text));
         }
@@ -383,7 +402,7 @@ impl Replica {
     /// never proposed, and who said goodbye does not come to lead; or no leader can come, because too
     /// many members left or all are leaving.
     pub fn drain_is_hopeless(&self) -> bool {
-        let Some(node) = self.node().filter(|_| !self.cut_off) else { return true };
+        let Some(node) = self.node().filter(|_| self.cut_off.is_none()) else { return true };
         if self.leaving && !node.is_leader() && self.outbox.is_settled() {
             return true;
         }

@@ -45,8 +45,8 @@ impl Replica {
             }
             PeerMessage::Refused(promised) => self.judge_ballot(*promised, None),
             PeerMessage::Promise(_, None) | PeerMessage::Accepted(_) | PeerMessage::Raft(..) => Ok(()),
-            PeerMessage::CutOff(reason) if reason.len() > REASON_BYTES_MAX => Err("a reason that is too long"),
-            PeerMessage::CutOff(_) => Ok(()),
+            PeerMessage::CutOff { reason, .. } if reason.len() > REASON_BYTES_MAX => Err("a reason that is too long"),
+            PeerMessage::CutOff { .. } | PeerMessage::Restore(_) => Ok(()),
             // A leader has everything that is committed anywhere.
             PeerMessage::Report(report) => match self.node() {
                 Some(node) if node.is_leader() && report.delivered > node.last_index() => {

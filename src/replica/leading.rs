@@ -20,7 +20,10 @@ impl Replica {
     pub fn tick(&mut self, now: Time) {
         self.now = self.now.max(now);
         match &mut self.phase {
-            Phase::Unformed(_) => self.tick_forming(),
+            Phase::Unformed(_) => {
+                self.tick_forming();
+                self.pass_order_on();
+            }
             Phase::Member(node) => {
                 node.tick();
                 self.out.writes.extend(node.commit_write());
@@ -48,12 +51,12 @@ impl Replica {
             self.advance_hand_over();
         } else {
             self.hand_over.reset();
-            self.say_if_stuck();
         }
+        self.mind_being_stuck();
     }
 
     fn campaign_if_due(&mut self) {
-        if self.leaving || self.cut_off {
+        if self.leaving || self.cut_off.is_some() {
             return;
         }
         let first = self.config.designated == Some(self.config.me) && self.config.campaign_at_start;
@@ -180,6 +183,7 @@ impl Replica {
         let absent_ms = self.config.timing.absent_ms;
         let verdict = self.retention.decide(electorate, own, &standpoints, at_bound, self.now, absent_ms);
         for id in verdict.given_up {
+            self.given_up += 1;
             let text = format!("{id} has held the log at its memory bound for {absent_ms} ms: not waiting for it any more");
             self.note("given up", 0, Severity::Warning, text);
         }
@@ -269,18 +273,35 @@ impl Replica {
         (is_voter && near && in_reach && !peer.is_leaving()).then_some((to, member))
     }
 
+    /// How long nobody has led and no majority of the members was in reach.
+    pub(super) fn stuck_ms(&self) -> u64 {
+        self.stuck_since.map_or(0, |since| self.now.millis_since(since))
+    }
+
+    fn mind_being_stuck(&mut self) {
+        let Some(node) = self.node() else { return };
+        if node.leader().is_some() || self.sees_a_majority() {
+            self.stuck_since = None;
+            return;
+        }
+        self.stuck_since.get_or_insert(self.now);
+        self.obey_own_order();
+        self.say_if_stuck();
+    }
+
     fn say_if_stuck(&mut self) {
         let Some(node) = self.node() else { return };
-        let stuck_ms = node.election_elapsed_ticks() as u64 * self.config.timing.tick_ms;
-        if node.leader().is_some() || self.sees_a_majority() || stuck_ms < self.config.timing.election_ms / 2 {
+        if self.stuck_ms() < self.config.timing.election_ms / 2 {
             return;
         }
         let conf = node.log().conf_state();
         let text = format!(
             "no leader: waiting for a majority of the members {:?} (processes {:?}); if they are lost for good, \
-             an operator may let this survivor go on alone (mako_raft_restore_alone)",
+             an operator may let this survivor go on alone (mako_raft_restore_alone here, or raft.restore with this \
+             process's name and formation {:016x} in one that is started again)",
             conf.voters,
-            node.members().processes(&conf.voters).iter().map(|p| p.0).collect::<Vec<_>>()
+            node.members().processes(&conf.voters).iter().map(|p| p.0).collect::<Vec<_>>(),
+            node.formation().id
         );
         self.note("stuck", 10_000, Severity::Warning, text);
     }

@@ -1,6 +1,6 @@
 //! What replicas of one group say to each other. `wire.rs` turns it into bytes and back.
 
-use crate::ids::{LogIndex, MemberId};
+use crate::ids::{LogIndex, MemberId, Term};
 
 use super::control::Preference;
 use super::formation::Formation;
@@ -51,14 +51,23 @@ pub enum PeerMessage {
     Refused(Ballot),
     /// You are this member of this formation: start from its first index.
     Welcome(Formation, MemberId),
-    /// You can't be rebuilt from my log; the reason is for your operator.
-    CutOff(String),
+    /// You can't be rebuilt from my log.
+    CutOff {
+        /// The formation that the sender leads.
+        formation: u64,
+        /// In this term.
+        term: Term,
+        /// For the receiver's operator.
+        reason: String,
+    },
     /// A Raft message between members of the formation with this id.
     Raft(u64, Box<raft::eraftpb::Message>),
     /// Progress beyond Raft's.
     Report(Report),
     /// A follower asks the leader to put this into the log.
     Prefer(Preference),
+    /// An operator lets the receiver continue this formation alone.
+    Restore(u64),
 }
 
 impl PeerMessage {

@@ -31,10 +31,11 @@ mod outbox;
 mod passes;
 mod peers;
 mod preference;
+mod restoring;
 mod retention;
 mod shaping;
 mod status;
 mod streams;
 
-pub use config::{Limits, Recovered, ReplicaConfig, Timing};
+pub use config::{Limits, Recovered, ReplicaConfig, RestoreOrder, Timing};
 pub use group::Replica;

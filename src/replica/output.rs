@@ -209,6 +209,15 @@ pub struct Status {
     pub changing_members: bool,
     /// This run lost a log that it had accepted.
     pub lost_accepted: bool,
+    /// What has to come from elsewhere before this replica can go on: "nothing", "a majority to form",
+    /// "admission", "a majority of the members", "its callbacks", or (it can't be rebuilt) "a restart".
+    pub waits_for: &'static str,
+    /// Runs that this one, leading, has told that they can't be rebuilt.
+    pub turned_away: u64,
+    /// How often this one, leading, ceased to wait for a member that held the log at its bound.
+    pub given_up: u64,
+    /// This run began the next generation by an operator's act.
+    pub restored: bool,
     /// Generation and id of the formation.
     pub formation: Option<(u32, u64)>,
 }

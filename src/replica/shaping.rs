@@ -1,13 +1,11 @@
-//! Drives forming, and the ways into a formation: decided, told, welcomed, restored.
+//! Drives forming, and the ways into a formation: decided, told, welcomed.
 
 use crate::ids::{MemberId, ProcessId};
 
-use super::formation::{Formation, Member};
+use super::formation::Formation;
 use super::forming::{Progress, Unformed};
 use super::group::{Phase, Replica};
-use super::members;
 use super::message::{PeerMessage, Standing};
-use super::node::Node;
 use super::output::Severity;
 
 /// With a majority connected, the designated process waits so long for the rest: a normal start brings all
@@ -222,7 +220,6 @@ impl Replica {
         }
         let text = format!("{from} admits this run as {id} of formation {:016x}", formation.id);
         self.note("welcome", 0, Severity::Info, text);
-        self.cut_off = false;
         self.join(formation, id);
     }
 
@@ -232,7 +229,7 @@ impl Replica {
         if waited_ms < self.config.timing.form_wait_ms {
             return;
         }
-        let text = if self.cut_off {
+        let text = if self.cut_off.is_some() {
             "still out: no leader has a log from which this process can be rebuilt".to_owned()
         } else if shaping.formed_met.is_empty() {
             format!(
@@ -245,60 +242,5 @@ impl Replica {
             format!("waiting to be admitted: {} belong(s) to a formation whose leader has not admitted this run", met.join(", "))
         };
         self.note("not formed", 10_000, Severity::Warning, text);
-    }
-
-    /// The operator's act for a survivor that can't find a majority of its members: begins generation + 1
-    /// from its log, alone. Refused with the reason when this replica is not in that state.
-    pub fn restore_alone(&mut self) -> Result<(), String> {
-        let fresh = self.random();
-        let Phase::Member(node) = &self.phase else {
-            return Err("this replica belongs to no formation, so it has no log to continue from".into());
-        };
-        if node.is_leader() || node.leader().is_some() {
-            return Err("the shard has a leader: nothing has to be restored".into());
-        }
-        if node.has_ready() || (self.config.durable && !node.is_persisted()) {
-            return Err("the replica is busy writing its log: ask again".into());
-        }
-        let old = node.formation();
-        let me = Member { process: self.config.me, run: self.config.run, id: node.members().next_id() };
-        let formation = Formation {
-            generation: old.generation + 1,
-            id: fresh,
-            parent: old.id,
-            inherited: node.last_index().0,
-            members: vec![me],
-        };
-        self.continue_as(formation, me.id)
-    }
-
-    fn continue_as(&mut self, formation: Formation, id: MemberId) -> Result<(), String> {
-        let Phase::Member(node) = std::mem::replace(&mut self.phase, Phase::Stopped) else {
-            return Err("this replica is not a member".into());
-        };
-        let (last_write, applied) = (node.last_write(), self.streams.applied().0);
-        let mut log = node.into_log();
-        let mut hard_state = log.hard_state().clone();
-        hard_state.term += 1;
-        hard_state.vote = 0;
-        hard_state.commit = log.last();
-        log.set_hard_state(hard_state.clone());
-        log.set_conf_state(members::initial_conf_state(&formation));
-        let mut node =
-            Node::new(formation, id, log, applied, &self.config.timing, self.config.durable)?;
-        node.number_writes_after(last_write);
-        if let Some(mut write) = node.membership_write() {
-            write.hard_state = Some(hard_state);
-            self.out.writes.push(write);
-        }
-        let text = format!(
-            "generation {} begins with this process alone, from {} log entries",
-            node.formation().generation,
-            node.formation().inherited
-        );
-        self.note("generation", 0, Severity::Warning, text);
-        self.formed_the_shard = true;
-        self.become_member(node);
-        Ok(())
     }
 }

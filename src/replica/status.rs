@@ -13,6 +13,10 @@ impl Replica {
             role: "stopped",
             delivered: self.streams.delivered_index(),
             lost_accepted: self.lost_accepted,
+            waits_for: self.waits_for(),
+            turned_away: self.turned_away.len() as u64,
+            given_up: self.given_up,
+            restored: self.restored,
             ..Status::default()
         };
         match &self.phase {
@@ -23,11 +27,24 @@ impl Replica {
         status
     }
 
+    /// The state in which nothing goes on here until somebody else, or the operator, does something.
+    fn waits_for(&self) -> &'static str {
+        match &self.phase {
+            Phase::Stopped => "nothing",
+            _ if self.cut_off.is_some() => "a restart",
+            Phase::Unformed(shaping) if !shaping.formed_met.is_empty() => "admission",
+            Phase::Unformed(_) => "a majority to form",
+            Phase::Member(_) if self.stuck_since.is_some() => "a majority of the members",
+            Phase::Member(_) if self.refuses_payload => "its callbacks",
+            Phase::Member(_) => "nothing",
+        }
+    }
+
     fn member_status(&self, node: &Node, status: &mut Status) {
         use raft::StateRole::*;
         let conf = node.log().conf_state();
         status.role = match node.role() {
-            _ if self.cut_off => "cut off",
+            _ if self.cut_off.is_some() => "cut off",
             Leader => "leader",
             _ if self.leadership.is_suspended() => "suspended",
             Candidate | PreCandidate => "candidate",

@@ -8,7 +8,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 
-use crate::ids::{GroupId, LogIndex, MemberId, ProcessId, RunId};
+use crate::ids::{GroupId, LogIndex, MemberId, ProcessId, RunId, Term};
 
 use super::control::Preference;
 use super::formation::{Formation, Member};
@@ -32,6 +32,7 @@ const CUT_OFF: u8 = 8;
 const RAFT: u8 = 9;
 const REPORT: u8 = 10;
 const PREFER: u8 = 11;
+const RESTORE: u8 = 12;
 
 /// A message's bytes, ready for one gathering write. Large payloads are shared, not copied.
 #[derive(Debug, Clone, Default)]
@@ -180,8 +181,10 @@ pub fn encode(group: GroupId, message: &PeerMessage) -> Frame {
             w.tail.put_u64_le(id.get());
             w.formation(formation);
         }
-        PeerMessage::CutOff(reason) => {
+        PeerMessage::CutOff { formation, term, reason } => {
             w.tail.put_u8(CUT_OFF);
+            w.tail.put_u64_le(*formation);
+            w.tail.put_u64_le(term.0);
             w.tail.put_slice(reason.as_bytes());
         }
         PeerMessage::Raft(formation, message) => {
@@ -197,6 +200,10 @@ pub fn encode(group: GroupId, message: &PeerMessage) -> Frame {
         PeerMessage::Prefer(wish) => {
             w.tail.put_u8(PREFER);
             w.tail.put_slice(&wish.encode());
+        }
+        PeerMessage::Restore(formation) => {
+            w.tail.put_u8(RESTORE);
+            w.tail.put_u64_le(*formation);
         }
     }
     w.flush();
@@ -362,8 +369,9 @@ pub fn decode(body: Bytes) -> Result<(GroupId, PeerMessage), WireError> {
             PeerMessage::Welcome(r.formation()?, id)
         }
         CUT_OFF => {
+            let (formation, term) = (r.u64()?, Term(r.u64()?));
             let text = r.rest.split_off(0);
-            PeerMessage::CutOff(String::from_utf8_lossy(&text).into_owned())
+            PeerMessage::CutOff { formation, term, reason: String::from_utf8_lossy(&text).into_owned() }
         }
         RAFT => r.raft()?,
         REPORT => PeerMessage::Report(Report {
@@ -371,6 +379,7 @@ pub fn decode(body: Bytes) -> Result<(GroupId, PeerMessage), WireError> {
             droppable: LogIndex(r.u64()?),
             lost_accepted: r.flag()?,
         }),
+        RESTORE => PeerMessage::Restore(r.u64()?),
         PREFER => {
             let wish = r.bytes(Preference::BYTES)?;
             PeerMessage::Prefer(Preference::decode(&wish).map_err(|e| WireError(e.0))?)
@@ -425,7 +434,8 @@ mod tests {
             PeerMessage::Accepted(ballot),
             PeerMessage::Refused(ballot),
             PeerMessage::Welcome(formation(), MemberId::new(9).unwrap()),
-            PeerMessage::CutOff("too late".into()),
+            PeerMessage::CutOff { formation: 77, term: Term(3), reason: "too late".into() },
+            PeerMessage::Restore(77),
             PeerMessage::Report(Report { delivered: LogIndex(1), lost_accepted: true, droppable: LogIndex(2) }),
             PeerMessage::Prefer(Preference { origin, number: 1, preferred: None }),
             append(10),
@@ -452,7 +462,7 @@ mod tests {
 
     #[test]
     fn every_truncation_and_every_extension_is_refused() {
-        for message in samples().into_iter().filter(|m| !matches!(m, PeerMessage::CutOff(_))) {
+        for message in samples().into_iter().filter(|m| !matches!(m, PeerMessage::CutOff { .. })) {
             let bytes = joined(&encode(GroupId(3), &message));
             for end in 0..bytes.len() {
                 assert!(decode(bytes.slice(..end)).is_err(), "{message:?} cut at {end}");

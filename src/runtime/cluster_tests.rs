@@ -140,6 +140,7 @@ impl Shard {
             peers: self.peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect(),
             groups: all.chunks(per_group).enumerate().map(group).collect(),
             campaign_at_start: true,
+            restore: None,
             timing: Timing { form_wait_ms: 20_000, ..Timing::default() },
             limits: Limits::default(),
             queue_bytes: 16 << 20,

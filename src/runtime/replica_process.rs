@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::output::Status;
 use crate::replica::payload::Origin;
-use crate::replica::{Limits, Recovered, Replica, ReplicaConfig, Timing};
+use crate::replica::{Limits, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
 use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Durability, Prepare, RealFiles};
 use crate::storage::OlderEntries;
 use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounters, TransportError, TransportLimits};
@@ -74,6 +74,8 @@ pub struct RuntimeConfig {
     pub groups: Vec<GroupConfig>,
     /// False: leave forming and the first campaign to others.
     pub campaign_at_start: bool,
+    /// See [`crate::replica::RestoreOrder`].
+    pub restore: Option<RestoreOrder>,
     /// Ticks and timeouts.
     pub timing: Timing,
     /// Bounds of each replica.
@@ -526,6 +528,7 @@ fn replica_config(
         designated: layout.designated,
         preferred: layout.preferred,
         campaign_at_start: config.campaign_at_start,
+        restore: config.restore.clone(),
         durable: config.disk.is_some(),
         older,
         timing: config.timing.clone(),

@@ -26,6 +26,7 @@ pub(super) enum Kind {
     DataDir,
     Durability,
     ControlPort,
+    Restore,
 }
 
 const KIB: u64 = 1 << 10;
@@ -147,6 +148,14 @@ pub const KEYS: &[Key] = &[
         about: "The status endpoint's port; without it, and with `-b`, the process's port + 10000.",
         kind: Kind::ControlPort,
     },
+    Key {
+        name: "restore",
+        default: "",
+        about: "The operator's act after more replicas were lost than the shard tolerates: given to a process that is started \
+                again, it lets the named survivor begin the next generation from its log, alone. The survivor's own line \
+                says the value; it is good for once, since the next generation is another formation.",
+        kind: Kind::Restore,
+    },
 ];
 
 impl Key {
@@ -168,6 +177,9 @@ impl Key {
             Kind::DataDir => "the path of a directory".to_owned(),
             Kind::Durability => "fsync or os".to_owned(),
             Kind::ControlPort => "a port from 1 to 65535".to_owned(),
+            Kind::Restore => {
+                "the name of a voting process, a colon, and the formation's 16 hexadecimal digits (several with commas)".to_owned()
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use super::sections::Table;
 use super::topology::Topology;
 use super::yaml;
 use super::{Arguments, ConfigError, Place};
-use crate::ids::SiteId;
+use crate::ids::{ProcessId, SiteId};
 use keys::Kind;
 
 /// Where each key that was given was given last, and its name there.
@@ -60,6 +60,17 @@ pub struct Settings {
     pub durability: Durability,
     /// The status endpoint's port, where the key is given; see [`super::Configuration::status_port`].
     pub control_port: Option<u16>,
+    /// The operator's act: whom this process lets begin the next generation.
+    pub restore: Option<RestoreOrder>,
+}
+
+/// `raft.restore`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreOrder {
+    /// The process that has the log.
+    pub survivor: ProcessId,
+    /// The formations (one per group) that it may continue alone.
+    pub formations: Vec<u64>,
 }
 
 /// `raft.preferred_leader`.
@@ -123,6 +134,7 @@ impl Default for Settings {
             data_dir: None,
             durability: Durability::Fsync,
             control_port: None,
+            restore: None,
         };
         for key in KEYS {
             let node = yaml::parse(key.default).expect("the table's defaults are YAML");

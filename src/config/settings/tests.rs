@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{markdown_table, Durability, ElectionCodes, Grouping, PreferredLeader, Settings, KEYS};
+use super::{markdown_table, Durability, ElectionCodes, Grouping, PreferredLeader, RestoreOrder, Settings, KEYS};
 use crate::config::tests::{Files, SHARD};
-use crate::ids::SiteId;
+use crate::ids::{ProcessId, SiteId};
 
 /// [`SHARD`] with a `raft` section that begins on line 7; its first key is on line 8.
 fn with(raft: &str) -> Files {
@@ -35,6 +35,7 @@ fn the_defaults_are_those_of_the_contract() {
         data_dir: None,
         durability: Durability::Fsync,
         control_port: None,
+        restore: None,
     };
     assert_eq!(Settings::default(), expected);
     assert_eq!(read(""), expected);
@@ -46,7 +47,7 @@ fn every_key_of_the_table_can_be_given_in_the_file() {
                 drain_ms: 1\n  submit_wait_ms: 2\n  preferred_leader: s202\n  grouping: partition\n  \
                 election_codes: {first: null, gained: 0, lost: ~}\n  queue_bytes: 1MiB\n  log_memory_bytes: 2 GiB\n  \
                 max_log_bytes: 4096\n  fragment_bytes: \"64 KiB\"\n  data_dir: /var/lib/a shard\n  durability: os\n  \
-                control_port: 9100\n";
+                control_port: 9100\n  restore: p1:00abcdef01234567, 0000000000000001\n";
     for key in KEYS {
         assert!(text.contains(&format!("  {}: ", key.name)), "{} is in the text", key.name);
     }
@@ -68,6 +69,7 @@ fn every_key_of_the_table_can_be_given_in_the_file() {
         data_dir: Some(PathBuf::from("/var/lib/a shard")),
         durability: Durability::Os,
         control_port: Some(9_100),
+        restore: Some(RestoreOrder { survivor: ProcessId(1), formations: vec![0x00ab_cdef_0123_4567, 1] }),
     };
     assert_eq!(read(text), expected);
 }
@@ -229,6 +231,21 @@ fn values_that_do_not_go_together_are_refused_at_the_one_that_was_given() {
             "  heartbeat_ms: 400\n  election_ms: 350\n",
             "a.yml:9: raft.election_ms: election_ms 350 is too short for heartbeat_ms 400 and tick_ms 10; expected \
              election_ms of at least heartbeat_ms + 2 * tick_ms = 420",
+        ),
+        (
+            "  restore: p1\n",
+            "a.yml:8: raft.restore: \"p1\"; expected the name of a voting process, a colon, and the formation's 16 hexadecimal \
+             digits (several with commas)",
+        ),
+        (
+            "  restore: p7:0123456789abcdef\n",
+            "a.yml:8: raft.restore: no voting process \"p7\"; expected the name of a voting process, such as \"p1\", a colon, and a \
+             formation",
+        ),
+        (
+            "  restore: p1:0123456789abcde\n",
+            "a.yml:8: raft.restore: \"p1:0123456789abcde\"; expected the name of a voting process, a colon, and the formation's 16 \
+             hexadecimal digits (several with commas)",
         ),
         (
             "  absent_ms: 599\n",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::keys::{Key, Kind};
-use super::{Durability, ElectionCodes, Grouping, PreferredLeader, Settings};
+use super::{Durability, ElectionCodes, Grouping, PreferredLeader, RestoreOrder, Settings};
 use crate::config::error::quoted;
 use crate::config::nearest::nearest;
 use crate::config::topology::{Role, Topology};
@@ -71,8 +71,40 @@ pub(super) fn set(
                 _ => return Err(refused()),
             }
         }
+        Kind::Restore => {
+            settings.restore = match &node.value {
+                Value::Null => None,
+                Value::Scalar(text) => Some(restore_order(text, topology, refused)?),
+                _ => return Err(refused()),
+            }
+        }
     }
     Ok(())
+}
+
+fn restore_order(
+    text: &str,
+    topology: Option<&Topology>,
+    refused: impl Fn() -> Refusal,
+) -> Result<RestoreOrder, Refusal> {
+    let (name, formations) = text.rsplit_once(':').ok_or_else(&refused)?;
+    let processes = topology.map(|topology| topology.processes.as_slice()).unwrap_or_default();
+    let Some(survivor) = processes.iter().find(|process| process.name == name && process.role == Role::Voter) else {
+        let voters = processes.iter().filter(|process| process.role == Role::Voter);
+        let near = nearest(name, voters.map(|process| process.name.as_str())).unwrap_or_default();
+        return Err(Refusal {
+            within: None,
+            found: format!("no voting process {}", quoted(name)),
+            expected: format!("the name of a voting process, such as {}, a colon, and a formation", quoted(near)),
+        });
+    };
+    let formations: Option<Vec<u64>> = formations.split(',').map(|digits| formation_id(digits.trim())).collect();
+    Ok(RestoreOrder { survivor: survivor.id, formations: formations.ok_or_else(&refused)? })
+}
+
+fn formation_id(digits: &str) -> Option<u64> {
+    let is_one = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| u64::from_str_radix(digits, 16).ok())?
 }
 
 fn text(node: &Node) -> Option<&str> {

@@ -47,7 +47,7 @@ impl World {
             .iter()
             .map(|&(fault, _)| fault)
             .filter(|&fault| self.plan.faults.has(fault))
-            .filter(|fault| !matches!(fault, Fault::Datagram | Fault::LateStart | Fault::SmallLog | Fault::Lag))
+            .filter(|fault| !fault.is_a_condition())
             .collect();
         if !kinds.is_empty() {
             let kind = self.faults.random.pick(&kinds);
@@ -85,7 +85,12 @@ impl World {
             }
             Fault::Goodbye => self.goodbye(target),
             Fault::Twin => self.twin(target),
-            Fault::Datagram | Fault::LateStart | Fault::SmallLog | Fault::Lag => false,
+            Fault::Companion => self.draw_leadership(target),
+            Fault::Restore => {
+                self.ask(target, Ask::RestoreAlone);
+                true
+            }
+            Fault::Datagram | Fault::LateStart | Fault::SmallLog | Fault::Lag | Fault::StandBack => false,
         }
     }
 
@@ -279,6 +284,13 @@ impl World {
         true
     }
 
+    /// As when another group of the same processes got another leader.
+    fn draw_leadership(&mut self, target: LifeId) -> bool {
+        let leader = self.faults.random.within(0, u64::from(self.plan.voters) - 1) as u16;
+        self.ask(target, Ask::Companion(Some(leader)));
+        true
+    }
+
     fn goodbye(&mut self, target: LifeId) -> bool {
         if self.lives.iter().any(|life| life.leaving && life.pulse != Pulse::Ended) || !self.may_crash(target) {
             return false;
@@ -390,6 +402,11 @@ impl World {
         }
         for life in 0..self.lives.len() {
             self.resume(life);
+        }
+        if self.plan.faults.has(Fault::Companion) {
+            for life in self.current_lives().map(|life| life.id).collect::<Vec<_>>() {
+                self.ask(life, Ask::Companion(None));
+            }
         }
         let quiet = super::plan::Datagram::default();
         let lossy = std::mem::replace(&mut self.network.datagram, quiet).loss > 0;

@@ -51,6 +51,8 @@ pub enum Ask {
     Abandon,
     /// The operator's act.
     RestoreAlone,
+    /// Another group of the same processes is led there.
+    Companion(Option<u16>),
 }
 
 /// A life's own clock: it may run faster or slower than the world's, and starts where it likes.
@@ -157,8 +159,6 @@ pub struct Life {
     pub formation: Option<u64>,
     /// Its Raft id there.
     pub member: Option<MemberId>,
-    /// It was told that it can't be rebuilt.
-    pub cut_off: bool,
     /// Its draws.
     pub random: Random,
 }
@@ -238,7 +238,6 @@ impl Life {
                 trace.minor(now_us, self.process, || format!("<- p{from} {}", describe(&message)));
                 // A leadership may come and go within one turn: what the replica says of it is its last word.
                 self.account.knew_other_leader |= speaks_as_leader(&message, self.account.term);
-                self.cut_off |= matches!(message, PeerMessage::CutOff(_));
                 self.replica.receive(ProcessId(from), message);
             }
             Input::Delivered(partition, slot) => {
@@ -265,6 +264,7 @@ impl Life {
                 self.replica.abandon_undecided();
             }
             // Refusal is an answer too; what matters is what the replica then does.
+            Ask::Companion(process) => self.replica.set_companion(process.map(ProcessId)),
             Ask::RestoreAlone => drop(self.replica.restore_alone()),
         }
     }

@@ -49,10 +49,16 @@ pub enum Fault {
     LateStart,
     /// The log's bound in memory is so small that its beginning is dropped.
     SmallLog,
+    /// A process is told to leave forming and the first campaign to others (`setup2(1, ..)`).
+    StandBack,
+    /// Leadership is drawn to where another group of the process leads.
+    Companion,
+    /// An operator lets a replica go on alone: only where more may be lost than the shard tolerates.
+    Restore,
 }
 
 /// All faults with the names that the command line knows.
-pub const FAULTS: [(Fault, &str); 20] = [
+pub const FAULTS: [(Fault, &str); 23] = [
     (Fault::Crash, "crash"),
     (Fault::DiskLoss, "disk-loss"),
     (Fault::OneWay, "one-way"),
@@ -73,7 +79,17 @@ pub const FAULTS: [(Fault, &str); 20] = [
     (Fault::Twin, "twin"),
     (Fault::LateStart, "late-start"),
     (Fault::SmallLog, "small-log"),
+    (Fault::StandBack, "stand-back"),
+    (Fault::Companion, "companion"),
+    (Fault::Restore, "restore"),
 ];
+
+impl Fault {
+    /// It is there from the start, instead of striking now and then.
+    pub fn is_a_condition(self) -> bool {
+        matches!(self, Fault::Datagram | Fault::LateStart | Fault::SmallLog | Fault::Lag | Fault::StandBack)
+    }
+}
 
 /// A set of faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +114,11 @@ impl FaultSet {
     /// This set without `fault`.
     pub fn without(self, fault: Fault) -> Self {
         Self(self.0 & !(1 << fault as u32))
+    }
+
+    /// What either set has.
+    pub fn and_also(self, other: FaultSet) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// What both sets have.
@@ -265,7 +286,9 @@ impl Plan {
             Profile::Durable => true,
             Profile::Default | Profile::Calm => random.chance(350),
         };
-        let faults = choose_faults(&mut random, profile, durable).and(request.allowed);
+        let faults = choose_faults(&mut random, profile, durable)
+            .and_also(choose_faults_apart(request.seed, profile))
+            .and(request.allowed);
         let voters = random.pick(&[3, 3, 3, 3, 4, 5, 5]);
         let learners = random.pick(&[0, 0, 0, 1, 1, 2]);
         let partitions = random.within(1, 6) as u32;
@@ -327,7 +350,7 @@ fn choose_faults(random: &mut Random, profile: Profile, durable: bool) -> FaultS
     if profile == Profile::Calm {
         return set;
     }
-    for (fault, _) in FAULTS {
+    for fault in FAULTS.iter().map(|&(fault, _)| fault).filter(|&fault| !is_drawn_apart(fault)) {
         let permille = match fault {
             Fault::Crash => 700,
             Fault::SmallLog | Fault::Twin | Fault::Datagram => 200,
@@ -345,6 +368,27 @@ fn choose_faults(random: &mut Random, profile: Profile, durable: bool) -> FaultS
         for fault in [Fault::DiskLoss, Fault::SlowDisk, Fault::DiskError] {
             set = set.without(fault);
         }
+    }
+    set
+}
+
+/// Faults that came later have draws of their own, so that the seeds known by then stay what they were.
+fn is_drawn_apart(fault: Fault) -> bool {
+    matches!(fault, Fault::StandBack | Fault::Companion | Fault::Restore)
+}
+
+fn choose_faults_apart(seed: u64, profile: Profile) -> FaultSet {
+    let mut random = Random::new(seed ^ 0x61_7061_7274);
+    let [stand_back, companion, restore] = [(); 3].map(|()| random.chance(300));
+    let mut set = FaultSet::default();
+    if stand_back && profile != Profile::Calm {
+        set = set.with(Fault::StandBack);
+    }
+    if companion && profile != Profile::Calm {
+        set = set.with(Fault::Companion);
+    }
+    if restore && profile == Profile::Reckless {
+        set = set.with(Fault::Restore);
     }
     set
 }

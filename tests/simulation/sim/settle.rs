@@ -51,11 +51,7 @@ impl World {
 
     /// Lives that a healthy shard needs: all but those that can't be rebuilt and said so.
     fn wanted_lives(&self) -> Vec<LifeId> {
-        let is_out = |life: &&Life| match life.replica.status().role {
-            "cut off" => true,
-            "unformed" => life.cut_off,
-            _ => false,
-        };
+        let is_out = |life: &&Life| life.replica.status().waits_for == "a restart";
         self.current_lives().filter(|life| !is_out(life)).map(|life| life.id).collect()
     }
 

@@ -4,6 +4,7 @@
 //! in order, without times. A test plays the commands again and compares the whole text.
 
 use mako_raft::ids::ProcessId;
+use mako_raft::replica::RestoreOrder;
 
 use super::checks::Violation;
 use super::life::Ask;
@@ -186,6 +187,12 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
         ["goodbye", who] => ask(world, who, Ask::Goodbye)?,
         ["end", "drain", "of", who] => ask(world, who, Ask::Abandon)?,
         ["restore", "alone", who] => ask(world, who, Ask::RestoreAlone)?,
+        ["order", who, "to", "restore", survivor] => {
+            let target = life(world, survivor)?;
+            let formation = world.lives[target].formation.ok_or(format!("{survivor} belongs to no formation"))?;
+            let order = RestoreOrder { survivor: ProcessId(process(survivor)?), formations: vec![formation] };
+            world.processes[process(who)? as usize].restore = Some(order);
+        }
         ["status"] => return Ok(status(world)),
         _ => return Err(format!("no command is called {words:?}")),
     }

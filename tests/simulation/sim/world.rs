@@ -2,7 +2,7 @@
 
 use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId};
 use mako_raft::replica::output::{Gate, Outputs, Status};
-use mako_raft::replica::{Replica, ReplicaConfig};
+use mako_raft::replica::{Replica, ReplicaConfig, RestoreOrder};
 
 use super::account::Account;
 use super::checks::{Checked, Checks, Violation};
@@ -30,6 +30,10 @@ pub struct Process {
     pub disk_delay_us: u64,
     /// The next write fails.
     pub disk_fails: bool,
+    /// In its configuration: whom it lets go on alone.
+    pub restore: Option<RestoreOrder>,
+    /// Its host calls `setup2(1, ..)`.
+    pub stands_back: bool,
 }
 
 /// Everything.
@@ -92,6 +96,10 @@ impl World {
             ticks: 0,
             plan,
         };
+        if world.plan.faults.has(Fault::StandBack) {
+            let mut random = Random::new(world.plan.request.seed ^ 0x73_7461_6e64);
+            world.processes.iter_mut().for_each(|process| process.stands_back = random.chance(400));
+        }
         let summary = world.plan.summary();
         world.trace.world(0, || summary);
         world
@@ -239,7 +247,8 @@ impl World {
             partitions: (0..plan.partitions).map(|index| PartitionId(FIRST_PARTITION + index)).collect(),
             designated: plan.designated,
             preferred: plan.preferred,
-            campaign_at_start: true,
+            campaign_at_start: !self.processes[process as usize].stands_back,
+            restore: self.processes[process as usize].restore.clone(),
             durable: plan.durable,
             older: None,
             timing: plan.timing.clone(),
@@ -271,7 +280,6 @@ impl World {
             took_part: false,
             formation: None,
             member: None,
-            cut_off: false,
             random: self.random.fork(id as u64),
         });
         self.network.add_life(id);

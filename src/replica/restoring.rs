@@ -1,0 +1,121 @@
+//! The operator's act: after more members were lost than the shard tolerates, a survivor begins the next
+//! generation from its log, alone (DESIGN "Too many lost at once").
+//!
+//! It is asked for through the C ABI in the survivor, or by an order that a process was started with. An order
+//! names the survivor and its formation, so what it allows can happen once; and the survivor obeys only while it is
+//! stuck, which no shard with a majority in reach is.
+
+use crate::ids::{MemberId, ProcessId};
+
+use super::config::RestoreOrder;
+use super::formation::{Formation, Member};
+use super::group::{Phase, Replica};
+use super::members;
+use super::message::PeerMessage;
+use super::node::Node;
+use super::output::Severity;
+
+/// A survivor obeys an order once it was stuck for so many election timeouts: an election that is late, or a
+/// connection that is being made anew, is no loss of members.
+const STUCK_ELECTIONS: u64 = 4;
+/// An order is repeated at this interval while it can still be meant.
+const REPEAT_MS: u64 = 1_000;
+
+impl Replica {
+    /// Called on each tick while unformed: passes the order that this process was started with on to the
+    /// survivor, while that one stands in the formation that the order names.
+    pub(super) fn pass_order_on(&mut self) {
+        let Some(RestoreOrder { survivor, formations }) = &self.config.restore else { return };
+        let survivor = *survivor;
+        let standing = self.peers.get(survivor).and_then(|peer| peer.standing.as_ref());
+        let theirs = standing.and_then(|standing| standing.member.as_ref()).map(|(formation, _)| formation.id);
+        let Some(formation) = theirs.filter(|id| formations.contains(id)) else { return };
+        if self.may_repeat(survivor, REPEAT_MS) {
+            self.send(survivor, PeerMessage::Restore(formation));
+        }
+    }
+
+    /// Called on each tick while stuck: a survivor with its log on disk may itself be started with the order.
+    pub(super) fn obey_own_order(&mut self) {
+        let Some(RestoreOrder { survivor, formations }) = &self.config.restore else { return };
+        let ours = self.node().map(|node| node.formation().id);
+        if *survivor == self.config.me && ours.is_some_and(|id| formations.contains(&id)) {
+            self.obey("its own setting raft.restore");
+        }
+    }
+
+    /// An operator lets this process go on alone, says a process that was started with the order.
+    pub(super) fn on_restore(&mut self, from: ProcessId, formation: u64) {
+        if self.node().is_some_and(|node| node.formation().id == formation) {
+            self.obey(&format!("the setting raft.restore of {from}"));
+        }
+    }
+
+    fn obey(&mut self, whose: &str) {
+        if self.stuck_ms() < STUCK_ELECTIONS * self.config.timing.election_ms {
+            return;
+        }
+        let text = match self.restore_alone() {
+            Ok(()) => format!("went on alone as {whose} allows"),
+            Err(why) => format!("not going on alone, as {whose} allows: {why}"),
+        };
+        self.note("order", 1_000, Severity::Warning, text);
+    }
+
+    /// The operator's act for a survivor that can't find a majority of its members: begins generation + 1
+    /// from its log, alone. Refused with the reason when this replica is not in that state.
+    pub fn restore_alone(&mut self) -> Result<(), String> {
+        let fresh = self.random();
+        let Phase::Member(node) = &self.phase else {
+            return Err("this replica belongs to no formation, so it has no log to continue from".into());
+        };
+        if node.is_leader() || node.leader().is_some() {
+            return Err("the shard has a leader: nothing has to be restored".into());
+        }
+        if node.has_ready() || (self.config.durable && !node.is_persisted()) {
+            return Err("the replica is busy writing its log: ask again".into());
+        }
+        let old = node.formation();
+        let me = Member { process: self.config.me, run: self.config.run, id: node.members().next_id() };
+        let formation = Formation {
+            generation: old.generation + 1,
+            id: fresh,
+            parent: old.id,
+            inherited: node.last_index().0,
+            members: vec![me],
+        };
+        self.continue_as(formation, me.id)
+    }
+
+    fn continue_as(&mut self, formation: Formation, id: MemberId) -> Result<(), String> {
+        let Phase::Member(node) = std::mem::replace(&mut self.phase, Phase::Stopped) else {
+            return Err("this replica is not a member".into());
+        };
+        let (last_write, applied) = (node.last_write(), self.streams.applied().0);
+        let mut log = node.into_log();
+        let mut hard_state = log.hard_state().clone();
+        hard_state.term += 1;
+        hard_state.vote = 0;
+        hard_state.commit = log.last();
+        log.set_hard_state(hard_state.clone());
+        log.set_conf_state(members::initial_conf_state(&formation));
+        let mut node =
+            Node::new(formation, id, log, applied, &self.config.timing, self.config.durable)?;
+        node.number_writes_after(last_write);
+        if let Some(mut write) = node.membership_write() {
+            write.hard_state = Some(hard_state);
+            self.out.writes.push(write);
+        }
+        let text = format!(
+            "generation {} begins with this process alone, from {} log entries",
+            node.formation().generation,
+            node.formation().inherited
+        );
+        self.note("generation", 0, Severity::Warning, text);
+        self.formed_the_shard = true;
+        self.restored = true;
+        self.stuck_since = None;
+        self.become_member(node);
+        Ok(())
+    }
+}
