@@ -68,7 +68,7 @@ void Cluster::write_files() const {
     }
   }
   topology << "host:\n";
-  for (int i = 0; i < size(); ++i) topology << "  " << process_name(i) << ": " << address(i) << "\n";
+  for (int i = 0; i < size(); ++i) topology << "  " << process_name(i) << ": " << host(i) << "\n";
   if (!shape_.settings.empty()) topology << "raft:\n" << shape_.settings;
   require(mode.good() && topology.good(), "can't write into " + directory_);
 }

@@ -18,6 +18,7 @@ struct Shape {
   std::string mode = "raft";
   std::string data;       // a directory for durable logs, one folder per process; in memory without
   std::string form = "return";  // of the callbacks: simple, par_id, return, model
+  bool named = false;     // hosts are written as names, which the replicas' environment resolves
 };
 
 // Milliseconds on a steady clock.
@@ -36,6 +37,8 @@ class Cluster {
   // The process of locale 0 is 0; the learner, where there is one, is last.
   std::string setup_command(int i) const;
   std::string address(int i) const;
+  // What the topology file has as its host: the address, or a name.
+  std::string host(int i) const { return shape_.named ? process_name(i) + ".test" : address(i); }
   // The port on which process i listens: that of its first site.
   int port(int i) const;
   int site_id(int process, int partition) const;

@@ -85,8 +85,12 @@ History read_history(const std::string &replica, const std::string &file) {
       words >> std::hex >> run;
       history.own_runs.insert(run);
     } else if (line[0] == 'E') {
-      const int code = std::stoi(line.substr(1));
+      int code = 0;
+      long long microseconds = 0;
+      require(sscanf(line.c_str() + 1, "%d %lld", &code, &microseconds) >= 1,
+              "a broken record of " + replica + ": " + line);
       history.elections.push_back(code);
+      history.election_us.push_back(microseconds);
       leads = code == 1;
     } else {
       RecordedCall call{};

@@ -25,6 +25,7 @@ struct History {
   std::map<int, std::vector<RecordedCall>> calls;  // by partition, in order
   std::set<uint64_t> own_runs;
   std::vector<int> elections;
+  std::vector<long long> election_us;  // when each came, on the steady clock; 0 where the record does not say
   size_t total() const;
 };
 

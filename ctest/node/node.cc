@@ -87,7 +87,7 @@ class Node {
     if (verb == "setup2") return std::to_string(setup2(number(words, 0), number(words, 1)));
     if (verb == "submit") return submit_logs(words);
     if (verb == "submit_raw") return submit_raw(words);
-    if (verb == "load") return start_load(number(words, 0), number(words, 1), number(words, 2));
+    if (verb == "load") return start_load(words);
     if (verb == "stop_load") return stop_load();
     if (verb == "tls_submit") return submit_in_thread_local_destructor(number(words, 0));
     if (verb == "bad_submits") return submit_nonsense();
@@ -300,13 +300,18 @@ class Node {
     return "ok";
   }
 
-  // One thread per partition, a log every `pace_us`, until stop_load.
-  std::string start_load(int partitions, int size, int pace_us) {
+  // load PARTITIONS SIZE PACE_US [BIG_SIZE EVERY]: one thread per partition, a log every PACE_US, of which each
+  // EVERY-th is a big one, until stop_load.
+  std::string start_load(const Words &words) {
+    const int partitions = number(words, 0), pace_us = number(words, 2);
+    const size_t size = std::stoul(words.at(1));
+    const size_t big_size = words.size() > 3 ? std::stoul(words.at(3)) : size;
+    const int every = words.size() > 4 ? number(words, 4) : 1;
     loading_ = true;
     for (int partition = 0; partition < partitions; ++partition) {
       loaders_.emplace_back([=] {
-        while (loading_) {
-          submit_one(partition, 0, static_cast<size_t>(size));
+        for (int i = 1; loading_; ++i) {
+          submit_one(partition, 0, i % every == 0 ? big_size : size);
           std::this_thread::sleep_for(std::chrono::microseconds(pace_us));
         }
       });

@@ -73,7 +73,10 @@ void Recorder::end(int partition, const Call &call) {
 
 void Recorder::elected(int code) {
   std::lock_guard<std::mutex> lock(mutex_);
-  write_line("E " + std::to_string(code) + "\n");
+  using namespace std::chrono;
+  // The steady clock is the machine's, so a driver may subtract its own from it.
+  const auto now = duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
+  write_line("E " + std::to_string(code) + " " + std::to_string(now) + "\n");
   elections_.push_back(code);
   changed_.notify_all();
 }

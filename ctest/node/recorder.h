@@ -2,7 +2,7 @@
 //
 // One line per event, written with one system call each, so that nothing is missing after kill -9:
 //   R <run>                       the run that submits from here on
-//   E <code>                      the election callback
+//   E <code> <microseconds>       the election callback, and when it began, on the steady clock
 //   C <partition> <role> <slot> <length> <hash> <nul> <overlap> <thread> <run> <submitter> <sequence>
 //                                 a log callback, at its end; role L or F
 #ifndef RECORDER_H
