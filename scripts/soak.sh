@@ -1,8 +1,34 @@
-#!/bin/sh
-# Runs the simulator for long, on every profile in turn: scripts/soak.sh [MINUTES]   (default 60)
+#!/usr/bin/env bash
+# Runs the simulator for long, on every profile in turn:   scripts/soak.sh [MINUTES]   (default 60)
 # Each step begins at seeds that no step before it had. Failures are listed as they come and again at the end.
+#
+# Or real processes under faults, through the C++ surface: scripts/soak.sh --processes [MINUTES] [--rounds N] [--seed S]
+# and what else the campaign takes: --memory, --durable, --plain (docs/testing.md). It ends at the first broken check.
 set -eu
-cd "$(dirname "$0")/.."
+. "$(dirname "$0")/tools.sh"
+cd "$root_dir"
+
+processes() {
+    local length=(--minutes 60) options=(--seed "$(date +%s)")
+    case "${1:-}" in [0-9]*) length=(--minutes "$1"); shift ;; esac
+    while [ $# -gt 0 ]; do
+        case "$1" in
+            --rounds) length=(--rounds "$2"); shift ;;
+            --seed) options+=(--seed "$2"); shift ;;
+            *) options+=("$1") ;;
+        esac
+        shift
+    done
+    need_tools
+    build_tests Debug
+    exec "$build/ctest/campaign" "${length[@]}" "${options[@]}"
+}
+
+if [ "${1:-}" = --processes ]; then
+    shift
+    processes "$@"
+fi
+
 minutes="${1:-60}"
 end=$(( $(date +%s) + minutes * 60 ))
 first=$(( $(date +%s) * 1000 ))

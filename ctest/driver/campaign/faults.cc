@@ -1,0 +1,333 @@
+#include "faults.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "sandbox.h"
+
+namespace {
+
+constexpr int kLeaderBoundMs = 20000;
+// More than two segments of the log on disk, of which one may be prepared ahead.
+constexpr int kFullDiskBatches = 40;
+
+bool always(const Setting &) { return true; }
+bool of_five(const Setting &setting) { return setting.voters == 5; }
+bool durable(const Setting &setting) { return setting.durable; }
+bool firewall(const Setting &setting) { return setting.firewall; }
+bool proxy(const Setting &setting) { return !setting.firewall; }
+bool small_disk(const Setting &setting) { return setting.small_disk >= 0; }
+
+long long now_us() {
+  using namespace std::chrono;
+  return duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+const std::vector<Round::Kind> &Round::kinds() {
+  static const std::vector<Kind> all = {
+      {"kill -9 of the leader", 6, always, &Round::kill_leader},
+      {"kill -9 of a follower", 3, always, &Round::kill_follower},
+      {"kill -9, again while it returns", 3, always, &Round::kill_twice},
+      {"kill -9 of two of five", 5, of_five, &Round::kill_two},
+      {"kill -9 of a majority", 3, durable, &Round::kill_majority},
+      {"kill -9 of all", 3, durable, &Round::kill_all},
+      {"SIGSTOP of the leader", 4, always, &Round::stop_leader},
+      {"SIGSTOP of the leader, short", 2, always, &Round::stop_leader_briefly},
+      {"SIGSTOP of a follower", 2, always, &Round::stop_follower},
+      {"goodbye of the leader", 2, always, &Round::goodbye_leader},
+      {"goodbye of a follower", 1, always, &Round::goodbye_follower},
+      {"leader cut off", 3, always, &Round::cut_off_leader},
+      {"follower cut off", 2, always, &Round::cut_off_follower},
+      {"leader hears nothing", 2, always, &Round::leader_hears_nothing},
+      {"leader is not heard", 2, always, &Round::leader_is_not_heard},
+      {"follower half cut off", 2, always, &Round::follower_half_cut},
+      {"kill -9 of the leader, one cut off", 2, always, &Round::kill_leader_with_follower_cut_off},
+      {"packet loss everywhere", 4, firewall, &Round::lose_everywhere},
+      {"packet loss around the leader", 3, firewall, &Round::lose_around_leader},
+      {"resets by rule, everywhere", 2, firewall, &Round::reject_everywhere},
+      {"resets by rule, around the leader", 2, firewall, &Round::reject_around_leader},
+      {"kill -9 of the leader, packet loss", 2, firewall, &Round::kill_leader_under_loss},
+      {"delay everywhere", 3, proxy, &Round::delay_everywhere},
+      {"delay around the leader", 3, proxy, &Round::delay_leader},
+      {"resets by the proxy", 2, proxy, &Round::resets},
+      {"resets by the proxy, in a row", 2, proxy, &Round::resets_in_a_row},
+      {"kill -9 of the leader, delay", 2, proxy, &Round::kill_leader_under_delay},
+      {"full disk", 5, small_disk, &Round::fill_disk_of_one},
+  };
+  return all;
+}
+
+void Round::run() {
+  int weights = 0;
+  for (const Kind &kind : kinds()) weights += kind.possible(shard_.setting()) ? kind.weight : 0;
+  int drawn = between(1, weights);
+  const auto chosen = std::find_if(kinds().begin(), kinds().end(), [&](const Kind &kind) {
+    if (kind.possible(shard_.setting())) drawn -= kind.weight;
+    return drawn <= 0;
+  });
+  fault_ = chosen->name;
+  leader_ = shard_.await_leader(shard_.usable(), kLeaderBoundMs);
+  shard_.load_for(between(100, 500));
+  // It may have handed over meanwhile, to the preferred process.
+  leader_ = shard_.await_leader(shard_.usable(), kLeaderBoundMs);
+  (this->*chosen->run)();
+  shard_.heal();
+}
+
+int Round::between(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
+
+int Round::follower() {
+  const std::vector<int> others = shard_.others(leader_);
+  return others[static_cast<size_t>(between(0, static_cast<int>(others.size()) - 1))];
+}
+
+void Round::leader_goes() {
+  leader_lost_by_ = fault_;
+  leader_lost_us_ = now_us();
+}
+
+void Round::await_next() { shard_.await_leader(shard_.others(leader_), kLeaderBoundMs); }
+
+template <class Hit>
+void Round::every_pair(Hit hit) {
+  for (int from = 0; from < shard_.setting().voters; ++from) {
+    for (int to = 0; to < shard_.setting().voters; ++to) {
+      if (from != to) hit(from, to);
+    }
+  }
+}
+
+template <class Hit>
+void Round::around(int one, Hit hit) {
+  every_pair([&](int from, int to) {
+    if (from == one || to == one) hit(from, to);
+  });
+}
+
+// --- processes ------------------------------------------------------------------------------------
+
+void Round::kill_leader() {
+  leader_goes();
+  shard_.kill(leader_);
+  await_next();
+  shard_.load_for(between(0, 800));
+  shard_.start(leader_);
+}
+
+void Round::kill_follower() {
+  const int victim = follower();
+  shard_.kill(victim);
+  shard_.load_for(between(0, 1000));
+  shard_.start(victim);
+}
+
+// Its former member is lost with the first kill, so that the second takes nothing more from the shard.
+void Round::kill_twice() {
+  const int victim = follower();
+  shard_.kill(victim);
+  shard_.load_for(between(0, 500));
+  for (int again = between(1, 3); again > 0; --again) {
+    shard_.start(victim);
+    shard_.load_for(between(0, 400));
+    shard_.kill(victim);
+  }
+  shard_.start(victim);
+}
+
+void Round::take_down(std::vector<int> victims) {
+  for (const int victim : victims) shard_.kill(victim);
+  shard_.load_for(between(0, 500));
+  std::shuffle(victims.begin(), victims.end(), random_);
+  for (const int victim : victims) shard_.start(victim);
+}
+
+void Round::kill_two() {
+  const int second = follower();
+  leader_goes();
+  shard_.kill(leader_);
+  shard_.kill(second);
+  await_next();
+  shard_.load_for(between(0, 800));
+  shard_.start(second);
+  shard_.start(leader_);
+}
+
+void Round::kill_majority() {
+  std::vector<int> victims = shard_.others(leader_);
+  std::shuffle(victims.begin(), victims.end(), random_);
+  victims.resize(static_cast<size_t>(shard_.setting().voters / 2));
+  victims.push_back(leader_);
+  std::shuffle(victims.begin(), victims.end(), random_);
+  take_down(victims);
+}
+
+void Round::kill_all() { take_down(shard_.usable()); }
+
+void Round::stop_leader() {
+  leader_goes();
+  shard_.pause(leader_);
+  const long long until = now_ms() + between(1000, 5000);
+  await_next();
+  shard_.load_for(static_cast<int>(std::max(0ll, until - now_ms())));
+  shard_.resume(leader_);
+}
+
+// Around the election timeout: whether another leads is open.
+void Round::stop_leader_briefly() {
+  shard_.pause(leader_);
+  shard_.load_for(between(200, 700));
+  shard_.resume(leader_);
+}
+
+void Round::stop_follower() {
+  const int victim = follower();
+  shard_.pause(victim);
+  shard_.load_for(between(200, 5000));
+  shard_.resume(victim);
+}
+
+void Round::goodbye_leader() {
+  leader_goes();
+  shard_.say_goodbye(leader_, one_in(2));
+}
+
+void Round::goodbye_follower() { shard_.say_goodbye(follower(), one_in(2)); }
+
+// --- lines ----------------------------------------------------------------------------------------
+
+void Round::cut_off_leader() {
+  leader_goes();
+  around(leader_, [&](int from, int to) { shard_.cut(from, to); });
+  await_next();
+  shard_.load_for(between(0, 3000));
+}
+
+void Round::cut_off_follower() {
+  around(follower(), [&](int from, int to) { shard_.cut(from, to); });
+  shard_.load_for(between(200, 4000));
+}
+
+void Round::leader_hears_nothing() {
+  leader_goes();
+  for (const int other : shard_.others(leader_)) shard_.cut(other, leader_);
+  await_next();
+  shard_.load_for(between(0, 2000));
+}
+
+void Round::leader_is_not_heard() {
+  leader_goes();
+  for (const int other : shard_.others(leader_)) shard_.cut(leader_, other);
+  await_next();
+  shard_.load_for(between(0, 2000));
+}
+
+// With one other only, in one direction only.
+void Round::follower_half_cut() {
+  const int victim = follower();
+  const std::vector<int> others = shard_.others(victim);
+  const int peer = others[static_cast<size_t>(between(0, static_cast<int>(others.size()) - 1))];
+  if (one_in(2)) {
+    shard_.cut(victim, peer);
+  } else {
+    shard_.cut(peer, victim);
+  }
+  shard_.load_for(between(500, 4000));
+}
+
+// Of three, one is left: nothing commits until the line is healed or the killed one is back.
+void Round::kill_leader_with_follower_cut_off() {
+  around(follower(), [&](int from, int to) { shard_.cut(from, to); });
+  shard_.load_for(between(0, 1000));
+  shard_.kill(leader_);
+  shard_.load_for(between(0, 1000));
+  shard_.start(leader_);
+  shard_.load_for(between(0, 1000));
+}
+
+void Round::lose_everywhere() {
+  const int per_mille = between(10, 250);
+  every_pair([&](int from, int to) { shard_.lose(from, to, per_mille); });
+  shard_.load_for(between(1000, 4000));
+}
+
+void Round::lose_around_leader() {
+  const int per_mille = between(100, 600);
+  around(leader_, [&](int from, int to) { shard_.lose(from, to, per_mille); });
+  shard_.load_for(between(1000, 4000));
+}
+
+void Round::reject_everywhere() {
+  every_pair([&](int from, int to) { shard_.reject(from, to); });
+  shard_.load_for(between(50, 1500));
+}
+
+void Round::reject_around_leader() {
+  around(leader_, [&](int from, int to) { shard_.reject(from, to); });
+  shard_.load_for(between(50, 2500));
+}
+
+void Round::kill_leader_under_loss() {
+  const int per_mille = between(10, 150);
+  every_pair([&](int from, int to) { shard_.lose(from, to, per_mille); });
+  kill_leader();
+  shard_.load_for(between(0, 1000));
+}
+
+void Round::delay_everywhere() {
+  every_pair([&](int from, int to) { shard_.delay(from, to, between(1, 80)); });
+  shard_.load_for(between(1000, 4000));
+}
+
+void Round::delay_leader() {
+  around(leader_, [&](int from, int to) { shard_.delay(from, to, between(50, 400)); });
+  shard_.load_for(between(1000, 4000));
+}
+
+void Round::resets() {
+  every_pair([&](int from, int to) {
+    if (from < to) shard_.reset(from, to);
+  });
+  shard_.load_for(between(200, 1000));
+}
+
+void Round::resets_in_a_row() {
+  for (int left = between(5, 30); left > 0; --left) {
+    const int one = between(0, shard_.setting().voters - 1);
+    const int other = (one + between(1, shard_.setting().voters - 1)) % shard_.setting().voters;
+    shard_.reset(one, other);
+    shard_.load_for(between(1, 150));
+  }
+}
+
+void Round::kill_leader_under_delay() {
+  every_pair([&](int from, int to) { shard_.delay(from, to, between(1, 40)); });
+  kill_leader();
+  shard_.load_for(between(0, 1000));
+}
+
+// --- disks ----------------------------------------------------------------------------------------
+
+// The log's segments are reserved as a whole, so it takes a while until the missing room is noticed. Then the replica
+// has to stop by itself, and to come back with everything that it had acknowledged.
+void Round::fill_disk_of_one() {
+  const int victim = shard_.setting().small_disk;
+  const std::string name = shard_.cluster()[victim].name();
+  fill_disk(shard_.small_disk());
+  shard_.stop_load();
+  ReplicaStatus seen = shard_.status(victim);
+  for (int batch = 0; seen.stopped.empty(); ++batch) {
+    require(batch < kFullDiskBatches, name + " goes on although its disk has been full for long");
+    const int leader = shard_.await_leader(shard_.usable(), kLeaderBoundMs);
+    shard_.stop_load();
+    shard_.cluster().submit_all(leader, 2, 1000000);
+    seen = shard_.status(victim);
+  }
+  require(seen.stopped.find("No space") != std::string::npos, name + " stopped, but for another reason: " + seen.stopped);
+  if (victim == leader_) await_next();
+  shard_.kill(victim);
+  shard_.load_for(between(0, 500));
+  empty_disk(shard_.small_disk());
+  shard_.start(victim);
+}

@@ -1,0 +1,238 @@
+// campaign [--rounds N | --minutes M] [--seed S] [--memory | --durable] [--plain]
+//
+// Shards of real processes live through one fault after the other, each under load; after each, everything that
+// every replica was told is checked. The seed decides the shards and the faults, not how the threads and packets
+// of a run interleave. Ends with 0 and figures, or at the first broken check with 1, the round and the logs' ends.
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "faults.h"
+#include "figures.h"
+#include "sandbox.h"
+
+namespace {
+
+constexpr int kSettleMs = 60000;
+// A history's records are read whole after each round, which bounds its length.
+constexpr long long kRoundsOfHistoryMax = 12;
+
+struct Options {
+  long long rounds = 0;
+  double minutes = 0;
+  uint64_t seed = 1;
+  bool memory = true, durable = true;
+  bool plain = false;  // nothing that asks for rights: no firewall, no full disk
+};
+
+bool read_options(int argc, char **argv, Options *options) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string option = argv[i];
+    const char *value = i + 1 < argc ? argv[i + 1] : nullptr;
+    if (option == "--memory") {
+      options->durable = false;
+    } else if (option == "--durable") {
+      options->memory = false;
+    } else if (option == "--plain") {
+      options->plain = true;
+    } else if (value != nullptr && (option == "--rounds" || option == "--minutes" || option == "--seed")) {
+      if (option == "--rounds") options->rounds = atoll(value);
+      if (option == "--minutes") options->minutes = atof(value);
+      if (option == "--seed") options->seed = strtoull(value, nullptr, 10);
+      ++i;
+    } else {
+      return false;
+    }
+  }
+  return (options->rounds > 0 || options->minutes > 0) && (options->memory || options->durable);
+}
+
+class Campaign {
+ public:
+  Campaign(const Options &options, const std::string &directory) : options_(options), directory_(directory) {}
+
+  // False after a broken check, which it has printed.
+  bool run() {
+    printf("campaign of seed %llu\n", static_cast<unsigned long long>(options_.seed));
+    find_out_what_is_possible();
+    for (int history = 0; !over(); ++history) {
+      if (!live(history)) return false;
+    }
+    printf("%s", figures_.summary(minutes()).c_str());
+    return true;
+  }
+
+ private:
+  double minutes() const { return static_cast<double>(now_ms() - start_) / 60000; }
+  // Short campaigns see both kinds of shards, too.
+  long long rounds_of_history() const {
+    const bool both = options_.memory && options_.durable;
+    return options_.rounds > 0 ? std::min(kRoundsOfHistoryMax, (options_.rounds + both) / (both ? 2 : 1)) : kRoundsOfHistoryMax;
+  }
+  bool over() const {
+    const int rounds = figures_.rounds_in_memory + figures_.rounds_durable;
+    return (options_.rounds > 0 && rounds >= options_.rounds) || (options_.minutes > 0 && minutes() >= options_.minutes);
+  }
+
+  void find_out_what_is_possible() {
+    std::string missing = options_.plain ? "not wanted (--plain)" : enter_sandbox();
+    mounts_ = missing.empty();
+    if (mounts_) missing = Firewall::probe();
+    firewall_ = missing.empty();
+    if (!mounts_) printf("without firewall rules and full disks: %s\n", missing.c_str());
+    if (mounts_ && !firewall_) printf("without firewall rules: %s\n", missing.c_str());
+  }
+
+  Setting draw(int history, std::mt19937_64 &random) const {
+    Setting setting;
+    setting.durable = !options_.memory || (options_.durable && history % 2 == 1);
+    setting.voters = random() % 4 == 0 ? 5 : 3;
+    setting.preferred = random() % 3 != 0;
+    setting.firewall = random() % 2 == 0 && firewall_;
+    const int small_disk = static_cast<int>(random() % static_cast<uint64_t>(setting.voters));
+    if (setting.durable && mounts_) setting.small_disk = small_disk;
+    return setting;
+  }
+
+  bool live(int history) {
+    std::seed_seq seeds{static_cast<uint32_t>(options_.seed), static_cast<uint32_t>(options_.seed >> 32),
+                        static_cast<uint32_t>(history)};
+    std::mt19937_64 random(seeds);
+    const Setting setting = draw(history, random);
+    const std::string directory = directory_ + "/" + std::to_string(history);
+    std::unique_ptr<Shard> shard;
+    std::string doing = "start";
+    ++figures_.histories;
+    try {
+      require(system(("mkdir " + directory).c_str()) == 0, "can't make " + directory);
+      shard.reset(new Shard(setting, directory));
+      for (int round = 0; round < rounds_of_history() && !over(); ++round) go_round(*shard, random, history, round, &doing);
+      shard->cluster().shut_down(shard->cluster().everyone(), 20000);
+    } catch (const std::exception &error) {
+      printf("FAILED in history %d (%s) of seed %llu, %s: %s\n%s(files are kept in %s)\n", history,
+             setting.describe().c_str(), static_cast<unsigned long long>(options_.seed), doing.c_str(), error.what(),
+             shard ? shard->log_tails().c_str() : "", directory.c_str());
+      fflush(stdout);
+      return false;
+    }
+    figures_.lives += shard->lives();
+    figures_.lost += shard->lost();
+    figures_.refused += shard->refused();
+    figures_.logs += logs_;
+    shard.reset();
+    return system(("rm -rf " + directory).c_str()) == 0;
+  }
+
+  void go_round(Shard &shard, std::mt19937_64 &random, int history, int round, std::string *doing) {
+    const std::string number = "round " + std::to_string(figures_.rounds_in_memory + figures_.rounds_durable + 1);
+    *doing = number;
+    const long long start = now_ms();
+    Round one(shard, random);
+    try {
+      one.run();
+    } catch (...) {
+      *doing = number + ", \"" + one.fault() + "\"";
+      throw;
+    }
+    *doing = number + ", after \"" + one.fault() + "\"";
+    const long long healed = now_ms();
+    shard.await_members(kSettleMs);
+    shard.load_for(50);
+    shard.stop_load();
+    shard.await_level(kSettleMs);
+    const long long settled = now_ms();
+    const Checked checked = shard.check();
+    logs_ = checked.logs;
+    std::string failover = note_failover(one, checked);
+    ++(shard.setting().durable ? figures_.rounds_durable : figures_.rounds_in_memory);
+    ++figures_.faults[one.fault()];
+    figures_.settled_ms.push_back(static_cast<double>(settled - healed));
+    printf("%s (history %d.%d, %s): %s%s; settled after %lld ms; %llu logs; %.1f s\n", number.c_str(), history, round,
+           shard.setting().describe().c_str(), one.fault().c_str(), failover.c_str(), settled - healed,
+           static_cast<unsigned long long>(checked.logs), static_cast<double>(now_ms() - start) / 1000);
+    fflush(stdout);
+  }
+
+  // The first that was told that it leads, after the fault.
+  std::string note_failover(const Round &round, const Checked &checked) {
+    if (round.leader_lost_by().empty()) return "";
+    long long first = -1;
+    for (const long long at : checked.became_us) {
+      if (at > round.leader_lost_us() && (first < 0 || at < first)) first = at;
+    }
+    if (first < 0) return "";
+    const double ms = static_cast<double>(first - round.leader_lost_us()) / 1000;
+    figures_.failovers[round.leader_lost_by()].push_back(ms);
+    char text[48];
+    snprintf(text, sizeof text, ", next leader after %.0f ms", ms);
+    return text;
+  }
+
+  const Options options_;
+  const std::string directory_;
+  const long long start_ = now_ms();
+  bool mounts_ = false, firewall_ = false;
+  uint64_t logs_ = 0;
+  Figures figures_;
+};
+
+pid_t campaign_process = -1;
+
+// Its replicas, namespaces, rules and mounts go with it.
+void end_campaign(int) {
+  if (campaign_process > 0) kill(campaign_process, SIGKILL);
+}
+
+// The campaign runs in a process of its own: so its files are removed, however it ends.
+int supervise(const Options &options, const std::string &directory) {
+  struct sigaction action {};
+  action.sa_handler = end_campaign;
+  sigset_t ending, before;
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGINT);
+  sigaddset(&ending, SIGTERM);
+  sigprocmask(SIG_BLOCK, &ending, &before);
+  campaign_process = fork();
+  if (campaign_process == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    // What a terminal sends to all is for the supervisor.
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &before, nullptr);
+    const bool passed = Campaign(options, directory).run();
+    fflush(stdout);
+    _exit(passed ? 0 : 1);
+  }
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  int status = 0;
+  while (waitpid(campaign_process, &status, 0) < 0) {
+  }
+  const bool failed = WIFEXITED(status) && WEXITSTATUS(status) == 1;
+  if (!failed && system(("rm -rf " + directory).c_str()) != 0) return 1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 130;
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  Options options;
+  if (!read_options(argc, argv, &options)) {
+    fprintf(stderr, "campaign (--rounds N | --minutes M) [--seed S] [--memory | --durable] [--plain]\n");
+    return 2;
+  }
+  char directory[] = "/tmp/mako-raft-campaign-XXXXXX";
+  if (mkdtemp(directory) == nullptr) {
+    perror("mkdtemp");
+    return 1;
+  }
+  return supervise(options, directory);
+}

@@ -1,0 +1,348 @@
+#include "shard.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "sandbox.h"
+
+namespace {
+
+// A log per partition and millisecond, and now and then one that is cut into fragments.
+constexpr char kLoad[] = " 300 1000 700000 1000";
+constexpr size_t kSmallDiskBytes = 400 << 20;
+constexpr int kStatusPortOffset = 10000;
+constexpr int kPollMs = 5;
+
+void pause_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+
+bool leads(const std::string &elections) {
+  return elections.size() >= 3 && elections.compare(elections.size() - 2, 2, "1]") == 0;
+}
+
+}  // namespace
+
+std::string Setting::describe() const {
+  return std::string(durable ? "durable" : "in memory") + ", " + std::to_string(voters) + " voters, " +
+         (firewall ? "firewall" : "proxy") + (preferred ? "" : ", nobody preferred") +
+         (small_disk >= 0 ? ", small disk" : "");
+}
+
+Shard::Shard(const Setting &setting, const std::string &directory)
+    : setting_(setting), processes_(static_cast<size_t>(setting.voters)) {
+  Shape shape;
+  shape.voters = setting.voters;
+  shape.named = true;
+  if (!setting.preferred) shape.settings = "  preferred_leader: none\n";
+  if (setting.durable) shape.data = directory + "/data";
+  cluster_.reset(new Cluster(shape, directory));
+  if (setting.durable) {
+    require(mkdir(shape.data.c_str(), 0755) == 0, "can't make " + shape.data);
+    for (int i = 0; i < setting.voters; ++i) {
+      require(mkdir(cluster_->data_directory(i).c_str(), 0755) == 0, "can't make " + cluster_->data_directory(i));
+    }
+  }
+  if (setting.small_disk >= 0) {
+    small_disk_ = cluster_->data_directory(setting.small_disk);
+    mount_small_disk(small_disk_, kSmallDiskBytes);
+  }
+  if (!setting.firewall) make_lines();
+  for (int i = 0; i < setting.voters; ++i) {
+    cluster()[i].set_environment(environment(i));
+    start(i);
+  }
+}
+
+Shard::~Shard() {
+  cluster_.reset();
+  if (!small_disk_.empty()) unmount_small_disk(small_disk_);
+  try {
+    if (!rules_.empty()) Firewall::clear();
+  } catch (const Failure &) {
+    // They end with the network namespace.
+  }
+}
+
+// --- lines ----------------------------------------------------------------------------------------
+
+// The processes' own addresses end in 10, 11, ...; each line has one more, so that it can be told from the
+// others by its address alone.
+std::string Shard::line_address(int dialler, int target) const {
+  const std::string own = cluster_->address(0);
+  return own.substr(0, own.rfind('.') + 1) + std::to_string(100 + 10 * dialler + target);
+}
+
+size_t Shard::line(int dialler, int target) const {
+  return static_cast<size_t>(dialler * (setting_.voters - 1) + target - (target > dialler ? 1 : 0));
+}
+
+void Shard::make_lines() {
+  std::vector<Proxy::Line> lines;
+  for (int dialler = 0; dialler < setting_.voters; ++dialler) {
+    for (int target = 0; target < setting_.voters; ++target) {
+      if (dialler == target) continue;
+      lines.push_back({line_address(dialler, target), cluster_->address(target), cluster_->port(target)});
+    }
+  }
+  proxy_.reset(new Proxy(lines));
+}
+
+// Behind a firewall a process listens on every address, so that the lines' addresses lead to it directly.
+std::vector<std::string> Shard::environment(int i) const {
+  std::string names = "MAKO_RAFT_TEST_NAMES=" + cluster_->host(i) + "=" +
+                      (setting_.firewall ? std::string("0.0.0.0") : cluster_->address(i));
+  for (int peer = 0; peer < setting_.voters; ++peer) {
+    if (peer != i) names += " " + cluster_->host(peer) + "=" + line_address(i, peer);
+  }
+  return {names, "LD_PRELOAD=" OWN_NAMES_LIBRARY};
+}
+
+std::vector<std::string> Shard::matches(int from, int to) const {
+  return {"ip daddr " + line_address(from, to), "ip saddr " + line_address(to, from)};
+}
+
+void Shard::add_rules(std::vector<std::string> rules) {
+  rules_.insert(rules_.end(), rules.begin(), rules.end());
+  Firewall::set(rules_);
+}
+
+void Shard::cut(int from, int to) {
+  if (proxy_) {
+    proxy_->hold(line(from, to), Proxy::kFromDialler, true);
+    proxy_->hold(line(to, from), Proxy::kToDialler, true);
+    return;
+  }
+  std::vector<std::string> rules;
+  for (const std::string &match : matches(from, to)) rules.push_back(Firewall::drop(match));
+  add_rules(rules);
+}
+
+void Shard::lose(int from, int to, int per_mille) {
+  std::vector<std::string> rules;
+  for (const std::string &match : matches(from, to)) rules.push_back(Firewall::lose(match, per_mille));
+  add_rules(rules);
+}
+
+void Shard::reject(int from, int to) {
+  std::vector<std::string> rules;
+  for (const std::string &match : matches(from, to)) rules.push_back(Firewall::reset(match));
+  add_rules(rules);
+}
+
+void Shard::delay(int from, int to, int ms) {
+  proxy_->delay(line(from, to), Proxy::kFromDialler, ms);
+  proxy_->delay(line(to, from), Proxy::kToDialler, ms);
+}
+
+void Shard::reset(int one, int other) {
+  proxy_->reset(line(one, other));
+  proxy_->reset(line(other, one));
+}
+
+void Shard::heal() {
+  if (proxy_) proxy_->clear();
+  if (!rules_.empty()) Firewall::clear();
+  rules_.clear();
+}
+
+// --- processes ------------------------------------------------------------------------------------
+
+void Shard::start(int i) {
+  cluster_->launch(i);
+  process(i) = Process();
+  process(i).running = true;
+  ++lives_;
+}
+
+void Shard::end_life(int i) {
+  ended_.push_back({i, cluster_->life(i)});
+  process(i) = Process();
+}
+
+void Shard::kill(int i) {
+  cluster()[i].kill();
+  end_life(i);
+}
+
+void Shard::pause(int i) {
+  cluster()[i].signal(SIGSTOP);
+  process(i).paused = true;
+}
+
+void Shard::resume(int i) {
+  cluster()[i].signal(SIGCONT);
+  process(i).paused = false;
+}
+
+void Shard::say_goodbye(int i, bool same_process) {
+  cluster_->shut_down({i}, 20000);
+  stop_load(i);
+  end_life(i);
+  if (same_process) {
+    cluster_->begin_life(i);
+    process(i).running = true;
+    ++lives_;
+  } else {
+    cluster()[i].kill();
+    start(i);
+  }
+}
+
+std::vector<int> Shard::usable() const {
+  std::vector<int> found;
+  for (int i = 0; i < setting_.voters; ++i) {
+    if (process(i).running && !process(i).paused) found.push_back(i);
+  }
+  return found;
+}
+
+std::vector<int> Shard::others(int i) const {
+  std::vector<int> found = usable();
+  found.erase(std::remove(found.begin(), found.end(), i), found.end());
+  return found;
+}
+
+// --- load -----------------------------------------------------------------------------------------
+
+void Shard::feed() {
+  for (const int i : usable()) {
+    Replica &replica = cluster()[i];
+    const std::string end = replica.died();
+    require(end.empty(), replica.name() + " " + end + ", and nobody asked it to");
+    if (process(i).loading || !leads(replica.ask("elections"))) continue;
+    replica.expect("load " + std::to_string(cluster_->shape().partitions) + kLoad, "ok");
+    process(i).loading = true;
+  }
+}
+
+void Shard::load_for(int ms) {
+  const long long end = now_ms() + ms;
+  for (feed(); now_ms() < end; feed()) pause_ms(static_cast<int>(std::min(20ll, end - now_ms())));
+}
+
+void Shard::stop_load(int i) {
+  if (process(i).loading) cluster()[i].expect("stop_load", "ok", 60000);
+  process(i).loading = false;
+}
+
+void Shard::stop_load() {
+  for (const int i : usable()) stop_load(i);
+}
+
+// --- waiting --------------------------------------------------------------------------------------
+
+ReplicaStatus Shard::status(int i) const {
+  return read_status(cluster_->address(i), cluster_->port(i) + kStatusPortOffset);
+}
+
+int Shard::await_leader(const std::vector<int> &among, int timeout_ms) {
+  const long long deadline = now_ms() + timeout_ms;
+  for (;;) {
+    feed();
+    int leader = -1;
+    uint64_t term = 0;
+    for (const int i : among) {
+      const ReplicaStatus seen = status(i);
+      if (seen.role != "leader" || seen.term <= term || !process(i).loading) continue;
+      leader = i;
+      term = seen.term;
+    }
+    if (leader >= 0) return leader;
+    require(now_ms() < deadline, "nobody leads within " + std::to_string(timeout_ms) + " ms");
+    pause_ms(kPollMs);
+  }
+}
+
+// Whether all processes say the same of members and leader and, with `level`, of the log.
+bool Shard::agree(bool level, std::string *why) {
+  std::vector<std::string> wanted;
+  for (int i = 0; i < setting_.voters; ++i) wanted.push_back(cluster_->process_name(i));
+  std::sort(wanted.begin(), wanted.end());
+  ReplicaStatus first;
+  int leaders = 0;
+  for (int i = 0; i < setting_.voters; ++i) {
+    const ReplicaStatus seen = status(i);
+    const std::string name = cluster_->process_name(i);
+    require(seen.stopped.empty(), name + " stopped itself: " + seen.stopped);
+    if (i == 0) first = seen;
+    leaders += seen.role == "leader";
+    std::vector<std::string> voters = seen.voters;
+    std::sort(voters.begin(), voters.end());
+    *why = name + " is " + (seen.answered ? seen.role : "silent") + " in term " + std::to_string(seen.term) + ", follows " +
+           seen.leader + ", commit " + std::to_string(seen.commit) + ", last " + std::to_string(seen.last) + ", " +
+           std::to_string(seen.voters.size()) + " voters, " + std::to_string(seen.learners.size()) + " learners";
+    if (voters != wanted || !seen.learners.empty() || seen.leader != first.leader || seen.term != first.term) return false;
+    if (level && (seen.commit != seen.last || seen.last != first.last || seen.outstanding != 0)) return false;
+  }
+  *why = std::to_string(leaders) + " leaders in term " + std::to_string(first.term);
+  return leaders == 1;
+}
+
+void Shard::await_members(int timeout_ms) {
+  const long long deadline = now_ms() + timeout_ms;
+  std::string why;
+  while (!agree(false, &why)) {
+    require(now_ms() < deadline, "not all are voters again within " + std::to_string(timeout_ms) + " ms: " + why);
+    load_for(20);
+  }
+}
+
+void Shard::await_level(int timeout_ms) {
+  const long long deadline = now_ms() + timeout_ms;
+  std::string why;
+  // Twice in a row: between two looks nothing was under way, no change of members either.
+  for (int seen = 0; seen < 2; pause_ms(20)) {
+    seen = agree(true, &why) ? seen + 1 : 0;
+    require(now_ms() < deadline, "not level within " + std::to_string(timeout_ms) + " ms: " + why);
+  }
+  cluster_->await_equal(cluster_->everyone());
+}
+
+// --- checks ---------------------------------------------------------------------------------------
+
+// Each log that a life submitted was refused, lost, or given to its leader callback.
+void Shard::check_fates(int i, const History &history) {
+  const ReplicaStatus seen = status(i);
+  uint64_t own = 0;
+  for (const auto &partition : history.calls) {
+    for (const RecordedCall &call : partition.second) own += call.role == 'L';
+  }
+  require(seen.submitted == own + seen.refused + seen.lost + seen.outstanding,
+          history.replica + " submitted " + std::to_string(seen.submitted) + " logs: " + std::to_string(own) +
+              " came back, " + std::to_string(seen.refused) + " were refused, " + std::to_string(seen.lost) +
+              " lost, and " + std::to_string(seen.outstanding) + " are outstanding");
+  lost_ += seen.lost;
+  refused_ += seen.refused;
+}
+
+Checked Shard::check() {
+  const std::vector<History> living = cluster_->histories(cluster_->everyone());
+  check_complete(living);
+  Checked checked;
+  checked.logs = living[0].total();
+  lost_ = refused_ = 0;
+  const auto look_at = [&](const History &history) {
+    check_no_hole(history, living[0]);
+    for (size_t i = 0; i < history.elections.size(); ++i) {
+      if (history.elections[i] == 1) checked.became_us.push_back(history.election_us[i]);
+    }
+  };
+  for (size_t i = 0; i < living.size(); ++i) {
+    look_at(living[i]);
+    check_fates(static_cast<int>(i), living[i]);
+  }
+  for (const auto &life : ended_) {
+    const History ended = cluster_->history(life.first, life.second);
+    check_history(ended);
+    check_survival(ended, living[0]);
+    look_at(ended);
+    // The living keep all of it, and are looked at again; a long campaign must not fill the disk.
+    unlink(cluster()[life.first].record_file(life.second).c_str());
+  }
+  ended_.clear();
+  return checked;
+}

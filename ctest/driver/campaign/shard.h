@@ -1,0 +1,108 @@
+// A shard that lives through many faults: its processes, the lines between them, its load, and the checks.
+#ifndef CAMPAIGN_SHARD_H
+#define CAMPAIGN_SHARD_H
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../cluster.h"
+#include "firewall.h"
+#include "proxy.h"
+#include "status.h"
+
+struct Setting {
+  bool durable = false;
+  int voters = 3;
+  bool firewall = false;   // lines are hit by firewall rules; by a proxy otherwise
+  bool preferred = true;   // the designated process gets leadership back
+  int small_disk = -1;     // the process whose data directory is a small file system
+  std::string describe() const;
+};
+
+// What a round's checks found out.
+struct Checked {
+  uint64_t logs = 0;                  // delivered on every replica, since the shard began
+  std::vector<long long> became_us;   // when a process was told that it leads, in the lives looked at
+};
+
+class Shard {
+ public:
+  Shard(const Setting &setting, const std::string &directory);
+  ~Shard();
+
+  const Setting &setting() const { return setting_; }
+  Cluster &cluster() { return *cluster_; }
+  const std::string &small_disk() const { return small_disk_; }
+  std::string log_tails() const { return cluster_->log_tails(); }
+
+  // --- processes
+  void start(int i);
+  void kill(int i);
+  void pause(int i);
+  void resume(int i);
+  // pre_shutdown_step and shutdown_paxos, and a new life in the same process or a new one.
+  void say_goodbye(int i, bool same_process);
+  // Running and not paused.
+  std::vector<int> usable() const;
+  std::vector<int> others(int i) const;  // of the usable ones
+
+  // --- lines. What goes from one process to another, on whichever connection.
+  void cut(int from, int to);
+  void lose(int from, int to, int per_mille);  // with a firewall
+  void reject(int from, int to);               // with a firewall: answered with resets, until healed
+  void delay(int from, int to, int ms);        // with a proxy
+  void reset(int one, int other);              // with a proxy: what is connected now
+  void heal();
+
+  // --- load
+  // Starts the load on every process that has been told that it leads; throws where a process has died.
+  void feed();
+  void load_for(int ms);
+  void stop_load();
+
+  // --- waiting, under load
+  ReplicaStatus status(int i) const;
+  int await_leader(const std::vector<int> &among, int timeout_ms);
+  // Until every process is a voter, and all agree on who is and who leads.
+  void await_members(int timeout_ms);
+  // Until all have the same log, all of it is committed, and delivered everywhere. The load has stopped.
+  void await_level(int timeout_ms);
+
+  // All streams on all replicas, each life's callbacks, and that nothing that an ended life was told of is missing.
+  Checked check();
+
+  uint64_t lives() const { return lives_; }
+  // By the present lives, as of the last check.
+  uint64_t lost() const { return lost_; }
+  uint64_t refused() const { return refused_; }
+
+ private:
+  struct Process {
+    bool running = false, paused = false, loading = false;
+  };
+  void make_lines();
+  std::string line_address(int dialler, int target) const;
+  size_t line(int dialler, int target) const;
+  std::vector<std::string> matches(int from, int to) const;
+  void add_rules(std::vector<std::string> rules);
+  std::vector<std::string> environment(int i) const;
+  void end_life(int i);
+  void stop_load(int i);
+  bool agree(bool level, std::string *why);
+  void check_fates(int i, const History &history);
+  Process &process(int i) { return processes_.at(static_cast<size_t>(i)); }
+  const Process &process(int i) const { return processes_.at(static_cast<size_t>(i)); }
+
+  Setting setting_;
+  std::string small_disk_;
+  std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<Proxy> proxy_;
+  std::vector<std::string> rules_;
+  std::vector<Process> processes_;
+  std::vector<std::pair<int, int>> ended_;  // process and life, not checked yet
+  uint64_t lives_ = 0, lost_ = 0, refused_ = 0;
+};
+
+#endif

@@ -1,0 +1,25 @@
+// What a replica's status endpoint says.
+#ifndef CAMPAIGN_STATUS_H
+#define CAMPAIGN_STATUS_H
+
+#include <stdint.h>
+
+#include <string>
+#include <vector>
+
+struct ReplicaStatus {
+  bool answered = false;
+  std::string stopped;  // why the replica stopped itself, where it did
+  std::string role, leader;
+  uint64_t term = 0, commit = 0, last = 0;
+  std::vector<std::string> voters, learners;
+  // Summed over the partitions.
+  uint64_t submitted = 0, refused = 0, lost = 0, outstanding = 0;
+};
+
+ReplicaStatus parse_status(const std::string &text);
+
+// Connects and reads to the end; not `answered` where that does not work in time.
+ReplicaStatus read_status(const std::string &address, int port, int timeout_ms = 2000);
+
+#endif
