@@ -3,20 +3,18 @@
 #include <algorithm>
 #include <chrono>
 
-#include "sandbox.h"
-
 namespace {
 
 constexpr int kLeaderBoundMs = 20000;
 // More than two segments of the log on disk, of which one may be prepared ahead.
 constexpr int kFullDiskBatches = 40;
 
-bool always(const Setting &) { return true; }
-bool of_five(const Setting &setting) { return setting.voters == 5; }
-bool durable(const Setting &setting) { return setting.durable; }
-bool firewall(const Setting &setting) { return setting.firewall; }
-bool proxy(const Setting &setting) { return !setting.firewall; }
-bool small_disk(const Setting &setting) { return setting.small_disk >= 0; }
+bool always(const Shard &) { return true; }
+bool of_five(const Shard &shard) { return shard.setting().voters == 5; }
+bool durable(const Shard &shard) { return shard.setting().durable; }
+bool firewall(const Shard &shard) { return shard.setting().firewall; }
+bool proxy(const Shard &shard) { return !shard.setting().firewall; }
+bool small_disk(const Shard &shard) { return shard.disk_may_fill(); }
 
 long long now_us() {
   using namespace std::chrono;
@@ -54,17 +52,23 @@ const std::vector<Round::Kind> &Round::kinds() {
       {"resets by the proxy", 2, proxy, &Round::resets},
       {"resets by the proxy, in a row", 2, proxy, &Round::resets_in_a_row},
       {"kill -9 of the leader, delay", 2, proxy, &Round::kill_leader_under_delay},
+      {"many at once", 10, always, &Round::storm},
       {"full disk", 5, small_disk, &Round::fill_disk_of_one},
   };
   return all;
 }
 
+bool Round::eligible(const Kind &kind) const {
+  return kind.possible(shard_) && std::string(kind.name).find(only_) != std::string::npos;
+}
+
 void Round::run() {
   int weights = 0;
-  for (const Kind &kind : kinds()) weights += kind.possible(shard_.setting()) ? kind.weight : 0;
+  for (const Kind &kind : kinds()) weights += eligible(kind) ? kind.weight : 0;
+  require(weights > 0, "no fault is called \"" + only_ + "\" that this shard can have");
   int drawn = between(1, weights);
   const auto chosen = std::find_if(kinds().begin(), kinds().end(), [&](const Kind &kind) {
-    if (kind.possible(shard_.setting())) drawn -= kind.weight;
+    if (eligible(kind)) drawn -= kind.weight;
     return drawn <= 0;
   });
   fault_ = chosen->name;
@@ -78,10 +82,7 @@ void Round::run() {
 
 int Round::between(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
 
-int Round::follower() {
-  const std::vector<int> others = shard_.others(leader_);
-  return others[static_cast<size_t>(between(0, static_cast<int>(others.size()) - 1))];
-}
+int Round::follower() { return one_of(shard_.others(leader_)); }
 
 void Round::leader_goes() {
   leader_lost_by_ = fault_;
@@ -226,8 +227,7 @@ void Round::leader_is_not_heard() {
 // With one other only, in one direction only.
 void Round::follower_half_cut() {
   const int victim = follower();
-  const std::vector<int> others = shard_.others(victim);
-  const int peer = others[static_cast<size_t>(between(0, static_cast<int>(others.size()) - 1))];
+  const int peer = one_of(shard_.others(victim));
   if (one_in(2)) {
     shard_.cut(victim, peer);
   } else {
@@ -314,7 +314,7 @@ void Round::kill_leader_under_delay() {
 void Round::fill_disk_of_one() {
   const int victim = shard_.setting().small_disk;
   const std::string name = shard_.cluster()[victim].name();
-  fill_disk(shard_.small_disk());
+  shard_.fill_small_disk();
   shard_.stop_load();
   ReplicaStatus seen = shard_.status(victim);
   for (int batch = 0; seen.stopped.empty(); ++batch) {
@@ -328,6 +328,64 @@ void Round::fill_disk_of_one() {
   if (victim == leader_) await_next();
   shard_.kill(victim);
   shard_.load_for(between(0, 500));
-  empty_disk(shard_.small_disk());
+  shard_.free_small_disk();
   shard_.start(victim);
+}
+
+// --- several of them ------------------------------------------------------------------------------
+
+// Processes and lines, as it comes. Logs on disk let any number be killed; in memory only as many processes as the
+// shard tolerates the loss of are killed at all, however often.
+void Round::storm() {
+  std::vector<int> mortals = shard_.usable();
+  std::shuffle(mortals.begin(), mortals.end(), random_);
+  if (!shard_.setting().durable) mortals.resize(mortals.size() / 2);
+  for (const long long until = now_ms() + between(2000, 6000); now_ms() < until;) {
+    strike(mortals);
+    shard_.load_for(between(10, 400));
+  }
+  shard_.heal();
+  for (int i = 0; i < shard_.setting().voters; ++i) {
+    if (shard_.paused(i)) shard_.resume(i);
+    if (!shard_.running(i)) shard_.start(i);
+  }
+}
+
+void Round::strike(const std::vector<int> &mortals) {
+  const int one = between(0, shard_.setting().voters - 1);
+  const int other = (one + between(1, shard_.setting().voters - 1)) % shard_.setting().voters;
+  switch (between(1, 6)) {
+    case 1: {
+      const int victim = one_of(mortals);
+      if (shard_.running(victim)) {
+        shard_.kill(victim);
+      } else {
+        shard_.start(victim);
+      }
+      break;
+    }
+    case 2:
+      if (shard_.paused(one)) {
+        shard_.resume(one);
+      } else if (shard_.running(one)) {
+        shard_.pause(one);
+      }
+      break;
+    case 3: shard_.cut(one, other); break;
+    case 4:
+      if (shard_.setting().firewall) {
+        shard_.lose(one, other, between(50, 500));
+      } else {
+        shard_.delay(one, other, between(5, 200));
+      }
+      break;
+    case 5:
+      if (shard_.setting().firewall) {
+        shard_.reject(one, other);
+      } else {
+        shard_.reset(one, other);
+      }
+      break;
+    default: shard_.heal();
+  }
 }

@@ -10,7 +10,8 @@
 
 class Round {
  public:
-  Round(Shard &shard, std::mt19937_64 &random) : shard_(shard), random_(random) {}
+  // Only faults whose name contains `only`.
+  Round(Shard &shard, std::mt19937_64 &random, const std::string &only) : shard_(shard), random_(random), only_(only) {}
 
   // Draws a fault that this shard can have, carries it out under load, and ends it.
   void run();
@@ -24,15 +25,17 @@ class Round {
   struct Kind {
     const char *name;
     int weight;
-    bool (*possible)(const Setting &);
+    bool (*possible)(const Shard &);
     void (Round::*run)();
   };
   static const std::vector<Kind> &kinds();
 
  private:
+  bool eligible(const Kind &kind) const;
   int between(int low, int high);
   bool one_in(int n) { return between(1, n) == 1; }
   int follower();
+  int one_of(const std::vector<int> &some) { return some[static_cast<size_t>(between(0, static_cast<int>(some.size()) - 1))]; }
   // From now on, the next election callback ends a fail-over.
   void leader_goes();
   void await_next();
@@ -66,6 +69,8 @@ class Round {
   void resets_in_a_row();
   void kill_leader_under_delay();
   void fill_disk_of_one();
+  void storm();
+  void strike(const std::vector<int> &mortals);
 
   template <class Hit>
   void every_pair(Hit hit);
@@ -74,6 +79,7 @@ class Round {
 
   Shard &shard_;
   std::mt19937_64 &random_;
+  const std::string only_;
   int leader_ = 0;
   std::string fault_, leader_lost_by_;
   long long leader_lost_us_ = 0;

@@ -1,4 +1,4 @@
-// campaign [--rounds N | --minutes M] [--seed S] [--memory | --durable] [--plain]
+// campaign [--rounds N | --minutes M] [--seed S] [--memory | --durable] [--only FAULT] [--plain]
 //
 // Shards of real processes live through one fault after the other, each under load; after each, everything that
 // every replica was told is checked. The seed decides the shards and the faults, not how the threads and packets
@@ -29,6 +29,7 @@ struct Options {
   double minutes = 0;
   uint64_t seed = 1;
   bool memory = true, durable = true;
+  std::string only;    // faults whose name contains this
   bool plain = false;  // nothing that asks for rights: no firewall, no full disk
 };
 
@@ -42,9 +43,10 @@ bool read_options(int argc, char **argv, Options *options) {
       options->memory = false;
     } else if (option == "--plain") {
       options->plain = true;
-    } else if (value != nullptr && (option == "--rounds" || option == "--minutes" || option == "--seed")) {
+    } else if (value != nullptr && (option == "--rounds" || option == "--minutes" || option == "--seed" || option == "--only")) {
       if (option == "--rounds") options->rounds = atoll(value);
       if (option == "--minutes") options->minutes = atof(value);
+      if (option == "--only") options->only = value;
       if (option == "--seed") options->seed = strtoull(value, nullptr, 10);
       ++i;
     } else {
@@ -134,7 +136,7 @@ class Campaign {
     const std::string number = "round " + std::to_string(figures_.rounds_in_memory + figures_.rounds_durable + 1);
     *doing = number;
     const long long start = now_ms();
-    Round one(shard, random);
+    Round one(shard, random, options_.only);
     try {
       one.run();
     } catch (...) {
@@ -226,7 +228,7 @@ int supervise(const Options &options, const std::string &directory) {
 int main(int argc, char **argv) {
   Options options;
   if (!read_options(argc, argv, &options)) {
-    fprintf(stderr, "campaign (--rounds N | --minutes M) [--seed S] [--memory | --durable] [--plain]\n");
+    fprintf(stderr, "campaign (--rounds N | --minutes M) [--seed S] [--memory | --durable] [--only FAULT] [--plain]\n");
     return 2;
   }
   char directory[] = "/tmp/mako-raft-campaign-XXXXXX";

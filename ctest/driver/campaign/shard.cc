@@ -12,9 +12,11 @@
 
 namespace {
 
-// A log per partition and millisecond, and now and then one that is cut into fragments.
-constexpr char kLoad[] = " 300 1000 700000 1000";
-constexpr size_t kSmallDiskBytes = 400 << 20;
+// A log per partition and millisecond, and now and then one that is cut into three fragments.
+constexpr char kLoad[] = " 300 1000 1200000 1500";
+// Room for the log of a whole history, and for what kSmallDiskFills full disks add to it.
+constexpr size_t kSmallDiskBytes = 800 << 20;
+constexpr int kSmallDiskFills = 2;
 constexpr int kStatusPortOffset = 10000;
 constexpr int kPollMs = 5;
 
@@ -49,6 +51,7 @@ Shard::Shard(const Setting &setting, const std::string &directory)
   if (setting.small_disk >= 0) {
     small_disk_ = cluster_->data_directory(setting.small_disk);
     mount_small_disk(small_disk_, kSmallDiskBytes);
+    fills_left_ = kSmallDiskFills;
   }
   if (!setting.firewall) make_lines();
   for (int i = 0; i < setting.voters; ++i) {
@@ -66,6 +69,13 @@ Shard::~Shard() {
     // They end with the network namespace.
   }
 }
+
+void Shard::fill_small_disk() {
+  --fills_left_;
+  fill_disk(small_disk_);
+}
+
+void Shard::free_small_disk() { empty_disk(small_disk_); }
 
 // --- lines ----------------------------------------------------------------------------------------
 

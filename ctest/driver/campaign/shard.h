@@ -34,7 +34,10 @@ class Shard {
 
   const Setting &setting() const { return setting_; }
   Cluster &cluster() { return *cluster_; }
-  const std::string &small_disk() const { return small_disk_; }
+  // Nothing is ever removed from a durable log, and each time costs it some segments, so the times are bounded.
+  bool disk_may_fill() const { return fills_left_ > 0; }
+  void fill_small_disk();
+  void free_small_disk();
   std::string log_tails() const { return cluster_->log_tails(); }
 
   // --- processes
@@ -44,6 +47,8 @@ class Shard {
   void resume(int i);
   // pre_shutdown_step and shutdown_paxos, and a new life in the same process or a new one.
   void say_goodbye(int i, bool same_process);
+  bool running(int i) const { return process(i).running; }
+  bool paused(int i) const { return process(i).paused; }
   // Running and not paused.
   std::vector<int> usable() const;
   std::vector<int> others(int i) const;  // of the usable ones
@@ -97,6 +102,7 @@ class Shard {
 
   Setting setting_;
   std::string small_disk_;
+  int fills_left_ = 0;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<Proxy> proxy_;
   std::vector<std::string> rules_;
