@@ -12,6 +12,7 @@ use super::node::Node;
 /// The election timer of one member.
 #[derive(Debug)]
 pub struct Campaigns {
+    tick_ms: u64,
     election_ticks: usize,
     timeout_ticks: usize,
     /// No campaign before this moment while no leader has been heard: others have the first move.
@@ -23,8 +24,10 @@ pub struct Campaigns {
 impl Campaigns {
     /// A timer that leaves the first move to others until `first_move_after`.
     pub fn new(timing: &Timing, first_move_after: Time) -> Self {
-        let election_ticks = (timing.election_ms / timing.tick_ms.max(1)).max(1) as usize;
+        let tick_ms = timing.tick_ms.max(1);
+        let election_ticks = (timing.election_ms / tick_ms).max(1) as usize;
         Self {
+            tick_ms,
             election_ticks,
             timeout_ticks: 2 * election_ticks,
             first_move_after,
@@ -36,6 +39,14 @@ impl Campaigns {
     /// A leader is known: from now on only the election timeout counts.
     pub fn heard_leader(&mut self) {
         self.heard_leader = true;
+    }
+
+    /// Another member asked for votes: the first move is made, and need not succeed. After a restart of all, for one,
+    /// whose turn it was may lack what the others have on disk; waiting on for it would only keep the shard without a
+    /// leader. Those who were asked were asked at once, so they wait on for as long as their timeouts differ.
+    pub fn saw_a_campaign(&mut self, now: Time) {
+        let spread_ticks = self.timeout_ticks.saturating_sub(self.election_ticks) as u64;
+        self.first_move_after = self.first_move_after.min(now.plus_millis(spread_ticks * self.tick_ms));
     }
 
     /// Picks the next timeout: the preferred process within the first quarter of [T, 2T), others behind it.

@@ -306,6 +306,7 @@ impl Replica {
         }
         // A later leader, or the same one after an acknowledgement that was late, sends what this member lacks.
         let (kind, term) = (message.get_msg_type(), Term(message.term));
+        let asks_for_votes = matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote);
         match kind {
             MessageType::MsgAppend if refuses && !message.entries.is_empty() => return,
             MessageType::MsgTimeoutNow if declines => return,
@@ -317,6 +318,9 @@ impl Replica {
             self.cut_off = None;
             let text = format!("not cut off after all: {from} leads and goes on with this member");
             self.note("cut off", 1_000, Severity::Info, text);
+        }
+        if asks_for_votes {
+            self.campaigns.saw_a_campaign(self.now);
         }
         self.observe();
     }
