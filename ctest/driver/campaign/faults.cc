@@ -322,6 +322,7 @@ void Round::fill_disk_of_one() {
     const int leader = shard_.await_leader(shard_.usable(), kLeaderBoundMs);
     shard_.stop_load();
     shard_.cluster().submit_all(leader, 2, 1000000);
+    shard_.await_decided(leader, victim, kLeaderBoundMs);
     seen = shard_.status(victim);
   }
   require(seen.stopped.find("No space") != std::string::npos, name + " stopped, but for another reason: " + seen.stopped);

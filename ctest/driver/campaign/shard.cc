@@ -267,6 +267,17 @@ int Shard::await_leader(const std::vector<int> &among, int timeout_ms) {
   }
 }
 
+void Shard::await_decided(int i, int unless, int timeout_ms) {
+  const long long deadline = now_ms() + timeout_ms;
+  while (status(unless).stopped.empty()) {
+    const ReplicaStatus seen = status(i);
+    if (seen.outstanding == 0) return;
+    require(now_ms() < deadline, cluster()[i].name() + " still has " + std::to_string(seen.outstanding) +
+                                     " logs outstanding after " + std::to_string(timeout_ms) + " ms");
+    pause_ms(kPollMs);
+  }
+}
+
 // Whether all processes say the same of members and leader and, with `level`, of the log.
 bool Shard::agree(bool level, std::string *why) {
   std::vector<std::string> wanted;

@@ -70,6 +70,8 @@ class Shard {
   // --- waiting, under load
   ReplicaStatus status(int i) const;
   int await_leader(const std::vector<int> &among, int timeout_ms);
+  // Until all that process i accepted is delivered or lost, or process `unless` has stopped itself.
+  void await_decided(int i, int unless, int timeout_ms);
   // Until every process is a voter, and all agree on who is and who leads.
   void await_members(int timeout_ms);
   // Until all have the same log, all of it is committed, and delivered everywhere. The load has stopped.
