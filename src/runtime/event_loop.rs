@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Time};
 use crate::replica::message::PeerMessage;
-use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severity};
+use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severity, Write};
 use crate::replica::{wire, Replica};
 use crate::transport::{NoticeLevel, Transport, TransportEvent};
 
@@ -35,6 +35,8 @@ pub(super) struct GroupRun {
     /// Progress that the replica was told of, per port.
     reported: Vec<Slot>,
     writer: Option<Arc<LogWriter>>,
+    /// Writes of this turn that the loop makes by itself, once everything else is done.
+    held_writes: Vec<Write>,
     /// The last write that the replica was told of.
     persisted: u64,
     view: Arc<GroupView>,
@@ -60,6 +62,7 @@ impl GroupRun {
             reported: vec![Slot(0); ports.len()],
             ports,
             writer,
+            held_writes: Vec::new(),
             persisted: 0,
             view,
             voting_index,
@@ -78,6 +81,11 @@ impl GroupRun {
         if self.gate == Gate::Hold && !self.has_filled_intake() {
             self.replica.intakes_drained();
         }
+    }
+
+    /// All that the group wanted written is on disk.
+    fn writes_nothing(&self) -> bool {
+        self.held_writes.is_empty() && self.writer.as_ref().map_or(true, |writer| writer.is_idle())
     }
 
     fn has_filled_intake(&self) -> bool {
@@ -256,7 +264,8 @@ impl EventLoop {
             self.drain();
         }
         let more_to_send = self.transport.flush();
-        !more_to_read && !more_to_send && !self.groups.iter().any(|group| group.replica.has_work())
+        let wrote = self.write_held(more_to_read || more_to_send);
+        !more_to_read && !more_to_send && !wrote && !self.groups.iter().any(|group| group.replica.has_work())
     }
 
     /// Polls: until the next tick, a socket or a wake-up when nothing is left to do, else without waiting.
@@ -391,10 +400,8 @@ impl EventLoop {
             self.shared.failure.report(format!("{}: {reason}", group.id));
             return;
         }
-        match &group.writer {
-            Some(writer) => writer.push(&mut outputs.writes),
-            None => debug_assert!(outputs.writes.is_empty(), "only a durable replica writes"),
-        }
+        self.take_writes(index, &mut outputs.writes);
+        let group = &mut self.groups[index];
         for (to, message) in outputs.messages.drain(..) {
             // What is dropped at a full queue is sent again by Raft, and counted by the transport.
             let _ = self.transport.send(to, wire::encode(group.id, &message));
@@ -414,6 +421,37 @@ impl EventLoop {
             }
         }
         self.outputs = outputs;
+    }
+
+    /// Gives `writes` to the group's log writer, or keeps them for the end of the turn, when they are best made
+    /// by the loop itself.
+    fn take_writes(&mut self, index: usize, writes: &mut Vec<Write>) {
+        let Some(writer) = &self.groups[index].writer else {
+            debug_assert!(writes.is_empty(), "only a durable replica writes");
+            return;
+        };
+        // One at a time: several groups' writes go on at the same time in their threads.
+        let alone = || self.groups.iter().all(GroupRun::writes_nothing);
+        if !writes.is_empty() && writer.suits_here(writes) && !self.groups[index].has_filled_intake() && alone() {
+            self.groups[index].held_writes.append(writes);
+        } else {
+            writer.push(writes);
+        }
+    }
+
+    /// Makes the writes that were kept, when nothing else is left to do, after all that could be sent is
+    /// sent; else the log writer gets them. True when something was written.
+    fn write_held(&mut self, busy: bool) -> bool {
+        let Some(group) = self.groups.iter_mut().find(|group| !group.held_writes.is_empty()) else { return false };
+        let Some(writer) = &group.writer else { return false };
+        if busy || group.ports.iter().any(|port| port.intake.is_filled()) {
+            writer.push(&mut group.held_writes);
+            return false;
+        }
+        if let Err(reason) = writer.write_here(&mut group.held_writes) {
+            self.shared.failure.report(reason);
+        }
+        true
     }
 
     fn stage(&mut self, item: LaneItem) {

@@ -16,6 +16,7 @@
 mod callbacks;
 #[cfg(test)]
 mod cluster_tests;
+mod disk_pace;
 mod election;
 mod event_loop;
 mod failure;

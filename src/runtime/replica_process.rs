@@ -193,7 +193,6 @@ impl Storage {
 pub struct Bound {
     runtime: Runtime,
     event_loop: EventLoop,
-    disks: Vec<DiskLog>,
     outcome: Arc<OutcomeSlot>,
 }
 
@@ -212,7 +211,7 @@ impl Bound {
 
         let failure = Arc::new(Failure::new(wakeup.clone()));
         let roster = Roster::new(failure.clone());
-        let (groups, disks) = open_groups(&config, storage, callbacks, &wakeup, &failure)?;
+        let groups = open_groups(&config, storage, callbacks, &wakeup, &failure)?;
         let voting = groups.iter().filter(|group| group.votes).count();
         let election = Election::new(config.election_codes, callbacks.election.clone(), voting);
         let mut ports: Vec<Arc<Port>> = groups.iter().flat_map(|group| group.ports.iter().cloned()).collect();
@@ -225,7 +224,7 @@ impl Bound {
         let tick = Duration::from_millis(config.timing.tick_ms.max(1));
         let event_loop = EventLoop::new(poll, transport, config.me, groups, shared.clone(), origin, tick);
         let runtime = Runtime { shared, roster, drain_wait: config.drain_wait, writers };
-        Ok(Bound { runtime, event_loop, disks, outcome: callbacks.outcome.clone() })
+        Ok(Bound { runtime, event_loop, outcome: callbacks.outcome.clone() })
     }
 
     /// The partitions of this process, ascending.
@@ -239,19 +238,14 @@ impl Bound {
     /// # Errors
     /// The operating system refused a thread; those that were started end.
     pub fn start(self) -> Result<Runtime, StartError> {
-        let Bound { runtime, event_loop, disks, outcome } = self;
-        runtime.start_threads(event_loop, disks, &outcome).map_err(StartError::System)?;
+        let Bound { runtime, event_loop, outcome } = self;
+        runtime.start_threads(event_loop, &outcome).map_err(StartError::System)?;
         Ok(runtime)
     }
 }
 
 impl Runtime {
-    fn start_threads(
-        &self,
-        event_loop: EventLoop,
-        disks: Vec<DiskLog>,
-        outcome: &Arc<OutcomeSlot>,
-    ) -> io::Result<()> {
+    fn start_threads(&self, event_loop: EventLoop, outcome: &Arc<OutcomeSlot>) -> io::Result<()> {
         let shared = &self.shared;
         // Whatever ends the loop, a panic included, ends the others: see its `Drop`.
         let ending = LoopEnd { shared: shared.clone(), writers: self.writers.clone() };
@@ -265,9 +259,9 @@ impl Runtime {
             };
             self.roster.spawn(lane_name(port.partition), move || lane.run())?;
         }
-        for (index, (writer, disk)) in self.writers.iter().cloned().zip(disks).enumerate() {
+        for (index, writer) in self.writers.iter().cloned().enumerate() {
             let (wakeup, failure) = (shared.wakeup.clone(), shared.failure.clone());
-            let body = move || writer.run(disk, wakeup, failure);
+            let body = move || writer.run(&wakeup, &failure);
             self.roster.spawn(format!("mako-raft-log{index}"), body)?;
         }
         let electing = shared.clone();
@@ -479,16 +473,15 @@ fn transport_config(config: &RuntimeConfig) -> TransportConfig {
     }
 }
 
-/// The groups, and the durable logs of those that have one, in the same order.
+/// The groups, each with its durable log if it has one.
 fn open_groups(
     config: &RuntimeConfig,
     storage: Storage,
     callbacks: &Callbacks,
     wakeup: &Arc<Wakeup>,
     failure: &Arc<Failure>,
-) -> Result<(Vec<OpenGroup>, Vec<DiskLog>), StartError> {
+) -> Result<Vec<OpenGroup>, StartError> {
     let mut groups = Vec::with_capacity(config.groups.len());
-    let mut disks = Vec::new();
     let mut logs = storage.logs.into_iter();
     for layout in &config.groups {
         let (recovered, disk) = logs.next().map_or((None, None), |(recovered, disk)| (recovered, Some(disk)));
@@ -506,11 +499,10 @@ fn open_groups(
             ports: layout.partitions.iter().map(port).collect(),
             view: view.clone(),
             votes: layout.voters.contains(&config.me),
-            writer: disk.as_ref().map(|_| Arc::new(LogWriter::new(layout.id))),
+            writer: disk.map(|disk| Arc::new(LogWriter::new(layout.id, disk))),
         });
-        disks.extend(disk);
     }
-    Ok((groups, disks))
+    Ok(groups)
 }
 
 fn replica_config(

@@ -136,6 +136,12 @@ impl DiskLog {
         self.guarded(|log| log.try_append(writes))
     }
 
+    /// How many bytes of records the segment that is being written still takes: what is appended within
+    /// them waits for no other segment.
+    pub fn room_bytes(&self) -> u64 {
+        self.capacity.saturating_sub(self.offset + RESERVE_BYTES)
+    }
+
     /// Reads entries, from any thread, while this log goes on appending.
     pub fn reader(&self) -> Box<dyn OlderEntries> {
         Box::new(Reader { shared: self.shared.clone() })
