@@ -277,7 +277,7 @@ mod tests {
         let reason = |hello: Greeting, dialled, known| judge(&hello, ours, dialled, known).err().map(|r| r.reason);
         assert_eq!(reason(hello, None, true), None);
         assert_eq!(reason(hello, None, false), Some(Refusal::UnknownProcess));
-        assert_eq!(reason(Greeting { version: 2, ..hello }, None, true), Some(Refusal::Version));
+        assert_eq!(reason(Greeting { version: PROTOCOL_VERSION + 1, ..hello }, None, true), Some(Refusal::Version));
         assert_eq!(reason(Greeting { fingerprint: 1, ..hello }, None, true), Some(Refusal::Fingerprint));
         assert_eq!(reason(Greeting { receiver: ProcessId(0), ..hello }, None, true), Some(Refusal::WrongReceiver));
         assert_eq!(reason(Greeting { sender: ProcessId(0), ..hello }, None, true), Some(Refusal::WrongDirection));
