@@ -19,6 +19,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod checksum;
 pub mod config;
 pub mod helper;
 pub mod ids;

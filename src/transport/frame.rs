@@ -10,6 +10,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::checksum::{crc32c, crc32c_append};
+
 /// Length, flags, checksum.
 pub const HEADER_BYTES: usize = 12;
 
@@ -149,7 +151,7 @@ impl Large {
     fn check_arrived(&mut self) {
         if self.header.checksum.is_some() {
             let through = self.body.len().min(self.header.length);
-            self.checksum = crc32c::crc32c_append(self.checksum, &self.body[self.checked..through]);
+            self.checksum = crc32c_append(self.checksum, &self.body[self.checked..through]);
             self.checked = through;
         }
     }
@@ -291,7 +293,7 @@ impl Decoder {
             if next > CHUNK_BYTES_MAX && end > 0 {
                 break;
             }
-            if header.checksum.is_some_and(|expected| expected != crc32c::crc32c(body)) {
+            if header.checksum.is_some_and(|expected| expected != crc32c(body)) {
                 failure = Some(FrameError::Checksum { length: header.length });
                 break;
             }

@@ -5,6 +5,7 @@
 //! its own, or with a refusal, which is a greeting with a reason in it, so that both sides can
 //! tell their operator why, with the values of both.
 
+use crate::checksum::crc32c;
 use crate::ids::{ProcessId, RunId};
 
 /// Every greeting has this size, in all versions: the layout never changes, the version counts
@@ -108,7 +109,7 @@ impl Greeting {
         bytes[16..24].copy_from_slice(&self.fingerprint.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.run.0.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.holder.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..44]);
+        let crc = crc32c(&bytes[..44]);
         bytes[44..48].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
@@ -118,7 +119,7 @@ impl Greeting {
         if bytes[0..8] != MAGIC {
             return Err(Refusal::NotAGreeting);
         }
-        if crc32c::crc32c(&bytes[..44]) != u32::from_le_bytes(field(bytes, 44)) {
+        if crc32c(&bytes[..44]) != u32::from_le_bytes(field(bytes, 44)) {
             return Err(Refusal::Damaged);
         }
         let refusal = match bytes[10] {

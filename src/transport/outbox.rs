@@ -9,6 +9,7 @@ use std::io::IoSlice;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::checksum::crc32c_append;
 use crate::replica::wire::Frame;
 
 use super::frame::{Header, HEADER_BYTES};
@@ -133,7 +134,7 @@ impl Outbox {
         let checksum = self
             .limits
             .checksum
-            .then(|| frame.parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part)));
+            .then(|| frame.parts.iter().fold(0, |crc, part| crc32c_append(crc, part)));
         lane.push(Header::of_body(frame.len, checksum), &frame.parts);
         true
     }

@@ -6,6 +6,8 @@
 use std::io::IoSlice;
 use std::path::Path;
 
+use crate::checksum::crc32c;
+
 use super::error::DiskError;
 use super::files::{FileSystem, OpenMode};
 use super::DiskOptions;
@@ -43,7 +45,7 @@ impl Meta {
             "mako-raft log\nformat {FORMAT}\nfingerprint {:016x}\nprocess {}\ngroup {}\nincarnation {}\n",
             self.fingerprint, self.process, self.group, self.incarnation
         );
-        let crc = crc32c::crc32c(lines.as_bytes());
+        let crc = crc32c(lines.as_bytes());
         format!("{lines}crc32c {crc:08x}\n")
     }
 
@@ -99,7 +101,7 @@ fn parse(text: &str, path: &Path) -> Result<Meta, DiskError> {
         u64::from_str_radix(value(key)?, radix).map_err(|_| damaged(&format!("'{key}' is not a number")))
     };
     let body = text.rfind("crc32c ").map(|at| &text[..at]).ok_or_else(|| damaged("the line 'crc32c' is missing"))?;
-    if u64::from(crc32c::crc32c(body.as_bytes())) != number("crc32c", 16)? {
+    if u64::from(crc32c(body.as_bytes())) != number("crc32c", 16)? {
         return Err(damaged("its checksum is wrong"));
     }
     let format = number("format", 10)?;

@@ -26,6 +26,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType, HardState};
 
+use crate::checksum::{crc32c, crc32c_append};
 use crate::ids::{MemberId, ProcessId, RunId};
 use crate::replica::formation::{Formation, Member};
 
@@ -127,7 +128,7 @@ impl Header {
 
     /// Whether `body` is what was written.
     pub fn body_is_whole(&self, body: &[u8]) -> bool {
-        body.len() == self.body_bytes as usize && crc32c::crc32c(body) == self.body_crc
+        body.len() == self.body_bytes as usize && crc32c(body) == self.body_crc
     }
 
     /// Length of the record with its padding.
@@ -140,7 +141,7 @@ fn header_crc(header: &[u8], salt: u64, offset: u64) -> u32 {
     let mut place = [0; 16];
     place[..8].copy_from_slice(&salt.to_le_bytes());
     place[8..].copy_from_slice(&offset.to_le_bytes());
-    crc32c::crc32c_append(crc32c::crc32c(&place), &header[..36])
+    crc32c_append(crc32c(&place), &header[..36])
 }
 
 fn padded(bytes: u64) -> u64 {
@@ -263,13 +264,13 @@ impl<'a> Encoder<'a> {
                 self.copied.extend_from_slice(bytes);
                 continue;
             }
-            crc = crc32c::crc32c_append(crc, &self.copied[unsummed..]);
-            crc = crc32c::crc32c_append(crc, bytes);
+            crc = crc32c_append(crc, &self.copied[unsummed..]);
+            crc = crc32c_append(crc, bytes);
             self.cut_copied();
             self.pieces.push(Piece::Shared(bytes));
             unsummed = self.copied.len();
         }
-        crc = crc32c::crc32c_append(crc, &self.copied[unsummed..]);
+        crc = crc32c_append(crc, &self.copied[unsummed..]);
         let body_bytes = body.bytes();
         let length = HEADER_BYTES as u64 + body_bytes;
         let padding = (padded(length) - length) as usize;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::checksum::crc32c;
+
 use super::error::DiskError;
 use super::files::{FileSystem, LogFile, OpenMode};
 use super::record::{Header, ALIGNMENT, HEADER_BYTES};
@@ -34,7 +36,7 @@ pub(super) fn header_block(segment: u32, salt: u64) -> [u8; BLOCK_BYTES] {
     block[..8].copy_from_slice(MAGIC);
     block[8..12].copy_from_slice(&segment.to_le_bytes());
     block[16..24].copy_from_slice(&salt.to_le_bytes());
-    let crc = crc32c::crc32c(&block[..28]);
+    let crc = crc32c(&block[..28]);
     block[28..].copy_from_slice(&crc.to_le_bytes());
     block
 }

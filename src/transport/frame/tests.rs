@@ -23,7 +23,7 @@ fn body(length: usize, salt: usize) -> Vec<u8> {
 fn wire(bodies: &[Vec<u8>], checksum: bool) -> Vec<u8> {
     let mut wire = Vec::new();
     for body in bodies {
-        let crc = checksum.then(|| crc32c::crc32c(body));
+        let crc = checksum.then(|| crc32c(body));
         wire.extend(Header::of_body(body.len(), crc).encode());
         wire.extend(body);
         wire.extend(Header::of_keep_alive().encode());
