@@ -104,7 +104,7 @@ impl Leadership {
     }
 
     /// Decides what to tell. `delivered`: all lanes here have delivered through it. `handing_over`: the
-    /// leader is about to transfer.
+    /// leader is about to transfer, or has just called another to campaign.
     pub fn update(
         &mut self,
         now: Time,
@@ -142,7 +142,8 @@ impl Leadership {
         let leading = matches!(self.view, RaftView::Leading { .. });
         let keeps = self.early == Early::Kept || self.seek_until.is_some_and(|until| now < until);
         match (self.announced, leading) {
-            (true, true) if handing_over => Gate::Hold,
+            // Also while nobody leads, when the target has begun its campaign: what is accepted then is lost when it wins.
+            (true, _) if handing_over => Gate::Hold,
             (true, true) => Gate::Open,
             (true, false) => Gate::Queue,
             (false, _) if keeps => Gate::Queue,
@@ -220,6 +221,22 @@ mod tests {
         step(&mut l, 0, LEADING, 5);
         assert_eq!(step(&mut l, 10, RaftView::Leaderless, 5), [QUEUE]);
         assert_eq!(step(&mut l, 20, RaftView::Leading { since: LogIndex(9) }, 5), [OPEN]);
+    }
+
+    #[test]
+    fn submitters_stay_held_while_the_target_of_a_hand_over_campaigns() {
+        let mut l = Leadership::new(false);
+        step(&mut l, 0, LEADING, 5);
+        let hold = |l: &mut Leadership, ms, view| {
+            let mut events = Vec::new();
+            l.observe(view, Time(0).plus_millis(ms));
+            l.update(Time(0).plus_millis(ms), Term(1), ME, LogIndex(5), true, &mut events);
+            events.retain(|e| !matches!(e, Event::Leader { .. }));
+            events
+        };
+        assert_eq!(hold(&mut l, 10, LEADING), [Event::Gate(Gate::Hold)]);
+        assert_eq!(hold(&mut l, 20, RaftView::Leaderless), []);
+        assert_eq!(hold(&mut l, 30, OTHER), [LOST, CLOSED]);
     }
 
     #[test]

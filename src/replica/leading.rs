@@ -49,6 +49,8 @@ impl Replica {
         if self.leads() {
             self.tend_members();
             self.advance_hand_over();
+        } else if self.leadership.is_suspended() {
+            self.hand_over.await_target(self.now, self.config.timing.election_ms);
         } else {
             self.hand_over.reset();
         }

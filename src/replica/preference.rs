@@ -158,6 +158,15 @@ impl HandOver {
         }
     }
 
+    /// Nobody leads: the member that was called to campaign may be about to. Until it has had its time, submitters
+    /// stay held.
+    pub fn await_target(&mut self, now: Time, election_ms: u64) {
+        match self.stage {
+            Stage::Transferring { since, .. } if now.millis_since(since) < 2 * election_ms => {}
+            _ => self.reset(),
+        }
+    }
+
     /// This process does not lead any more, or the wish is gone.
     pub fn reset(&mut self) {
         if self.is_active() {
@@ -239,6 +248,23 @@ mod tests {
         assert_eq!(h.advance(Time(2), false, false, 300), Step::Nothing);
         assert_eq!(h.advance(Time(3), true, false, 300), Step::Transfer(m));
         assert!(h.is_transferring());
+    }
+
+    #[test]
+    fn submitters_stay_held_for_the_targets_campaign_and_no_longer() {
+        let m = MemberId::new(2).unwrap();
+        let mut draining = HandOver::default();
+        draining.start(ProcessId(1), m, Time(0));
+        draining.await_target(Time(1), 300);
+        assert!(!draining.is_active(), "nobody was called to campaign");
+        let mut h = HandOver::default();
+        h.start(ProcessId(1), m, Time(0));
+        h.intakes_drained();
+        h.advance(Time(0), true, false, 300);
+        h.await_target(Time(0).plus_millis(599), 300);
+        assert!(h.is_active());
+        h.await_target(Time(0).plus_millis(600), 300);
+        assert!(!h.is_active());
     }
 
     #[test]
