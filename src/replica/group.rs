@@ -50,6 +50,8 @@ pub(super) struct Shaping {
     pub(super) forming: Forming,
     /// Formed runs that were met and have not said goodbye: who met one does not form.
     pub(super) formed_met: BTreeMap<ProcessId, RunId>,
+    /// An operator's order says that a formation has a survivor, met or not.
+    pub(super) survivor_told: Option<ProcessId>,
     /// Since when a majority of voters has been connected and unformed.
     pub(super) majority_since: Option<Time>,
     /// When the current round is given up.
@@ -59,10 +61,11 @@ pub(super) struct Shaping {
 }
 
 impl Shaping {
-    /// A formed run was met, did not say goodbye, and may hold logs: some voter process is not connected
-    /// as an unformed run.
+    /// A formed run was met, did not say goodbye, and may hold logs, or an operator's order names one: some
+    /// voter process is not connected as an unformed run.
     pub(super) fn knows_of_a_formation(&self, unformed: &Unformed) -> bool {
-        !self.formed_met.is_empty() && !self.forming.all_unformed(unformed)
+        let has_heard_of_one = self.survivor_told.is_some() || !self.formed_met.is_empty();
+        has_heard_of_one && !self.forming.all_unformed(unformed)
     }
 }
 
@@ -166,6 +169,7 @@ impl Replica {
         Shaping {
             forming: Forming::new(self.config.me, self.config.voters.clone()),
             formed_met: BTreeMap::new(),
+            survivor_told: self.config.restore.as_ref().map(|order| order.survivor),
             majority_since: None,
             round_until: self.now,
             designated_seen: None,

@@ -231,6 +231,13 @@ impl Replica {
         }
         let text = if self.cut_off.is_some() {
             "still out: no leader has a log from which this process can be rebuilt".to_owned()
+        } else if let (true, Some(survivor)) = (shaping.formed_met.is_empty(), shaping.survivor_told) {
+            format!(
+                "not formed: {} of {} voter processes are connected; raft.restore says that {survivor} has a log to go on \
+                 from, so this waits for it: start it, or take the order out and restart",
+                unformed.len(),
+                self.config.voters.len()
+            )
         } else if shaping.formed_met.is_empty() {
             format!(
                 "not formed: {} of {} voter processes are connected, a majority is needed",
