@@ -128,7 +128,11 @@ pub(super) fn raft_message(raft: &Raft<MemoryLog>, message: &Message) -> Judgeme
     }
     match message.get_msg_type() {
         MsgAppend => append(raft, message),
-        MsgHeartbeat if message.commit > last => Err("a heartbeat commits entries that this member does not have"),
+        // A leader commits here no more than this member has acknowledged, in this life or an earlier one.
+        MsgHeartbeat if message.commit > last => Err(
+            "a heartbeat commits entries that this member has acknowledged and does not have: where raft.data_dir is an \
+             older copy, move it away and restart, and this replica is rebuilt from the others",
+        ),
         MsgAppendResponse | MsgHeartbeatResponse if message.request_snapshot != 0 => Err("asks for a snapshot"),
         MsgAppendResponse | MsgHeartbeatResponse if raft.state == StateRole::Leader && message.term == raft.term => {
             response(last, message)

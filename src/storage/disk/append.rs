@@ -378,7 +378,11 @@ fn meta_and_log(
         let path = directory.join("META");
         return Err(DiskError::corrupt(&path, 0, "it is missing, but there are segments"));
     }
-    let incarnation = meta.map_or(0, |meta| meta.incarnation) + 1;
+    let before = meta.map_or(0, |meta| meta.incarnation);
+    // Counted anew from 0, records of long ago could be taken for new ones.
+    let incarnation = before.checked_add(1).ok_or_else(|| {
+        DiskError::corrupt(&directory.join("META"), 0, "it says that the directory was opened 4294967295 times")
+    })?;
     Meta { incarnation, ..expected }.write(files, directory)?;
     Ok((incarnation, found))
 }

@@ -46,6 +46,15 @@ pub enum DiskError {
         /// In this process's configuration.
         expected: String,
     },
+    /// Another version of this library wrote the directory.
+    Format {
+        /// The file that says so.
+        path: PathBuf,
+        /// On disk.
+        found: u64,
+        /// What this version reads and writes.
+        expected: u64,
+    },
     /// What is on disk can't have come from a crash: something was damaged or removed.
     Corrupt {
         /// The damaged file.
@@ -106,10 +115,16 @@ impl fmt::Display for DiskError {
                  is raft.data_dir the directory of another process or shard?",
                 path.display()
             ),
+            Self::Format { path, found, expected } => write!(
+                f,
+                "durable log: {} has log format {found}, this version of the library reads format {expected}; start the \
+                 version that wrote it, or move the directory away, and this replica is rebuilt from the others",
+                path.display()
+            ),
             Self::Corrupt { path, offset, what } => write!(
                 f,
-                "durable log: {} is damaged at byte {offset}: {what}; restore the directory or move it away, \
-                 and this replica is rebuilt from the others",
+                "durable log: {} is damaged at byte {offset}: {what}; move the directory away, and this replica is \
+                 rebuilt from the others (an older copy of it lacks what was acknowledged since)",
                 path.display()
             ),
             Self::Invalid(what) => write!(f, "durable log: refused a write: {what}"),

@@ -106,12 +106,7 @@ fn parse(text: &str, path: &Path) -> Result<Meta, DiskError> {
     }
     let format = number("format", 10)?;
     if format != FORMAT {
-        return Err(DiskError::Mismatch {
-            path: path.to_path_buf(),
-            what: "log format",
-            found: format.to_string(),
-            expected: FORMAT.to_string(),
-        });
+        return Err(DiskError::Format { path: path.to_path_buf(), found: format, expected: FORMAT });
     }
     Ok(Meta {
         fingerprint: number("fingerprint", 16)?,
