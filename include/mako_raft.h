@@ -364,7 +364,7 @@ mako_raft_status mako_raft_send_no_ops_to_all_workers(int32_t epoch);
 // milliseconds; where it does, that timestamp settles the wrapped value.
 //
 // `log` and `len` are the log's; `log` may be null when `len` is 0. `timestamp` and `status` may be
-// null. Errors: MAKO_RAFT_INVALID for a null log with a length.
+// null. Errors: MAKO_RAFT_INVALID for a null log with a length, or a length that no memory has.
 mako_raft_status mako_raft_decode_value(uint32_t value,
                                         const char *log,
                                         size_t len,

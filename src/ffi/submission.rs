@@ -139,7 +139,7 @@ pub extern "C" fn mako_raft_send_no_ops_to_all_workers(epoch: i32) -> mako_raft_
 /// milliseconds; where it does, that timestamp settles the wrapped value.
 ///
 /// `log` and `len` are the log's; `log` may be null when `len` is 0. `timestamp` and `status` may be
-/// null. Errors: MAKO_RAFT_INVALID for a null log with a length.
+/// null. Errors: MAKO_RAFT_INVALID for a null log with a length, or a length that no memory has.
 #[no_mangle]
 pub unsafe extern "C" fn mako_raft_decode_value(
     value: u32,
@@ -153,7 +153,10 @@ pub unsafe extern "C" fn mako_raft_decode_value(
             &[]
         } else {
             super::boundary::not_null(log, "log")?;
-            // SAFETY: not null, and readable for `len` bytes.
+            if isize::try_from(len).is_err() {
+                return Err(HelperError::Invalid(format!("a log of {len} bytes is longer than any memory")));
+            }
+            // SAFETY: not null, readable for `len` bytes, and `len` fits an isize.
             unsafe { std::slice::from_raw_parts(log.cast(), len) }
         };
         let (time, code) = helper::decode_value(value, bytes);

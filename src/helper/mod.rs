@@ -14,7 +14,7 @@ mod registration;
 mod run_id;
 mod runtime_config;
 mod stats;
-mod status_endpoint;
+pub mod status_endpoint;
 mod status_value;
 mod submission;
 

@@ -1,13 +1,17 @@
 //! The status endpoint: whoever connects gets the counters as plain text, and then the end of the stream.
 //!
 //! `nc HOST PORT` is the whole protocol; what a client sends is read and ignored. It is a convenience:
-//! where it can't be opened the library goes on without it.
+//! where it can't be opened the library goes on without it. No client can hold it up: each has its own place
+//! and a bound on what is read of it.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener as StdListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -15,33 +19,42 @@ use super::stats;
 
 const LISTENER: Token = Token(0);
 const STOP: Token = Token(1);
-const FIRST_CONNECTION: usize = 2;
-/// Connections that were answered and that the client has not closed; beyond it the oldest is dropped.
-const CONNECTIONS_MAX: usize = 16;
+const FIRST_CLIENT: usize = 2;
+/// Clients that have not closed their connection; beyond it the oldest is dropped.
+const CLIENTS_MAX: usize = 16;
+/// What is read of one client before it is dropped: a request of any protocol is shorter.
+const IGNORED_BYTES_MAX: usize = 32 << 10;
 
 /// A running endpoint. Dropped: its thread is joined and its port free.
-pub(super) struct StatusEndpoint {
+pub struct StatusEndpoint {
+    stopping: Arc<AtomicBool>,
     stop: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
 impl StatusEndpoint {
-    /// Listens, and answers on a thread of its own.
-    pub(super) fn open(host: &str, port: u16) -> io::Result<Self> {
+    /// Listens, and answers each client with `report` on a thread of its own.
+    ///
+    /// # Errors
+    /// The system's, where it can't listen there or has no thread left.
+    pub fn open(host: &str, port: u16, report: fn() -> String) -> io::Result<Self> {
         let listener = StdListener::bind((host, port))?;
         listener.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(listener);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let stop = Waker::new(poll.registry(), STOP)?;
-        let server = Server { poll, listener, answered: VecDeque::new(), next_token: FIRST_CONNECTION };
+        let stopping = Arc::new(AtomicBool::new(false));
+        let clients = VecDeque::with_capacity(CLIENTS_MAX);
+        let server = Server { poll, listener, report, stopping: stopping.clone(), clients, next_token: FIRST_CLIENT };
         let thread = std::thread::Builder::new().name("mako-raft-stat".into()).spawn(move || server.run())?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { stopping, stop, thread: Some(thread) })
     }
 }
 
 impl Drop for StatusEndpoint {
     fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
         let woken = self.stop.wake();
         if let (Ok(()), Some(thread)) = (woken, self.thread.take()) {
             // It panicked if this fails, and has ended all the same.
@@ -53,15 +66,26 @@ impl Drop for StatusEndpoint {
 struct Server {
     poll: Poll,
     listener: TcpListener,
-    /// Closing with unread input would reset the connection and could destroy the answer on its way: each
-    /// stays until the client has closed its side.
-    answered: VecDeque<(Token, TcpStream)>,
+    report: fn() -> String,
+    stopping: Arc<AtomicBool>,
+    clients: VecDeque<Client>,
     next_token: usize,
+}
+
+/// Closing with unread input would reset the connection and could destroy the answer on its way: a client
+/// stays until it has closed its side.
+struct Client {
+    token: Token,
+    connection: TcpStream,
+    answer: Vec<u8>,
+    sent_bytes: usize,
+    ignored_bytes: usize,
+    has_ended: bool,
 }
 
 impl Server {
     fn run(mut self) {
-        let mut events = Events::with_capacity(CONNECTIONS_MAX);
+        let mut events = Events::with_capacity(CLIENTS_MAX);
         loop {
             match self.poll.poll(&mut events, None) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -71,60 +95,95 @@ impl Server {
                 }
                 Ok(()) => {}
             }
-            for event in &events {
-                match event.token() {
+            for token in events.iter().map(Event::token) {
+                match token {
                     STOP => return,
                     LISTENER => self.accept_all(),
-                    token => self.read(token),
+                    token => self.serve(token),
                 }
             }
         }
     }
 
+    /// Looks at `stopping` itself: clients that come faster than they are answered must not delay a shutdown.
     fn accept_all(&mut self) {
-        // An error other than "would block" (out of descriptors, say) costs this client its answer.
-        while let Ok((connection, _)) = self.listener.accept() {
-            // A client that is gone already, or reads nothing, costs itself the answer.
-            let _ = self.answer(connection);
+        while !self.stopping.load(Ordering::Acquire) {
+            match self.listener.accept() {
+                // A client that is gone already costs itself the answer.
+                Ok((connection, _)) => drop(self.welcome(connection)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+                // Out of descriptors, say: those that were answered make room.
+                Err(_) if self.clients.pop_front().is_some() => {}
+                Err(_) => return,
+            }
         }
     }
 
-    /// Writes once: the text is far below a socket's send buffer.
-    fn answer(&mut self, mut connection: TcpStream) -> io::Result<()> {
-        connection.write_all(stats::report().as_bytes())?;
-        connection.shutdown(Shutdown::Write)?;
+    fn welcome(&mut self, mut connection: TcpStream) -> io::Result<()> {
         let token = Token(self.next_token);
-        self.next_token = self.next_token.wrapping_add(1).max(FIRST_CONNECTION);
-        self.poll.registry().register(&mut connection, token, Interest::READABLE)?;
-        if self.answered.len() == CONNECTIONS_MAX {
-            self.answered.pop_front();
+        self.next_token = self.next_token.wrapping_add(1).max(FIRST_CLIENT);
+        self.poll.registry().register(&mut connection, token, Interest::READABLE | Interest::WRITABLE)?;
+        if self.clients.len() == CLIENTS_MAX {
+            self.clients.pop_front();
         }
-        self.answered.push_back((token, connection));
-        self.read(token);
+        let answer = (self.report)().into_bytes();
+        self.clients.push_back(Client { token, connection, answer, sent_bytes: 0, ignored_bytes: 0, has_ended: false });
+        self.serve(token);
         Ok(())
     }
 
-    /// Discards what the client sent; drops the connection at its end.
-    fn read(&mut self, token: Token) {
-        let Some(index) = self.answered.iter().position(|(other, _)| *other == token) else { return };
-        let mut ignored = [0; 512];
-        // A bound on what one client can make us read in a row.
-        for _ in 0..64 {
-            match self.answered[index].1.read(&mut ignored) {
-                Ok(1..) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+    fn serve(&mut self, token: Token) {
+        let Some(index) = self.clients.iter().position(|client| client.token == token) else { return };
+        let client = &mut self.clients[index];
+        let goes_on = client.send().and_then(|()| client.ignore());
+        if goes_on.is_err() || (client.has_ended && client.is_answered()) {
+            self.clients.remove(index);
+        }
+    }
+}
+
+impl Client {
+    fn is_answered(&self) -> bool {
+        self.sent_bytes == self.answer.len()
+    }
+
+    /// As much of the answer as the connection takes now. With many partitions that is not all of it.
+    fn send(&mut self) -> io::Result<()> {
+        while !self.is_answered() {
+            match self.connection.write(&self.answer[self.sent_bytes..]) {
+                Ok(count) => self.sent_bytes += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => break,
+                Err(error) => return Err(error),
+            }
+            if self.is_answered() {
+                self.connection.shutdown(Shutdown::Write)?;
             }
         }
-        self.answered.remove(index);
+        Ok(())
+    }
+
+    /// Discards what the client sent.
+    fn ignore(&mut self) -> io::Result<()> {
+        let mut ignored = [0; 512];
+        while !self.has_ended && self.ignored_bytes < IGNORED_BYTES_MAX {
+            match self.connection.read(&mut ignored) {
+                Ok(0) => self.has_ended = true,
+                Ok(count) => self.ignored_bytes += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.has_ended { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 }
 
 /// Opens the endpoint where the configuration asks for one; a warning where that fails.
 pub(super) fn open(host: &str, port: Option<u16>) -> Option<StatusEndpoint> {
     let port = port?;
-    match StatusEndpoint::open(host, port) {
+    match StatusEndpoint::open(host, port, stats::report) {
         Ok(endpoint) => {
             log::info!("status: connect to {host}:{port}");
             Some(endpoint)
@@ -133,5 +192,46 @@ pub(super) fn open(host: &str, port: Option<u16>) -> Option<StatusEndpoint> {
             log::warn!("no status endpoint: can't listen on {host}:{port}: {error}");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream as Client;
+
+    use super::*;
+
+    const LONG_BYTES: usize = 16 << 20;
+
+    fn long() -> String {
+        "partition ".repeat(LONG_BYTES / 10)
+    }
+
+    #[test]
+    fn an_answer_longer_than_a_connection_takes_arrives_whole_past_clients_that_read_nothing() {
+        let pid = std::process::id();
+        let (host, port) = (format!("127.{}.{}.6", 1 + (pid >> 8) % 250, pid % 256), 31_200);
+        let endpoint = StatusEndpoint::open(&host, port, long).unwrap();
+        let silent: Vec<Client> = (0..2 * CLIENTS_MAX).map(|_| Client::connect((host.as_str(), port)).unwrap()).collect();
+        let mut answer = Vec::new();
+        let mut client = Client::connect((host.as_str(), port)).unwrap();
+        client.write_all(&[0xff; 1000]).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        client.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer.len(), long().len());
+        drop(endpoint);
+        // Its port is free, although they are still connected.
+        drop(StatusEndpoint::open(&host, port, long).unwrap());
+        drop(silent);
+    }
+
+    #[test]
+    fn a_client_that_sends_without_end_is_dropped() {
+        let pid = std::process::id();
+        let (host, port) = (format!("127.{}.{}.6", 1 + (pid >> 8) % 250, pid % 256), 31_201);
+        let _endpoint = StatusEndpoint::open(&host, port, || "short\n".into()).unwrap();
+        let mut client = Client::connect((host.as_str(), port)).unwrap();
+        let sent = (0..10_000).map_while(|_| client.write(&[7; 4096]).ok()).sum::<usize>();
+        assert!(sent < 10_000 * 4096, "it was taken in: {sent} B");
     }
 }
