@@ -1,0 +1,53 @@
+//! The file `META` of a data directory: arbitrary, or with a right checksum. Opening the directory says what is
+//! wrong, or counts the opening and can be opened again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mako_raft::ids::{GroupId, ProcessId};
+use mako_raft::storage::disk::simulated::SimulatedFiles;
+use mako_raft::storage::disk::{DiskLog, DiskOptions, Durability, Prepare};
+
+const DIRECTORY: &str = "/data";
+
+/// A byte of choices, then the file.
+pub fn run(bytes: &[u8]) {
+    let Some((&mode, text)) = bytes.split_first() else { return };
+    let files = SimulatedFiles::new();
+    if mode & 2 != 0 {
+        assert!(opens(&files), "a new directory opens");
+    }
+    let mut meta = text.to_vec();
+    if mode & 1 != 0 {
+        meta.extend(format!("crc32c {:08x}\n", crc32c::crc32c(text)).bytes());
+    }
+    let path = PathBuf::from(DIRECTORY).join("META");
+    files.replace_contents(&path, meta);
+    if opens(&files) {
+        assert!(opens(&files), "what was opened once opens again");
+        let written = files.contents(&path).expect("it was written");
+        assert!(written.starts_with(b"mako-raft log\nformat "), "{written:?}");
+    } else {
+        assert!(!opens(&files), "what was refused is refused again");
+    }
+}
+
+fn opens(files: &SimulatedFiles) -> bool {
+    let options = DiskOptions {
+        segment_bytes: 8 << 10,
+        durability: Durability::Fsync,
+        prepare: Prepare::OnDemand,
+        memory_tail_bytes: 1 << 10,
+        shard_fingerprint: 7,
+        process: ProcessId(0),
+        group: GroupId(0),
+    };
+    match DiskLog::open(Path::new(DIRECTORY), options, Arc::new(files.clone())) {
+        Ok(_) => true,
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains("META"), "{text}");
+            false
+        }
+    }
+}
