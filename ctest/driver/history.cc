@@ -78,6 +78,8 @@ History read_history(const std::string &replica, const std::string &file) {
   std::ifstream input(file);
   require(input.good(), "no record of " + replica + " in " + file);
   bool leads = false;
+  // Since it was told that it leads, by partition: a log of another process that it was given.
+  std::map<int, uint64_t> replayed;
   for (std::string line; std::getline(input, line);) {
     if (line[0] == 'R') {
       std::istringstream words(line.substr(1));
@@ -92,12 +94,18 @@ History read_history(const std::string &replica, const std::string &file) {
       history.elections.push_back(code);
       history.election_us.push_back(microseconds);
       leads = code == 1;
+      replayed.clear();
     } else {
       RecordedCall call{};
       require(parse_call(line.c_str() + 1, &call), "a broken record of " + replica + ": " + line);
-      require(!(leads && call.run != 0 && history.own_runs.count(call.run) == 0),
-              replica + " was told that it leads before it had delivered slot " + std::to_string(call.slot) +
-                  " of partition " + std::to_string(call.partition) + ", a log of another process");
+      const bool own = history.own_runs.count(call.run) != 0;
+      if (leads && !own && call.run != 0) replayed[call.partition] = call.slot;
+      const auto earlier = replayed.find(call.partition);
+      if (leads && own && earlier != replayed.end()) {
+        throw Failure(replica + " was told that it leads before it had delivered slot " +
+                      std::to_string(earlier->second) + " of partition " + std::to_string(call.partition) +
+                      ", a log of another process");
+      }
       history.calls[call.partition].push_back(call);
     }
   }

@@ -29,11 +29,13 @@ struct History {
   size_t total() const;
 };
 
+// Throws Failure where a record is broken, or where logs of others come between "became leader" and own logs: they
+// were those of an earlier leader. (Those of a later one may come before "lost it": that is told on another thread.)
 History read_history(const std::string &replica, const std::string &file);
 
 // What holds for each replica alone: slots 1, 2, 3, ...; a NUL behind each log; one thread per partition
 // and no two partitions on one; no overlapping calls; each submitter's order kept; the leader callback for
-// own logs and the follower callback for others; after "became leader" no log of others until "lost it".
+// own logs and the follower callback for others.
 // Throws Failure.
 void check_history(const History &history);
 

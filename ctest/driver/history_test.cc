@@ -1,6 +1,8 @@
 // The checker itself: a record with one thing wrong in it must be refused, and a right one accepted.
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "history.h"
 #include "replica.h"
@@ -45,6 +47,27 @@ History without(History history, size_t at, bool renumbered) {
   return history;
 }
 
+// Reads a record of run 7 with these lines: "E 1", or a role and a slot.
+void read_back(const std::vector<std::string> &lines) {
+  char name[] = "/tmp/mako-raft-history-XXXXXX";
+  const int file = mkstemp(name);
+  std::string text = "R 7\n";
+  for (const std::string &line : lines) {
+    const std::string slot = line.substr(2);
+    const char *run = line[0] == 'L' ? "7" : "9";
+    text += line[0] == 'E' ? line + " 1000\n" : "C 0 " + line.substr(0, 1) + " " + slot + " 300 abc 1 0 1 " + run + " 0 " + slot + "\n";
+  }
+  require(write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()), "no room for a record");
+  close(file);
+  try {
+    read_history("reader", name);
+  } catch (const Failure &) {
+    unlink(name);
+    throw;
+  }
+  unlink(name);
+}
+
 }  // namespace
 
 int main() {
@@ -77,5 +100,10 @@ int main() {
   History deposed = leader;
   deposed.elections = {1, 0};
   expect(true, "a hole after a lost leadership", [&] { check_no_hole(deposed, without(follower, 2, true)); });
+
+  expect(true, "earlier logs before leadership, later ones after it",
+         [&] { read_back({"F 1", "E 1", "L 2", "E 0", "F 3"}); });
+  expect(true, "a later leader's log before the loss was told", [&] { read_back({"F 1", "E 1", "L 2", "F 3", "E 0"}); });
+  expect(false, "an earlier leader's log after leadership was told", [&] { read_back({"E 1", "F 1", "L 2"}); });
   return failed == 0 ? 0 : 1;
 }
