@@ -3,7 +3,8 @@
 # Each step begins at seeds that no step before it had. Failures are listed as they come and again at the end.
 #
 # Or real processes under faults, through the C++ surface: scripts/soak.sh --processes [MINUTES] [--rounds N] [--seed S]
-# and what else the campaign takes: --memory, --durable, --plain (docs/testing.md). It ends at the first broken check.
+# and what else the campaign takes: --history H, --memory, --durable, --only FAULT, --plain (docs/testing.md). It ends at
+# the first broken check.
 set -eu
 . "$(dirname "$0")/tools.sh"
 cd "$root_dir"
@@ -13,7 +14,7 @@ processes() {
     case "${1:-}" in [0-9]*) length=(--minutes "$1"); shift ;; esac
     while [ $# -gt 0 ]; do
         case "$1" in
-            --rounds) length=(--rounds "$2"); shift ;;
+            --rounds | --minutes | --history) length=("$1" "$2"); shift ;;
             --seed) options+=(--seed "$2"); shift ;;
             *) options+=("$1") ;;
         esac

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "campaign/shard.h"
 #include "scenarios.h"
 
 namespace {
@@ -165,4 +166,43 @@ void failover::preferred_leader_moves_and_stays(Stage &stage) {
   cluster.await_calls(cluster.everyone(), 410);
   cluster.shut_down(cluster.everyone());
   check_complete(cluster.histories(cluster.everyone()));
+}
+
+void failover::aborted_transfer_resumes(Stage &stage) {
+  constexpr int kLineMs = 400;
+  Setting setting;
+  setting.preferred = false;
+  Shard shard(setting, stage.directory());
+  try {
+    Cluster &cluster = shard.cluster();
+    const int leader = shard.await_leader(cluster.everyone(), 15000);
+    const int target = (leader + 1) % 3, third = (leader + 2) % 3;
+    cluster.await_calls(cluster.everyone(), 300);
+    // What the leader sends to the target takes a while, and so does the call to campaign: it is sent when the target
+    // has acknowledged everything, so it is under way from one line's time after the hand-over began to two.
+    shard.delay(leader, target, kLineMs);
+    cluster[leader].expect("preferred " + std::to_string(cluster.site_id(target, 0)), "ok");
+    cluster[leader].await_log("handing leadership to");
+    const uint64_t held = std::stoull(cluster[leader].ask("calls 0"));
+    shard.load_for(kLineMs + kLineMs / 2);
+    const uint64_t drained = std::stoull(cluster[leader].ask("calls 0"));
+    shard.kill(target);
+    // The leader goes on, with the logs of the submitters that it held, and its host is told nothing.
+    cluster[leader].await_log("took too long: going on as leader");
+    cluster.await_calls({leader, third}, drained + 500);
+    cluster[leader].expect("elections", "[1]");
+    require(drained < held + 2 * kLineMs / 3, "submitters were not held during the hand-over");
+    // The wish is in the log: whoever runs there next gets leadership, once it is a member again.
+    shard.heal();
+    shard.start(target);
+    cluster.await_elections(target, 1, "[1]", 30000);
+    cluster.await_elections(leader, 2, "[1 0]");
+    shard.stop_load();
+    shard.await_level(20000);
+    require(shard.status(leader).lost == 0, "the former leader lost logs");
+    shard.check();
+    cluster.shut_down(cluster.everyone());
+  } catch (const Failure &failure) {
+    throw Failure(failure.what() + ("\n" + shard.log_tails()));
+  }
 }

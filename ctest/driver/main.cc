@@ -38,6 +38,7 @@ const std::vector<std::pair<const char *, Scenario>> kScenarios = {
     {"killed_follower_returns", failover::killed_follower_returns},
     {"upgrade_moves_leadership", failover::upgrade_moves_leadership},
     {"preferred_leader_moves_and_stays", failover::preferred_leader_moves_and_stays},
+    {"aborted_transfer_resumes", failover::aborted_transfer_resumes},
     {"mako_model", delivery::mako_model},
     {"big_logs_beside_small_ones", delivery::big_logs_beside_small_ones},
     {"huge_log", delivery::huge_log},

@@ -44,6 +44,7 @@ void killed_process_returns_and_leads_again(Stage &stage);
 void killed_follower_returns(Stage &stage);
 void upgrade_moves_leadership(Stage &stage);
 void preferred_leader_moves_and_stays(Stage &stage);
+void aborted_transfer_resumes(Stage &stage);
 }  // namespace failover
 
 namespace delivery {

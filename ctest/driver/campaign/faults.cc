@@ -54,6 +54,8 @@ const std::vector<Round::Kind> &Round::kinds() {
       {"kill -9 of the leader, delay", 2, proxy, &Round::kill_leader_under_delay},
       {"many at once", 10, always, &Round::storm},
       {"full disk", 5, small_disk, &Round::fill_disk_of_one},
+      {"kill -9 and its disk lost", 4, durable, &Round::lose_disk_of_one},
+      {"majority lost, the operator's act", 4, always, &Round::lose_majority_for_good},
   };
   return all;
 }
@@ -331,6 +333,36 @@ void Round::fill_disk_of_one() {
   shard_.load_for(between(0, 500));
   shard_.free_small_disk();
   shard_.start(victim);
+}
+
+// A minority of the machines: who comes back without its log is admitted anew.
+void Round::lose_disk_of_one() {
+  const int victim = one_of(shard_.usable());
+  if (victim == leader_) leader_goes();
+  shard_.kill_for_good(victim);
+  if (victim == leader_) await_next();
+  shard_.load_for(between(0, 1000));
+  shard_.start(victim);
+}
+
+// More than the shard tolerates: all but one, with their disks. The others are started again with the operator's
+// order. What only they knew would be lost with them, and may be; so first everything is everywhere, and then nothing
+// may be missing.
+void Round::lose_majority_for_good() {
+  shard_.stop_load();
+  shard_.await_level(kLeaderBoundMs);
+  const int survivor = one_of(shard_.usable());
+  const std::vector<int> victims = shard_.others(survivor);
+  const std::string order = "MAKO_RAFT_RESTORE=" + shard_.cluster().process_name(survivor) + ":" +
+                            shard_.status(survivor).formation;
+  for (const int victim : victims) shard_.kill_for_good(victim);
+  shard_.await_waiting(survivor, "a majority of the members", kLeaderBoundMs);
+  if (shard_.setting().durable && one_in(2)) {
+    shard_.kill(survivor);
+    shard_.start(survivor, {order});
+  }
+  for (const int victim : victims) shard_.start(victim, {order});
+  shard_.await_leader({survivor}, kLeaderBoundMs);
 }
 
 // --- several of them ------------------------------------------------------------------------------

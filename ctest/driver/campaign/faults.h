@@ -69,6 +69,8 @@ class Round {
   void resets_in_a_row();
   void kill_leader_under_delay();
   void fill_disk_of_one();
+  void lose_disk_of_one();
+  void lose_majority_for_good();
   void storm();
   void strike(const std::vector<int> &mortals);
 

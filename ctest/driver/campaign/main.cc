@@ -1,4 +1,4 @@
-// campaign [--rounds N | --minutes M] [--seed S] [--memory | --durable] [--only FAULT] [--plain]
+// campaign (--rounds N | --minutes M | --history H) [--seed S] [--memory | --durable] [--only FAULT] [--plain]
 //
 // Shards of real processes live through one fault after the other, each under load; after each, everything that
 // every replica was told is checked. The seed decides the shards and the faults, not how the threads and packets
@@ -27,11 +27,16 @@ constexpr long long kRoundsOfHistoryMax = 12;
 struct Options {
   long long rounds = 0;
   double minutes = 0;
+  long long history = -1;  // this one only
   uint64_t seed = 1;
   bool memory = true, durable = true;
   std::string only;    // faults whose name contains this
   bool plain = false;  // nothing that asks for rights: no firewall, no full disk
 };
+
+bool takes_value(const std::string &option) {
+  return option == "--rounds" || option == "--minutes" || option == "--history" || option == "--seed" || option == "--only";
+}
 
 bool read_options(int argc, char **argv, Options *options) {
   for (int i = 1; i < argc; ++i) {
@@ -43,7 +48,8 @@ bool read_options(int argc, char **argv, Options *options) {
       options->memory = false;
     } else if (option == "--plain") {
       options->plain = true;
-    } else if (value != nullptr && (option == "--rounds" || option == "--minutes" || option == "--seed" || option == "--only")) {
+    } else if (value != nullptr && takes_value(option)) {
+      if (option == "--history") options->history = atoll(value);
       if (option == "--rounds") options->rounds = atoll(value);
       if (option == "--minutes") options->minutes = atof(value);
       if (option == "--only") options->only = value;
@@ -53,7 +59,7 @@ bool read_options(int argc, char **argv, Options *options) {
       return false;
     }
   }
-  return (options->rounds > 0 || options->minutes > 0) && (options->memory || options->durable);
+  return (options->rounds > 0 || options->minutes > 0 || options->history >= 0) && (options->memory || options->durable);
 }
 
 class Campaign {
@@ -64,8 +70,12 @@ class Campaign {
   bool run() {
     printf("campaign of seed %llu\n", static_cast<unsigned long long>(options_.seed));
     find_out_what_is_possible();
-    for (int history = 0; !over(); ++history) {
-      if (!live(history)) return false;
+    if (options_.history >= 0) {
+      if (!live(static_cast<int>(options_.history))) return false;
+    } else {
+      for (int history = 0; !over(); ++history) {
+        if (!live(history)) return false;
+      }
     }
     printf("%s", figures_.summary(minutes()).c_str());
     return true;
@@ -81,6 +91,17 @@ class Campaign {
   bool over() const {
     const int rounds = figures_.rounds_in_memory + figures_.rounds_durable;
     return (options_.rounds > 0 && rounds >= options_.rounds) || (options_.minutes > 0 && minutes() >= options_.minutes);
+  }
+
+  // The same shard, and the same faults as far as the same process leads.
+  std::string command(int history) const {
+    std::string text = "scripts/soak.sh --processes --history " + std::to_string(history) + " --seed " +
+                       std::to_string(options_.seed);
+    if (!options_.memory) text += " --durable";
+    if (!options_.durable) text += " --memory";
+    if (options_.plain) text += " --plain";
+    if (!options_.only.empty()) text += " --only \"" + options_.only + "\"";
+    return text;
   }
 
   void find_out_what_is_possible() {
@@ -121,6 +142,7 @@ class Campaign {
       printf("FAILED in history %d (%s) of seed %llu, %s: %s\n%s(files are kept in %s)\n", history,
              setting.describe().c_str(), static_cast<unsigned long long>(options_.seed), doing.c_str(), error.what(),
              shard ? shard->log_tails().c_str() : "", directory.c_str());
+      printf("again, up to how threads and packets interleave: %s\n", command(history).c_str());
       fflush(stdout);
       return false;
     }
@@ -228,7 +250,7 @@ int supervise(const Options &options, const std::string &directory) {
 int main(int argc, char **argv) {
   Options options;
   if (!read_options(argc, argv, &options)) {
-    fprintf(stderr, "campaign (--rounds N | --minutes M) [--seed S] [--memory | --durable] [--only FAULT] [--plain]\n");
+    fprintf(stderr, "campaign (--rounds N | --minutes M | --history H) [--seed S] [--memory | --durable] [--only FAULT] [--plain]\n");
     return 2;
   }
   char directory[] = "/tmp/mako-raft-campaign-XXXXXX";

@@ -49,7 +49,11 @@ std::string filler(const std::string &directory) { return directory + "/filler";
 
 std::string enter_sandbox() {
   const bool entered = (geteuid() == 0 && unshare(CLONE_NEWNET | CLONE_NEWNS) == 0) || unshare_as_user();
-  if (!entered) return reason("no namespaces of its own");
+  if (!entered) {
+    return reason("no namespaces of its own") +
+           " (it takes root, or a kernel that lets users have them: see kernel.unprivileged_userns_clone, "
+           "kernel.apparmor_restrict_unprivileged_userns and user.max_user_namespaces)";
+  }
   // What is mounted here must not show elsewhere.
   if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return reason("mounts stay shared");
   if (!raise_loopback()) return reason("no loopback device");

@@ -1,6 +1,7 @@
 #include "shard.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,7 +56,6 @@ Shard::Shard(const Setting &setting, const std::string &directory)
   }
   if (!setting.firewall) make_lines();
   for (int i = 0; i < setting.voters; ++i) {
-    cluster()[i].set_environment(environment(i));
     start(i);
   }
 }
@@ -161,7 +161,10 @@ void Shard::heal() {
 
 // --- processes ------------------------------------------------------------------------------------
 
-void Shard::start(int i) {
+void Shard::start(int i, const std::vector<std::string> &added) {
+  std::vector<std::string> variables = environment(i);
+  variables.insert(variables.end(), added.begin(), added.end());
+  cluster()[i].set_environment(variables);
   cluster_->launch(i);
   process(i) = Process();
   process(i).running = true;
@@ -176,6 +179,15 @@ void Shard::end_life(int i) {
 void Shard::kill(int i) {
   cluster()[i].kill();
   end_life(i);
+}
+
+void Shard::kill_for_good(int i) {
+  kill(i);
+  // Its content only: the directory itself may be a file system.
+  if (setting_.durable) {
+    const std::string empty = "find " + cluster_->data_directory(i) + " -mindepth 1 -delete";
+    require(system(empty.c_str()) == 0, "can't empty " + cluster_->data_directory(i));
+  }
 }
 
 void Shard::pause(int i) {
@@ -263,6 +275,16 @@ int Shard::await_leader(const std::vector<int> &among, int timeout_ms) {
     }
     if (leader >= 0) return leader;
     require(now_ms() < deadline, "nobody leads within " + std::to_string(timeout_ms) + " ms");
+    pause_ms(kPollMs);
+  }
+}
+
+void Shard::await_waiting(int i, const std::string &what, int timeout_ms) {
+  const long long deadline = now_ms() + timeout_ms;
+  for (;;) {
+    const std::string seen = status(i).waits_for;
+    if (seen == what) return;
+    require(now_ms() < deadline, cluster()[i].name() + " should wait for " + what + ", and waits for " + seen);
     pause_ms(kPollMs);
   }
 }

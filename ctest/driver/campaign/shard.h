@@ -41,8 +41,11 @@ class Shard {
   std::string log_tails() const { return cluster_->log_tails(); }
 
   // --- processes
-  void start(int i);
+  // NAME=VALUE, for this start only.
+  void start(int i, const std::vector<std::string> &added = {});
   void kill(int i);
+  // kill, and whatever is in its data directory is gone.
+  void kill_for_good(int i);
   void pause(int i);
   void resume(int i);
   // pre_shutdown_step and shutdown_paxos, and a new life in the same process or a new one.
@@ -70,6 +73,8 @@ class Shard {
   // --- waiting, under load
   ReplicaStatus status(int i) const;
   int await_leader(const std::vector<int> &among, int timeout_ms);
+  // Until process i says in its status that it waits for this.
+  void await_waiting(int i, const std::string &what, int timeout_ms);
   // Until all that process i accepted is delivered or lost, or process `unless` has stopped itself.
   void await_decided(int i, int unless, int timeout_ms);
   // Until every process is a voter, and all agree on who is and who leads.

@@ -48,6 +48,8 @@ ReplicaStatus parse_status(const std::string &text) {
     } else if (line.find(": role ") != std::string::npos) {
       status.role = value(line, "role");
       status.leader = value(line, "leader");
+      status.formation = value(line, "formation");
+      status.waits_for = value(line, "waits for");
       status.term = number(line, "term");
       status.commit = number(line, "commit");
       status.last = number(line, "last");

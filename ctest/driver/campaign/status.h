@@ -10,7 +10,7 @@
 struct ReplicaStatus {
   bool answered = false;
   std::string stopped;  // why the replica stopped itself, where it did
-  std::string role, leader;
+  std::string role, leader, formation, waits_for;
   uint64_t term = 0, commit = 0, last = 0;
   std::vector<std::string> voters, learners;
   // Summed over the partitions.
