@@ -94,6 +94,8 @@ pub struct Replica {
     pub(super) leaving: bool,
     /// A leader of this term said that its log has not what this run needs.
     pub(super) cut_off: Option<Term>,
+    /// A later generation began from this one's log and was met: this member serves no more.
+    pub(super) superseded: bool,
     /// No leader, and no majority of the members in reach, since then.
     pub(super) stuck_since: Option<Time>,
     /// Runs that were told so by this one.
@@ -143,6 +145,7 @@ impl Replica {
             formed_the_shard: false,
             leaving: false,
             cut_off: None,
+            superseded: false,
             stuck_since: None,
             turned_away: BTreeSet::new(),
             given_up: 0,
@@ -299,6 +302,9 @@ impl Replica {
     }
 
     fn on_raft(&mut self, from: ProcessId, formation: u64, message: Message) {
+        if self.superseded {
+            return;
+        }
         let refuses = self.refuses_payload;
         let sender = self.peers.get(from).and_then(|p| p.member_in(formation));
         // The leader's view of us may be older than what we lost, and what we proposed may be overwritten
@@ -339,7 +345,7 @@ impl Replica {
             return;
         }
         if self.cut_off.replace(term).is_none() {
-            let text = format!("cut off, stays out until it is restarted: {reason}");
+            let text = format!("cut off in term {term}, stays out until it is restarted: {reason}");
             self.out.events.push(Event::Notice(Severity::Error, text));
         }
     }
@@ -406,11 +412,12 @@ impl Replica {
         self.outbox.undecided_logs()
     }
 
-    /// True when draining can't succeed any more: this replica is no member or was cut off; what is left was
+    /// True when draining can't succeed any more: this replica is no member, was cut off or superseded; what is left was
     /// never proposed, and who said goodbye does not come to lead; or no leader can come, because too
     /// many members left or all are leaving.
     pub fn drain_is_hopeless(&self) -> bool {
-        let Some(node) = self.node().filter(|_| self.cut_off.is_none()) else { return true };
+        let takes_part = self.cut_off.is_none() && !self.superseded;
+        let Some(node) = self.node().filter(|_| takes_part) else { return true };
         if self.leaving && !node.is_leader() && self.outbox.is_settled() {
             return true;
         }
@@ -484,7 +491,9 @@ impl Replica {
     pub(super) fn observe(&mut self) {
         let Phase::Member(node) = &self.phase else { return };
         let term = node.term();
-        let view = if node.is_leader() {
+        let view = if self.superseded {
+            RaftView::Following { leader: None }
+        } else if node.is_leader() {
             let last = node.last_index();
             match self.leading_since {
                 Some((t, since)) if t == term => RaftView::Leading { since },

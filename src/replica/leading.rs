@@ -58,7 +58,7 @@ impl Replica {
     }
 
     fn campaign_if_due(&mut self) {
-        if self.leaving || self.cut_off.is_some() {
+        if self.leaving || self.superseded || self.cut_off.is_some() {
             return;
         }
         let first = self.config.designated == Some(self.config.me) && self.config.campaign_at_start;
@@ -72,14 +72,16 @@ impl Replica {
         }
     }
 
-    /// A majority of the voters, this one included, is connected.
-    fn sees_a_majority(&self) -> bool {
+    /// A majority of the voters, this one included, is connected; while a membership change runs, of the former ones too.
+    pub(super) fn sees_a_majority(&self) -> bool {
         let Some(node) = self.node() else { return false };
         let conf = node.log().conf_state();
         let formation = node.formation().id;
         let is_here = |&id: &MemberId| id == node.id() || self.peers.process_of(formation, id).is_some();
-        let here = conf.voters.iter().filter_map(|&id| MemberId::new(id)).filter(is_here);
-        here.count() > conf.voters.len() / 2
+        [&conf.voters, &conf.voters_outgoing].iter().filter(|voters| !voters.is_empty()).all(|voters| {
+            let here = voters.iter().filter_map(|&id| MemberId::new(id)).filter(is_here);
+            here.count() > voters.len() / 2
+        })
     }
 
     fn send_wish(&mut self) {
@@ -282,7 +284,7 @@ impl Replica {
 
     fn mind_being_stuck(&mut self) {
         let Some(node) = self.node() else { return };
-        if node.leader().is_some() || self.sees_a_majority() {
+        if node.leader().is_some() || self.superseded || self.sees_a_majority() {
             self.stuck_since = None;
             return;
         }

@@ -290,10 +290,15 @@ impl Node {
         self.raw.mut_store().set_conf_state(conf_state);
         if self.is_leader() && self.progress(self.id).is_none() {
             // raft-rs leaves it a leader, and then looks in vain for its progress once its next entry is written.
-            let term = self.raw.raft.term;
-            self.raw.raft.become_follower(term, raft::INVALID_ID);
+            self.step_down();
         }
         Ok(())
+    }
+
+    /// Leads no more, and knows no leader.
+    pub fn step_down(&mut self) {
+        let term = self.raw.raft.term;
+        self.raw.raft.become_follower(term, raft::INVALID_ID);
     }
 
     /// raft-rs wants a pass.

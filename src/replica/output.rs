@@ -178,7 +178,7 @@ pub enum Event {
 /// A moment's view, for counters and the status line.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
-    /// "unformed", "learner", "follower", "candidate", "leader", "suspended", "cut off" or "stopped".
+    /// "unformed", "learner", "follower", "candidate", "leader", "suspended", "cut off", "superseded" or "stopped".
     pub role: &'static str,
     /// Current term.
     pub term: Term,
@@ -210,7 +210,8 @@ pub struct Status {
     /// This run lost a log that it had accepted.
     pub lost_accepted: bool,
     /// What has to come from elsewhere before this replica can go on: "nothing", "a majority to form",
-    /// "admission", "a majority of the members", "its callbacks", or (it can't be rebuilt) "a restart".
+    /// "admission", "a majority of the members", "its callbacks", or (it can't be rebuilt, or a later generation
+    /// wins) "a restart".
     pub waits_for: &'static str,
     /// Runs that this one, leading, has told that they can't be rebuilt.
     pub turned_away: u64,

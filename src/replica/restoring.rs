@@ -4,6 +4,9 @@
 //! It is asked for through the C ABI in the survivor, or by an order that a process was started with. An order
 //! names the survivor and its formation, so what it allows can happen once; and the survivor obeys only while it is
 //! stuck, which no shard with a majority in reach is.
+//!
+//! The child generation wins over its parent. A member of the parent that meets one of the child serves no more: two
+//! leaders would let two hosts execute. It keeps what it has for the operator, until it is restarted.
 
 use crate::ids::{MemberId, ProcessId};
 
@@ -62,6 +65,17 @@ impl Replica {
         self.note("order", 1_000, Severity::Warning, text);
     }
 
+    /// A member of the next generation was met.
+    pub(super) fn yield_to_child(&mut self) {
+        if std::mem::replace(&mut self.superseded, true) {
+            return;
+        }
+        if let Some(node) = self.node_mut().filter(|node| node.is_leader()) {
+            node.step_down();
+        }
+        self.observe();
+    }
+
     /// The operator's act for a survivor that can't find a majority of its members: begins generation + 1
     /// from its log, alone. Refused with the reason when this replica is not in that state.
     pub fn restore_alone(&mut self) -> Result<(), String> {
@@ -69,8 +83,15 @@ impl Replica {
         let Phase::Member(node) = &self.phase else {
             return Err("this replica belongs to no formation, so it has no log to continue from".into());
         };
+        if self.superseded {
+            return Err("another survivor went on alone: that generation wins over this one".into());
+        }
         if node.is_leader() || node.leader().is_some() {
             return Err("the shard has a leader: nothing has to be restored".into());
+        }
+        // Also who went on alone a moment ago and has not led yet: each further call would begin another generation.
+        if self.sees_a_majority() {
+            return Err("a majority of the members is in reach: nothing has to be restored".into());
         }
         if node.has_ready() || (self.config.durable && !node.is_persisted()) {
             return Err("the replica is busy writing its log: ask again".into());

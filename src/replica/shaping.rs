@@ -193,18 +193,22 @@ impl Replica {
             (Phase::Member(node), Some((theirs, _))) if theirs.id != node.formation().id => {
                 let ours = node.formation().clone();
                 self.note_foreign(from, &ours, &theirs);
+                if theirs.parent == ours.id {
+                    self.yield_to_child();
+                }
             }
             _ => {}
         }
     }
 
     fn note_foreign(&mut self, from: ProcessId, ours: &Formation, theirs: &Formation) {
+        let again = if self.config.durable { "started again without its data directory" } else { "restarted" };
         let (kind, severity) = if theirs.parent == ours.id {
-            ("a later generation of ours, which wins: this process keeps its log and must be restarted", Severity::Error)
+            (format!("a later generation of ours, which wins: this process serves no more and must be {again}"), Severity::Error)
         } else if ours.parent == theirs.id {
-            ("the generation before ours: it must be restarted to be admitted", Severity::Warning)
+            (format!("the generation before ours: it must be {again} to be admitted"), Severity::Warning)
         } else {
-            ("unrelated to ours: two shards were formed, each may hold logs", Severity::Error)
+            ("unrelated to ours: two shards were formed, each may hold logs".to_owned(), Severity::Error)
         };
         let text = format!(
             "{from} belongs to formation {:016x} (generation {}), ours is {:016x} (generation {}): {kind}",

@@ -31,7 +31,7 @@ impl Replica {
     fn waits_for(&self) -> &'static str {
         match &self.phase {
             Phase::Stopped => "nothing",
-            _ if self.cut_off.is_some() => "a restart",
+            _ if self.cut_off.is_some() || self.superseded => "a restart",
             Phase::Unformed(shaping) if !shaping.formed_met.is_empty() => "admission",
             Phase::Unformed(_) => "a majority to form",
             Phase::Member(_) if self.stuck_since.is_some() => "a majority of the members",
@@ -45,6 +45,7 @@ impl Replica {
         let conf = node.log().conf_state();
         status.role = match node.role() {
             _ if self.cut_off.is_some() => "cut off",
+            _ if self.superseded => "superseded",
             Leader => "leader",
             _ if self.leadership.is_suspended() => "suspended",
             Candidate | PreCandidate => "candidate",

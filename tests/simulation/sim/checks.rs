@@ -1,6 +1,6 @@
 //! The invariants: each a named check, looked at after every step.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use mako_raft::ids::{PartitionId, RunId};
 use mako_raft::replica::message::PeerMessage;
@@ -46,12 +46,13 @@ pub struct Checks {
     /// Per formation and partition: the stream as it was first delivered anywhere.
     streams: BTreeMap<(u64, usize), Vec<Delivered>>,
     last_ticket: HashMap<(u64, RunId, PartitionId), u64>,
-    lost: HashSet<LogName>,
+    /// Logs that a life called lost, and its formation then.
+    lost: HashMap<LogName, Option<u64>>,
     leaders: HashMap<(u64, u64), u64>,
     votes: HashMap<(u64, u64, u64), u64>,
     entries: HashMap<(u64, u64, u64), u64>,
-    /// Formations that anybody joined.
-    pub formations: BTreeSet<u64>,
+    /// The formation of each generation.
+    generations: BTreeMap<u32, u64>,
     /// More is lost than the shard tolerates: it may form a second time.
     reckless: bool,
 }
@@ -126,7 +127,8 @@ impl Checks {
 
     fn place_named(&mut self, formation: u64, partition: usize, slot: u64, print: LogPrint) -> Checked {
         let Some(name) = print.name else { return Ok(()) };
-        if self.lost.contains(&name) {
+        // What was lost in the parent may be in the survivor's log, and then goes on in the child.
+        if self.lost.get(&name).is_some_and(|lost_in| lost_in.map_or(true, |id| id == formation)) {
             let text = format!("partition {partition} slot {slot}: {print} was called lost");
             return Violation::new("a lost log is never delivered", text);
         }
@@ -142,19 +144,20 @@ impl Checks {
     /// A life called these logs lost.
     pub fn lose(&mut self, formation: Option<u64>, logs: &[LogPrint]) -> Checked {
         for name in logs.iter().filter_map(|log| log.name) {
-            self.lost.insert(name);
+            self.lost.insert(name, formation);
             let last = formation.and_then(|id| self.last_ticket.get(&(id, name.run, name.partition)));
             // Logs come in order, so one at or below the last delivered one was delivered itself unless it
             // was called lost before that; this one is called lost only now.
-            if last.is_some_and(|&last| name.ticket <= last) && self.was_delivered(name) {
+            if last.is_some_and(|&last| name.ticket <= last) && self.was_delivered(formation, name) {
                 return Violation::new("a delivered log is never lost", format!("log {} of {}", name.ticket, name.run));
             }
         }
         Ok(())
     }
 
-    fn was_delivered(&self, name: LogName) -> bool {
-        self.streams.values().flatten().any(|log| log.print.name == Some(name))
+    fn was_delivered(&self, formation: Option<u64>, name: LogName) -> bool {
+        let streams = self.streams.iter().filter(|((id, _), _)| Some(*id) == formation);
+        streams.flat_map(|(_, stream)| stream).any(|log| log.print.name == Some(name))
     }
 
     /// A message that `sender`'s member puts on the wire.
@@ -204,7 +207,6 @@ impl Checks {
 
     /// A survivor continues `parent` as `child`, with the slots of `partition` that it has delivered.
     pub fn continue_as(&mut self, parent: u64, child: u64, partition: usize, slots: u64) {
-        self.formations.remove(&parent);
         let mut stream = self.streams.get(&(parent, partition)).cloned().unwrap_or_default();
         stream.truncate(slots as usize);
         for name in stream.iter().filter_map(|log| log.print.name) {
@@ -215,10 +217,11 @@ impl Checks {
     }
 
     /// A life joined a formation.
-    pub fn joined(&mut self, formation: u64) -> Checked {
-        self.formations.insert(formation);
-        if self.formations.len() > 1 && !self.reckless {
-            return Violation::new("a shard forms once", format!("formations {:x?}", self.formations));
+    pub fn joined(&mut self, generation: u32, formation: u64) -> Checked {
+        let known = *self.generations.entry(generation).or_insert(formation);
+        if known != formation && !self.reckless {
+            let text = format!("generation {generation}: formations {known:016x} and {formation:016x}");
+            return Violation::new("a generation forms once", text);
         }
         Ok(())
     }

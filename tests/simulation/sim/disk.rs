@@ -36,6 +36,7 @@ pub struct Disk {
 #[derive(Clone, Default)]
 struct Safe {
     member: Option<MemberId>,
+    formation: Option<u64>,
     hard_state: HardState,
     last_index: u64,
     /// How far the log has ever reached in each term: an acknowledgement of an older term may still be on
@@ -47,7 +48,7 @@ impl Safe {
     fn apply(&mut self, write: &Write) {
         if let Some((formation, member)) = &write.membership {
             let last_index = formation.inherited;
-            *self = Safe { member: Some(*member), last_index, ..Safe::default() };
+            *self = Safe { member: Some(*member), formation: Some(formation.id), last_index, ..Safe::default() };
         }
         if let Some(hard_state) = &write.hard_state {
             self.hard_state = hard_state.clone();
@@ -108,7 +109,8 @@ impl Disk {
             return Violation::new("what was synced survives a crash", text);
         }
         let hard_state = found.map(|f| f.hard_state.clone()).unwrap_or_default();
-        self.safe = Safe { member, reached: BTreeMap::from([(hard_state.term, last)]), hard_state, last_index: last };
+        let formation = found.map(|found| found.formation.id);
+        self.safe = Safe { member, formation, reached: BTreeMap::from([(hard_state.term, last)]), hard_state, last_index: last };
         self.written = self.safe.clone();
         Ok(())
     }
@@ -163,6 +165,11 @@ impl Disk {
     /// The member that a new life would continue.
     pub fn member(&self) -> Option<MemberId> {
         self.safe.member
+    }
+
+    /// The formation that a new life would continue.
+    pub fn formation(&self) -> Option<u64> {
+        self.safe.formation
     }
 
     /// The process stops, or the whole machine does. It may be in the middle of a write.

@@ -1,5 +1,8 @@
 //! Which fault comes next, whom it hits, and when it ends.
 
+use mako_raft::ids::ProcessId;
+use mako_raft::replica::RestoreOrder;
+
 use super::life::{Ask, Pulse};
 use super::network::Line;
 use super::plan::Fault;
@@ -35,6 +38,13 @@ impl Faults {
     }
 }
 
+impl Faults {
+    /// Draws of the faults.
+    pub(super) fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+}
+
 impl World {
     /// The next fault, and the moment of the one after it.
     pub(super) fn fault(&mut self) {
@@ -43,6 +53,9 @@ impl World {
         }
         let gap = self.faults.random.within(10, self.plan.fault_gap_ms);
         self.schedule.after(gap * 1_000, Event::Fault);
+        if self.rescue.is_some() {
+            return;
+        }
         let kinds: Vec<Fault> = super::plan::FAULTS
             .iter()
             .map(|&(fault, _)| fault)
@@ -86,10 +99,8 @@ impl World {
             Fault::Goodbye => self.goodbye(target),
             Fault::Twin => self.twin(target),
             Fault::Companion => self.draw_leadership(target),
-            Fault::Restore => {
-                self.ask(target, Ask::RestoreAlone);
-                true
-            }
+            Fault::Restore if self.plan.within_tolerance() => self.begin_rescue(target),
+            Fault::Restore => self.restore_rashly(target),
             Fault::Datagram | Fault::LateStart | Fault::SmallLog | Fault::Lag | Fault::StandBack => false,
         }
     }
@@ -291,6 +302,23 @@ impl World {
         true
     }
 
+    /// An operator who acts without looking: whoever it is goes on alone, if that is possible at all, or orders are left
+    /// in the files of some processes.
+    fn restore_rashly(&mut self, target: LifeId) -> bool {
+        if self.faults.random.chance(500) {
+            self.ask(target, Ask::RestoreAlone);
+            return true;
+        }
+        let Some(formation) = self.lives[target].formation else { return false };
+        let order = RestoreOrder { survivor: ProcessId(self.lives[target].process), formations: vec![formation] };
+        for place in &mut self.processes {
+            if self.faults.random.chance(500) {
+                place.restore = Some(order.clone());
+            }
+        }
+        true
+    }
+
     fn goodbye(&mut self, target: LifeId) -> bool {
         if self.lives.iter().any(|life| life.leaving && life.pulse != Pulse::Ended) || !self.may_crash(target) {
             return false;
@@ -388,6 +416,17 @@ impl World {
         }
         let length = self.faults.random.scale(2_000, 300_000);
         self.cure_later(Cure::Flap { pair, blocked: !blocked, left: left - 1 }, length);
+    }
+
+    /// The network works again.
+    pub(super) fn end_network_faults(&mut self) {
+        let on = std::mem::replace(&mut self.faults.on, false);
+        for number in 0..self.faults.cures.len() {
+            if let Some(Cure::Unblock(_) | Cure::Flap { .. } | Cure::Line(..)) = self.faults.cures[number] {
+                self.heal(number);
+            }
+        }
+        self.faults.on = on;
     }
 
     /// No new faults; everything that can be made whole is.

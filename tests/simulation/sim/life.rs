@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use mako_raft::ids::{MemberId, PartitionId, ProcessId, RunId, Slot, Time};
-use mako_raft::replica::message::PeerMessage;
+use mako_raft::replica::message::{PeerMessage, Standing};
 use mako_raft::replica::output::{Gate, LaneItem, Outputs};
 use mako_raft::replica::payload::{Chunk, Origin};
 use mako_raft::replica::{wire, Replica};
@@ -157,6 +157,8 @@ pub struct Life {
     pub took_part: bool,
     /// The formation that it belongs to.
     pub formation: Option<u64>,
+    /// It heard of a later generation that began from its formation.
+    pub met_child: bool,
     /// Its Raft id there.
     pub member: Option<MemberId>,
     /// Its draws.
@@ -237,7 +239,8 @@ impl Life {
                 let (_, message) = wire::decode(frame).map_err(|error| error.to_string())?;
                 trace.minor(now_us, self.process, || format!("<- p{from} {}", describe(&message)));
                 // A leadership may come and go within one turn: what the replica says of it is its last word.
-                self.account.knew_other_leader |= speaks_as_leader(&message, self.account.term);
+                self.met_child |= is_of_child(&message, self.formation);
+                self.account.knew_other_leader |= speaks_as_leader(&message, self.account.term) || self.met_child;
                 self.replica.receive(ProcessId(from), message);
             }
             Input::Delivered(partition, slot) => {
@@ -311,6 +314,12 @@ fn speaks_as_leader(message: &PeerMessage, term: u64) -> bool {
     let PeerMessage::Raft(_, message) = message else { return false };
     let kind = message.get_msg_type();
     matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat) && message.term >= term
+}
+
+/// The sender belongs to a later generation that continues `formation`.
+fn is_of_child(message: &PeerMessage, formation: Option<u64>) -> bool {
+    let PeerMessage::Standing(Standing { member: Some((theirs, _)), .. }) = message else { return false };
+    formation.is_some_and(|ours| theirs.parent == ours)
 }
 
 /// A message as the wire carries it: one frame, and whether it may overtake payload.

@@ -14,6 +14,7 @@ pub mod faults;
 pub mod life;
 pub mod load;
 pub mod network;
+pub mod operator;
 pub mod plan;
 pub mod random;
 pub mod run;

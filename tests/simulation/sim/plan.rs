@@ -53,7 +53,7 @@ pub enum Fault {
     StandBack,
     /// Leadership is drawn to where another group of the process leads.
     Companion,
-    /// An operator lets a replica go on alone: only where more may be lost than the shard tolerates.
+    /// An operator lets a replica go on alone, at the wrong moment too; in the profile `rescue` only as documented.
     Restore,
 }
 
@@ -150,15 +150,18 @@ pub enum Profile {
     Calm,
     /// More memories are lost than the shard tolerates: only agreement among formations is checked.
     Reckless,
+    /// All but one are lost, and an operator does what docs/operations.md says: the shard must heal.
+    Rescue,
 }
 
 /// All profiles with the names that the command line knows.
-pub const PROFILES: [(Profile, &str); 5] = [
+pub const PROFILES: [(Profile, &str); 6] = [
     (Profile::Default, "default"),
     (Profile::Memory, "memory"),
     (Profile::Durable, "durable"),
     (Profile::Calm, "calm"),
     (Profile::Reckless, "reckless"),
+    (Profile::Rescue, "rescue"),
 ];
 
 impl Profile {
@@ -284,7 +287,7 @@ impl Plan {
         let durable = match profile {
             Profile::Memory | Profile::Reckless => false,
             Profile::Durable => true,
-            Profile::Default | Profile::Calm => random.chance(350),
+            Profile::Default | Profile::Calm | Profile::Rescue => random.chance(350),
         };
         let faults = choose_faults(&mut random, profile, durable)
             .and_also(choose_faults_apart(request.seed, profile))
@@ -364,6 +367,10 @@ fn choose_faults(random: &mut Random, profile: Profile, durable: bool) -> FaultS
     if profile == Profile::Reckless {
         set = set.with(Fault::Crash);
     }
+    if profile == Profile::Rescue {
+        // A log that lost its beginning rebuilds nobody, and two lives of a process are no loss.
+        set = set.without(Fault::SmallLog).without(Fault::Twin);
+    }
     if !durable {
         for fault in [Fault::DiskLoss, Fault::SlowDisk, Fault::DiskError] {
             set = set.without(fault);
@@ -387,7 +394,7 @@ fn choose_faults_apart(seed: u64, profile: Profile) -> FaultSet {
     if companion && profile != Profile::Calm {
         set = set.with(Fault::Companion);
     }
-    if restore && profile == Profile::Reckless {
+    if (restore && profile == Profile::Reckless) || profile == Profile::Rescue {
         set = set.with(Fault::Restore);
     }
     set

@@ -39,6 +39,10 @@ pub enum Event {
     Fault,
     /// The end of the fault with this number.
     Heal(usize),
+    /// The operator's next step in a rescue.
+    Operator,
+    /// The operator looks for what gave way to a later generation.
+    Tidy,
     /// Something to look at: the liveness phase's or a transcript's pace.
     Look,
 }

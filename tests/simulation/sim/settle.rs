@@ -25,6 +25,7 @@ impl World {
         }
         self.schedule.after(self.plan.fault_gap_ms * 1_000, super::schedule::Event::Fault);
         self.run_until(self.plan.faults_ms * 1_000)?;
+        self.finish_rescues()?;
         self.stop_faults();
         if !self.plan.within_tolerance() {
             return self.run_until(self.now() + 5_000_000);
@@ -64,6 +65,9 @@ impl World {
         }
         if let Some(life) = self.lives.iter().find(|life| life.leaving && life.pulse != Pulse::Ended) {
             return Err(format!("p{} is still leaving", life.process));
+        }
+        if let Some(life) = self.current_lives().find(|life| life.replica.status().role == "superseded") {
+            return Err(format!("p{} gave way to a later generation and was not started again", life.process));
         }
         let wanted = self.wanted_lives();
         let leaders: Vec<LifeId> =

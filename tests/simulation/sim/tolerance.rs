@@ -6,6 +6,7 @@
 use mako_raft::ids::MemberId;
 
 use super::life::{Life, Pulse};
+use super::plan::Profile;
 use super::schedule::LifeId;
 use super::world::World;
 
@@ -14,7 +15,9 @@ impl World {
     pub(super) fn may_crash(&self, life: LifeId) -> bool {
         let disk = &self.processes[self.lives[life].process as usize].disk;
         let continues = self.plan.durable && disk.member().is_some();
-        continues || self.may_lose(life)
+        // After a rescue those that run without memory may be many: who could tell them of the shard must not be away.
+        let is_seen = self.plan.request.profile != Profile::Rescue || self.cannot_form_anew(life);
+        (continues && is_seen) || self.may_lose(life)
     }
 
     /// Whether everything that the life remembers may be lost.
@@ -37,7 +40,7 @@ impl World {
             let view = other.replica.status();
             view.term <= status.term && view.commit <= status.commit
         });
-        let keeping = self.remembered(id);
+        let keeping = self.remembered(id, self.lives[leader].formation);
         // Who lacks what the others may have dropped can't be relied on any more than who is gone.
         let dropped = self.lives.iter().filter(|_| !self.plan.durable).map(|life| life.replica.status().droppable);
         let dropped = dropped.max().unwrap_or_default();
@@ -62,25 +65,35 @@ impl World {
         self.lives.iter().filter(leads).max_by_key(|life| life.replica.status().term).map(|life| life.id)
     }
 
-    /// The members whose memory is there when that of `lost` is gone.
-    fn remembered(&self, lost: LifeId) -> Vec<MemberId> {
-        let alive = self.lives.iter().filter(|life| life.pulse != Pulse::Ended && life.id != lost);
+    /// The members of `formation` whose memory is there when that of `lost` is gone.
+    fn remembered(&self, lost: LifeId, formation: Option<u64>) -> Vec<MemberId> {
+        let is_there = |life: &&Life| life.pulse != Pulse::Ended && life.id != lost && life.formation == formation;
+        let alive = self.lives.iter().filter(is_there);
         let in_memory = alive.filter(|life| self.plan.durable || !life.leaving).filter_map(|life| life.member);
         let down = self.processes.iter().filter(|process| self.plan.durable && process.current.is_none());
-        in_memory.chain(down.filter_map(|process| process.disk.member())).collect()
+        let on_disk = down.filter(|process| process.disk.formation() == formation);
+        in_memory.chain(on_disk.filter_map(|process| process.disk.member())).collect()
     }
 
     /// Whether, without `lost`, the voters that run without memory are too few to form a second shard while
     /// they can't see the first.
     fn cannot_form_anew(&self, lost: LifeId) -> bool {
+        self.blank_without(Some(lost)) <= self.plan.voters as usize / 2
+    }
+
+    /// Voter processes that have no memory of a formation.
+    pub(super) fn blank_voters(&self) -> usize {
+        self.blank_without(None)
+    }
+
+    fn blank_without(&self, lost: Option<LifeId>) -> usize {
         let is_blank = |voter: u16| {
             let place = &self.processes[voter as usize];
             let lives: Vec<LifeId> = [place.current, place.twin].into_iter().flatten().collect();
-            let left: Vec<&LifeId> = lives.iter().filter(|&&life| life != lost).collect();
+            let left: Vec<&LifeId> = lives.iter().filter(|&&life| Some(life) != lost).collect();
             left.iter().any(|&&life| self.lives[life].member.is_none())
                 || (left.is_empty() && place.disk.member().is_none())
         };
-        let blank = (0..self.plan.voters).filter(|&voter| is_blank(voter)).count();
-        blank <= self.plan.voters as usize / 2
+        (0..self.plan.voters).filter(|&voter| is_blank(voter)).count()
     }
 }

@@ -165,8 +165,8 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
             let (from, to) = (process(from)?, process(to)?);
             world.network.unblock(from, to, &mut world.schedule);
         }
-        ["isolate", who] => isolate(world, process(who)?, true),
-        ["join", who] => isolate(world, process(who)?, false),
+        ["isolate", who] => world.isolate(process(who)?, true),
+        ["join", who] => world.isolate(process(who)?, false),
         ["break", "connections", "of", who] => {
             let target = life(world, who)?;
             for conn in world.network.open_conns(|conn| conn.ends.contains(&target)) {
@@ -238,18 +238,6 @@ fn submit(world: &mut World, who: &str, count: &str, bytes: usize) -> Result<Vec
         return Ok(Vec::new());
     }
     Ok(vec![format!("{who}  refuses: {:?}", world.lives[target].gate)])
-}
-
-fn isolate(world: &mut World, process: u16, cut: bool) {
-    for other in (0..world.plan.processes()).filter(|&other| other != process) {
-        for (from, to) in [(process, other), (other, process)] {
-            if cut {
-                world.network.block(from, to);
-            } else {
-                world.network.unblock(from, to, &mut world.schedule);
-            }
-        }
-    }
 }
 
 fn status(world: &World) -> Vec<String> {

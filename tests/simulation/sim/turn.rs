@@ -80,6 +80,7 @@ impl World {
                             self.checks.continue_as(parent, *formation, partition, slots);
                         }
                     }
+                    life.met_child &= life.formation == Some(*formation);
                     life.formation = Some(*formation);
                     life.member = Some(*member);
                 }
@@ -148,7 +149,10 @@ impl World {
             Output::Released { partition, bytes } => {
                 return life.account.released((partition.0 - FIRST_PARTITION) as usize, bytes);
             }
-            Output::Joined { formation, .. } => return self.checks.joined(formation),
+            Output::Joined { formation, .. } => {
+                let generation = life.replica.status().formation.map_or(0, |(generation, _)| generation);
+                return self.checks.joined(generation, formation);
+            }
             Output::Fatal(text) => return Violation::new("nothing is fatal", text),
         }
         Ok(())
@@ -217,6 +221,10 @@ impl World {
                 return Violation::new("progress never goes back", format!("{name} {now} after {before}"));
             }
             *before = now;
+        }
+        if life.met_child && (status.role == "leader" || account.announced) {
+            let text = format!("p{} leads formation {:x?}", life.process, status.formation);
+            return Violation::new("a child generation wins over its parent", text);
         }
         if status.commit > status.last || status.delivered > status.commit {
             return Violation::new("delivered <= committed <= last", format!("{status:?}"));

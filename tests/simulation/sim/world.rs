@@ -10,7 +10,8 @@ use super::disk::Disk;
 use super::faults::Faults;
 use super::life::{Ask, Clock, Input, Intake, Lane, Life, Pulse};
 use super::network::{Line, Network, Notice, Side};
-use super::plan::{Fault, Plan};
+use super::operator::Rescue;
+use super::plan::{Fault, Plan, Profile};
 use super::random::Random;
 use super::schedule::{Event, LifeId, Schedule};
 use super::trace::{Detail, Trace};
@@ -54,6 +55,10 @@ pub struct World {
     pub trace: Trace,
     /// Faults under way.
     pub faults: Faults,
+    /// Too many are lost, and an operator acts.
+    pub(super) rescue: Option<Rescue>,
+    /// Rescues so far.
+    pub(super) rescues: u32,
     /// Workers submit.
     pub load_on: bool,
     /// Somebody asked for another preferred leader.
@@ -86,6 +91,8 @@ impl World {
             checks: Checks::new(!plan.within_tolerance()),
             trace: Trace::new(detail),
             faults: Faults::new(random.fork(2)),
+            rescue: None,
+            rescues: 0,
             load_on: true,
             preference_changed: false,
             sought: false,
@@ -99,6 +106,9 @@ impl World {
         if world.plan.faults.has(Fault::StandBack) {
             let mut random = Random::new(world.plan.request.seed ^ 0x73_7461_6e64);
             world.processes.iter_mut().for_each(|process| process.stands_back = random.chance(400));
+        }
+        if world.plan.request.profile == Profile::Rescue {
+            world.schedule.after(1_000_000, Event::Tidy);
         }
         let summary = world.plan.summary();
         world.trace.world(0, || summary);
@@ -167,6 +177,11 @@ impl World {
             }
             Event::Heal(number) => {
                 self.heal(number);
+                Ok(())
+            }
+            Event::Operator => self.operator(),
+            Event::Tidy => {
+                self.tidy();
                 Ok(())
             }
             Event::Look => Ok(()),
@@ -279,6 +294,7 @@ impl World {
             first_partition: FIRST_PARTITION,
             took_part: false,
             formation: None,
+            met_child: false,
             member: None,
             random: self.random.fork(id as u64),
         });

@@ -1,0 +1,227 @@
+//! An operator who does what docs/operations.md says: all members but one are lost for good, the survivor is let go on
+//! alone, and the others are started again with nothing. In the profile `rescue` the shard must then heal.
+//!
+//! One of the lost ones may come back with what it had: a member of the parent generation. It must give way, and the
+//! operator starts it again with nothing as well.
+
+use mako_raft::ids::ProcessId;
+use mako_raft::replica::RestoreOrder;
+
+use super::checks::{Checked, Violation};
+use super::life::{Ask, Pulse};
+use super::plan::{Datagram, Profile};
+use super::schedule::{Event, LifeId};
+use super::world::World;
+
+/// Between two looks of the operator.
+const LOOK_US: u64 = 500_000;
+/// Looks until the act must have taken effect: a survivor waits for four election timeouts, a connection is made
+/// anew, writes of a slow disk end.
+const LOOKS_MAX: u32 = 60;
+
+/// How the operator says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// `mako_raft_restore_alone` in the survivor.
+    Call,
+    /// `raft.restore` in those that are started again.
+    Order,
+    /// `raft.restore` in the survivor, which is started again with its log.
+    OwnOrder,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Losing,
+    Acting { looks: u32 },
+}
+
+/// A rescue under way.
+#[derive(Debug)]
+pub struct Rescue {
+    survivor: u16,
+    parent: u64,
+    /// Still to be lost, the last one first.
+    to_lose: Vec<u16>,
+    /// Lost, but not for good.
+    comes_back: Option<u16>,
+    way: Way,
+    stage: Stage,
+}
+
+impl World {
+    /// All but `survivor` will be lost, one after the other. False when the shard is in no state for it.
+    pub(super) fn begin_rescue(&mut self, survivor: LifeId) -> bool {
+        let Some((generation, parent)) = self.status(survivor).formation else { return false };
+        let process = self.lives[survivor].process;
+        let is_latest = self.current_lives().all(|life| {
+            life.replica.status().formation.map_or(true, |(theirs, id)| theirs < generation || id == parent)
+        });
+        let nobody_leaves = self.lives.iter().all(|life| !life.leaving || life.pulse == Pulse::Ended);
+        let all_run = self.processes.iter().all(|place| place.twin.is_none() && place.current.is_some());
+        let is_voter = process < self.plan.voters && self.has_seat(survivor);
+        if self.rescue.is_some() || !is_latest || !nobody_leaves || !all_run || !is_voter {
+            return false;
+        }
+        self.calm_the_network();
+        let random = self.faults.random();
+        let mut to_lose: Vec<u16> = (0..self.plan.processes()).filter(|&other| other != process).collect();
+        for last in (1..to_lose.len()).rev() {
+            to_lose.swap(last, random.below(last + 1));
+        }
+        let comes_back = random.chance(400).then(|| random.pick(&to_lose));
+        let way = random.pick(if self.plan.durable { &[Way::Call, Way::Order, Way::OwnOrder] } else { &[Way::Call, Way::Order] });
+        let rescue = Rescue { survivor: process, parent, to_lose, comes_back, way, stage: Stage::Losing };
+        self.trace.world(self.schedule.now, || format!("all but p{process} will be lost: {rescue:?}"));
+        self.rescue = Some(rescue);
+        self.rescues += 1;
+        self.schedule.after(1_000, Event::Operator);
+        true
+    }
+
+    /// A partition that hides the survivor from those that come back with nothing is not what this is about: no design
+    /// in memory survives that (docs/operations.md).
+    fn calm_the_network(&mut self) {
+        self.end_network_faults();
+        self.network.datagram = Datagram::default();
+        for life in 0..self.lives.len() {
+            self.resume(life);
+        }
+        self.processes.iter_mut().for_each(|place| place.disk_fails = false);
+    }
+
+    pub(super) fn operator(&mut self) -> Checked {
+        let Some(mut rescue) = self.rescue.take() else { return Ok(()) };
+        match rescue.stage {
+            Stage::Losing => match rescue.to_lose.pop() {
+                Some(process) => {
+                    self.lose_process(process, rescue.comes_back == Some(process));
+                    let delay = self.faults.random().scale(1_000, 500_000);
+                    self.schedule.after(delay, Event::Operator);
+                }
+                None => {
+                    self.let_survivor_go_on(&rescue);
+                    rescue.stage = Stage::Acting { looks: 0 };
+                    self.schedule.after(LOOK_US, Event::Operator);
+                }
+            },
+            Stage::Acting { looks: LOOKS_MAX } => {
+                let text = format!("p{} does not go on: {rescue:?}", rescue.survivor);
+                return Violation::new("the operator's act takes effect", text);
+            }
+            Stage::Acting { looks } => {
+                if self.has_gone_on(&rescue) && self.blank_voters() <= self.plan.voters as usize / 2 {
+                    self.end_rescue(&rescue);
+                    return Ok(());
+                }
+                if let Some(life) = self.processes[rescue.survivor as usize].current.filter(|_| rescue.way == Way::Call) {
+                    self.ask(life, Ask::RestoreAlone);
+                }
+                rescue.stage = Stage::Acting { looks: looks + 1 };
+                self.schedule.after(LOOK_US, Event::Operator);
+            }
+        }
+        self.rescue = Some(rescue);
+        Ok(())
+    }
+
+    fn lose_process(&mut self, process: u16, comes_back: bool) {
+        if comes_back && !self.plan.durable {
+            return self.isolate(process, true);
+        }
+        if let Some(life) = self.processes[process as usize].current {
+            self.kill(life, if comes_back { "crash" } else { "lost for good" });
+        }
+        if !comes_back {
+            self.processes[process as usize].disk.wipe();
+        }
+    }
+
+    fn let_survivor_go_on(&mut self, rescue: &Rescue) {
+        let order = RestoreOrder { survivor: ProcessId(rescue.survivor), formations: vec![rescue.parent] };
+        let survivor = rescue.survivor as usize;
+        match rescue.way {
+            Way::Call => {}
+            Way::Order => self.processes.iter_mut().for_each(|place| place.restore = Some(order.clone())),
+            Way::OwnOrder => {
+                self.processes[survivor].restore = Some(order);
+                if let Some(life) = self.processes[survivor].current {
+                    self.kill(life, "to be started with the operator's order");
+                }
+                self.schedule.after(100_000, Event::Start(rescue.survivor));
+            }
+        }
+        for process in (0..self.plan.processes()).filter(|&process| Some(process) != rescue.comes_back) {
+            let delay = self.faults.random().within(300_000, 2_000_000);
+            self.schedule.after(delay, Event::Start(process));
+        }
+    }
+
+    /// The survivor began the next generation, or needs none: those that were lost had not been a majority.
+    fn has_gone_on(&self, rescue: &Rescue) -> bool {
+        let Some(life) = self.processes[rescue.survivor as usize].current else { return false };
+        let status = self.status(life);
+        status.leader.is_some() && status.formation.is_some()
+    }
+
+    fn end_rescue(&mut self, rescue: &Rescue) {
+        self.trace.world(self.schedule.now, || "the rescue is over".into());
+        if self.faults.on {
+            self.network.datagram = self.plan.datagram;
+        }
+        if self.faults.random().chance(500) {
+            self.processes.iter_mut().for_each(|place| place.restore = None);
+        }
+        match rescue.comes_back {
+            Some(process) if self.plan.durable => self.schedule.after(1_000, Event::Start(process)),
+            Some(process) => self.isolate(process, false),
+            None => {}
+        }
+    }
+
+    /// Cuts `process` off from all others, or joins it to them again.
+    pub(super) fn isolate(&mut self, process: u16, cut: bool) {
+        for other in (0..self.plan.processes()).filter(|&other| other != process) {
+            for (from, to) in [(process, other), (other, process)] {
+                if cut {
+                    self.network.block(from, to);
+                } else {
+                    self.network.unblock(from, to, &mut self.schedule);
+                }
+            }
+        }
+    }
+
+    /// Now and then the operator starts what gave way to a later generation again, with nothing.
+    pub(super) fn tidy(&mut self) {
+        self.schedule.after(1_000_000, Event::Tidy);
+        let gave_way = |life: &&super::life::Life| life.replica.status().role == "superseded" && !life.leaving;
+        let Some(life) = self.current_lives().find(gave_way).map(|life| life.id) else { return };
+        let process = self.lives[life].process;
+        if self.rescue.is_some() || self.blank_voters() >= self.plan.voters as usize / 2 {
+            return;
+        }
+        self.kill(life, "started again with nothing: a later generation won");
+        self.processes[process as usize].disk.wipe();
+        self.schedule.after(100_000, Event::Start(process));
+    }
+
+    /// After the faults: a run of this profile has at least one rescue, and sees each to its end.
+    pub(super) fn finish_rescues(&mut self) -> Checked {
+        if self.plan.request.profile != Profile::Rescue {
+            return Ok(());
+        }
+        for _ in 0..100 {
+            let wanted = self.rescues == 0 && self.plan.faults.has(super::plan::Fault::Restore);
+            let candidates: Vec<LifeId> = self.current_lives().map(|life| life.id).collect();
+            if !wanted || candidates.into_iter().any(|life| self.begin_rescue(life)) {
+                break;
+            }
+            self.run_until(self.now() + 100_000)?;
+        }
+        while self.rescue.is_some() {
+            self.run_until(self.now() + 100_000)?;
+        }
+        Ok(())
+    }
+}
