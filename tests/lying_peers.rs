@@ -397,3 +397,38 @@ fn a_reason_that_would_flood_the_operators_log_is_refused() {
     bench.assert_refused("a reason that is too long");
     assert_eq!(bench.role(), "follower");
 }
+
+/// Not a lie: the acknowledgement was lost with a connection, and the report came. What the leader dropped on its word alone
+/// Raft would still have to send.
+#[test]
+fn what_a_member_reports_as_delivered_is_kept_until_it_has_acknowledged_it() {
+    let mut bench = Bench::leader(false, 5);
+    let last = bench.replica.status().last.0;
+    let term = bench.term();
+    let acknowledgement = || Message { term, index: last, ..Message::default() };
+    bench.raft(LIAR, MessageType::MsgAppendResponse, acknowledgement());
+    for peer in [LIAR, OTHER] {
+        let report = Report { delivered: LogIndex(last), ..Report::default() };
+        bench.receive(peer, PeerMessage::Report(report));
+    }
+    bench.tick();
+    assert_eq!(bench.replica.status().droppable, LogIndex(0));
+    bench.raft(OTHER, MessageType::MsgAppendResponse, acknowledgement());
+    bench.tick();
+    assert_eq!(bench.replica.status().droppable, LogIndex(last));
+}
+
+/// No lie either: the leader was admitted in an entry that this member has not applied. The leader's own word counts.
+#[test]
+fn a_leader_whose_admission_was_not_applied_yet_is_believed() {
+    let mut bench = Bench::follower(false, 5);
+    let later = id(9);
+    let standing = Standing { member: Some((formation(), later)), leaving: false };
+    bench.receive(OTHER, PeerMessage::Standing(standing));
+    let mut heartbeat = Message { from: later.get(), to: 1, term: 2, ..Message::default() };
+    heartbeat.set_msg_type(MessageType::MsgHeartbeat);
+    bench.receive(OTHER, PeerMessage::Raft(FORMATION, Box::new(heartbeat)));
+    bench.receive(OTHER, PeerMessage::Report(Report { droppable: LogIndex(3), ..Report::default() }));
+    let status = bench.replica.status();
+    assert_eq!((status.leader, status.droppable), (Some(OTHER), LogIndex(3)));
+}

@@ -4,6 +4,7 @@ use crate::ids::{GroupId, MemberId, PartitionId, ProcessId, RunId, Time};
 use crate::storage::OlderEntries;
 
 use super::formation::Formation;
+use super::node::MESSAGE_BYTES_MAX;
 
 /// One group as this process sees it, and the limits it keeps.
 pub struct ReplicaConfig {
@@ -74,6 +75,9 @@ pub struct Limits {
     pub log_memory_bytes: usize,
     /// Proposed and not yet committed: keeps a 50 MB log from standing in front of small ones.
     pub in_flight_bytes: usize,
+    /// One append message carries at most so much payload, and always at least one entry. More than the default
+    /// would not fit the transport's bound for a peer (`node.rs`).
+    pub message_bytes: u64,
     /// Waiting in the outbox of one partition before [`super::Replica::wants`] says no.
     pub outbox_bytes: usize,
 }
@@ -86,7 +90,7 @@ impl Default for Timing {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { log_memory_bytes: 1 << 30, in_flight_bytes: 8 << 20, outbox_bytes: 1 << 20 }
+        Self { log_memory_bytes: 1 << 30, in_flight_bytes: 8 << 20, message_bytes: MESSAGE_BYTES_MAX, outbox_bytes: 1 << 20 }
     }
 }
 

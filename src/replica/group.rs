@@ -189,7 +189,7 @@ impl Replica {
         let conf_state = members::initial_conf_state(&formation);
         let older = older.or(self.config.older.take());
         let log = MemoryLog::recovered(conf_state, hard_state, last_index, tail, older)?;
-        let node = Node::new(formation, member, log, 0, &self.config.timing, self.config.durable)?;
+        let node = Node::new(formation, member, log, 0, &self.config.timing, &self.config.limits, self.config.durable)?;
         self.become_member(node);
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Replica {
         self.cut_off = None;
         let older = self.config.older.take();
         let log = MemoryLog::new(members::initial_conf_state(&formation), older);
-        match Node::new(formation, id, log, 0, &self.config.timing, self.config.durable) {
+        match Node::new(formation, id, log, 0, &self.config.timing, &self.config.limits, self.config.durable) {
             Ok(mut node) => {
                 self.out.writes.extend(node.membership_write());
                 self.become_member(node);

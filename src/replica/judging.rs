@@ -192,7 +192,7 @@ fn append(raft: &Raft<MemoryLog>, message: &Message) -> Judgement {
 mod tests {
     use super::*;
     use crate::ids::RunId;
-    use crate::replica::config::Timing;
+    use crate::replica::config::{Limits, Timing};
     use crate::replica::formation::Member;
     use crate::replica::members::initial_conf_state;
     use crate::replica::node::Node;
@@ -203,7 +203,7 @@ mod tests {
         let member = |n: u16| Member { process: ProcessId(n), run: RunId(1), id: MemberId::new(1 + u64::from(n)).unwrap() };
         let formation = Formation { generation: 1, id: 7, parent: 0, inherited: 0, members: vec![member(0), member(1)] };
         let log = MemoryLog::new(initial_conf_state(&formation), None);
-        let mut node = Node::new(formation, member(0).id, log, 0, &Timing::default(), false).unwrap();
+        let mut node = Node::new(formation, member(0).id, log, 0, &Timing::default(), &Limits::default(), false).unwrap();
         let entries: Vec<Entry> = (1..=4).map(|index| Entry { index, term: 1, ..Entry::default() }).collect();
         let mut append = Message { from: 2, to: 1, term: 1, commit: 4, ..Message::default() };
         append.set_msg_type(MessageType::MsgAppend);

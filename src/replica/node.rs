@@ -14,7 +14,7 @@ use raft::{Config, ProgressState, RawNode, StateRole, Storage as _};
 use crate::ids::{LogIndex, MemberId, Term};
 use crate::storage::memory::MemoryLog;
 
-use super::config::Timing;
+use super::config::{Limits, Timing};
 use super::formation::Formation;
 use super::judging;
 use super::members::{self, Members};
@@ -67,7 +67,7 @@ pub struct Node {
     unwritten_commit: Option<HardState>,
 }
 
-fn raft_config(id: MemberId, timing: &Timing) -> Config {
+fn raft_config(id: MemberId, timing: &Timing, limits: &Limits) -> Config {
     let ticks = |ms: u64| (ms / timing.tick_ms.max(1)).max(1) as usize;
     let heartbeat_tick = ticks(timing.heartbeat_ms);
     Config {
@@ -76,7 +76,7 @@ fn raft_config(id: MemberId, timing: &Timing) -> Config {
         election_tick: ticks(timing.election_ms).max(heartbeat_tick + 1),
         min_election_tick: NEVER_TICKS,
         max_election_tick: NEVER_TICKS + 1,
-        max_size_per_msg: MESSAGE_BYTES_MAX,
+        max_size_per_msg: limits.message_bytes.min(MESSAGE_BYTES_MAX),
         max_inflight_msgs: IN_FLIGHT_MESSAGES,
         check_quorum: true,
         pre_vote: true,
@@ -94,10 +94,11 @@ impl Node {
         log: MemoryLog,
         applied: u64,
         timing: &Timing,
+        limits: &Limits,
         durable: bool,
     ) -> Result<Self, String> {
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let config = Config { applied, ..raft_config(id, timing) };
+        let config = Config { applied, ..raft_config(id, timing, limits) };
         let raw = RawNode::new(&config, log, &logger)
             .map_err(|e| format!("starting raft for {id}: {e}"))?;
         let members = Members::new(&formation);

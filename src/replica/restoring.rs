@@ -120,8 +120,8 @@ impl Replica {
         hard_state.commit = log.last();
         log.set_hard_state(hard_state.clone());
         log.set_conf_state(members::initial_conf_state(&formation));
-        let mut node =
-            Node::new(formation, id, log, applied, &self.config.timing, self.config.durable)?;
+        let (timing, limits) = (&self.config.timing, &self.config.limits);
+        let mut node = Node::new(formation, id, log, applied, timing, limits, self.config.durable)?;
         node.number_writes_after(last_write);
         if let Some(mut write) = node.membership_write() {
             write.hard_state = Some(hard_state);

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod regressions;
 mod sim;
 
 use sim::plan::{Profile, Request};

@@ -47,7 +47,8 @@ struct Safe {
 impl Safe {
     fn apply(&mut self, write: &Write) {
         if let Some((formation, member)) = &write.membership {
-            let last_index = formation.inherited;
+            // What the survivor inherits it has written; others begin with nothing.
+            let last_index = formation.inherited.min(self.last_index);
             *self = Safe { member: Some(*member), formation: Some(formation.id), last_index, ..Safe::default() };
         }
         if let Some(hard_state) = &write.hard_state {

@@ -53,7 +53,7 @@ impl World {
         }
         let gap = self.faults.random.within(10, self.plan.fault_gap_ms);
         self.schedule.after(gap * 1_000, Event::Fault);
-        if self.rescue.is_some() {
+        if self.rescue.is_some() || self.figure8.is_some() {
             return;
         }
         let kinds: Vec<Fault> = super::plan::FAULTS
@@ -101,7 +101,13 @@ impl World {
             Fault::Companion => self.draw_leadership(target),
             Fault::Restore if self.plan.within_tolerance() => self.begin_rescue(target),
             Fault::Restore => self.restore_rashly(target),
-            Fault::Datagram | Fault::LateStart | Fault::SmallLog | Fault::Lag | Fault::StandBack => false,
+            Fault::Figure8 => self.begin_figure8(),
+            Fault::Datagram
+            | Fault::LateStart
+            | Fault::SmallLog
+            | Fault::Lag
+            | Fault::StandBack
+            | Fault::SmallMessages => false,
         }
     }
 
@@ -420,6 +426,7 @@ impl World {
 
     /// The network works again.
     pub(super) fn end_network_faults(&mut self) {
+        self.end_figure8();
         let on = std::mem::replace(&mut self.faults.on, false);
         for number in 0..self.faults.cures.len() {
             if let Some(Cure::Unblock(_) | Cure::Flap { .. } | Cure::Line(..)) = self.faults.cures[number] {
@@ -434,6 +441,7 @@ impl World {
         self.faults.on = false;
         let now = self.schedule.now;
         self.trace.world(now, || "faults stop".into());
+        self.end_figure8();
         for number in 0..self.faults.cures.len() {
             if !matches!(self.faults.cures[number], Some(Cure::TwinEnds(_))) {
                 self.heal(number);

@@ -11,6 +11,7 @@ pub mod checks;
 pub mod describe;
 pub mod disk;
 pub mod faults;
+pub mod figure8;
 pub mod life;
 pub mod load;
 pub mod network;

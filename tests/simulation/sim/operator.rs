@@ -110,7 +110,7 @@ impl World {
                 return Violation::new("the operator's act takes effect", text);
             }
             Stage::Acting { looks } => {
-                if self.has_gone_on(&rescue) && self.blank_voters() <= self.plan.voters as usize / 2 {
+                if self.has_gone_on(&rescue, looks) && self.blank_voters() <= self.plan.voters as usize / 2 {
                     self.end_rescue(&rescue);
                     return Ok(());
                 }
@@ -127,7 +127,12 @@ impl World {
 
     fn lose_process(&mut self, process: u16, comes_back: bool) {
         if comes_back && !self.plan.durable {
-            return self.isolate(process, true);
+            self.isolate(process, true);
+            // As the transport does with a connection that is silent for long.
+            for conn in self.network.open_conns(|conn| conn.processes.contains(&process)) {
+                self.network.close(conn, &mut self.schedule);
+            }
+            return;
         }
         if let Some(life) = self.processes[process as usize].current {
             self.kill(life, if comes_back { "crash" } else { "lost for good" });
@@ -158,10 +163,16 @@ impl World {
     }
 
     /// The survivor began the next generation, or needs none: those that were lost had not been a majority.
-    fn has_gone_on(&self, rescue: &Rescue) -> bool {
+    fn has_gone_on(&self, rescue: &Rescue, looks: u32) -> bool {
         let Some(life) = self.processes[rescue.survivor as usize].current else { return false };
         let status = self.status(life);
-        status.leader.is_some() && status.formation.is_some()
+        let Some(leader) = self.leader().map(|leader| &self.lives[leader]) else { return false };
+        // A leader learns within two election timeouts that its majority is gone.
+        if status.formation.is_some_and(|(_, id)| id == rescue.parent) && looks < 4 {
+            return false;
+        }
+        let is_known = status.leader == Some(ProcessId(leader.process)) && Some(leader.process) != rescue.comes_back;
+        is_known && leader.replica.status().formation == status.formation
     }
 
     fn end_rescue(&mut self, rescue: &Rescue) {

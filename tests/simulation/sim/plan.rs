@@ -55,10 +55,14 @@ pub enum Fault {
     Companion,
     /// An operator lets a replica go on alone, at the wrong moment too; in the profile `rescue` only as documented.
     Restore,
+    /// An append carries one entry.
+    SmallMessages,
+    /// The course of figure 8 of the Raft paper is aimed at.
+    Figure8,
 }
 
 /// All faults with the names that the command line knows.
-pub const FAULTS: [(Fault, &str); 23] = [
+pub const FAULTS: [(Fault, &str); 25] = [
     (Fault::Crash, "crash"),
     (Fault::DiskLoss, "disk-loss"),
     (Fault::OneWay, "one-way"),
@@ -82,12 +86,22 @@ pub const FAULTS: [(Fault, &str); 23] = [
     (Fault::StandBack, "stand-back"),
     (Fault::Companion, "companion"),
     (Fault::Restore, "restore"),
+    (Fault::SmallMessages, "small-messages"),
+    (Fault::Figure8, "figure8"),
 ];
 
 impl Fault {
     /// It is there from the start, instead of striking now and then.
     pub fn is_a_condition(self) -> bool {
-        matches!(self, Fault::Datagram | Fault::LateStart | Fault::SmallLog | Fault::Lag | Fault::StandBack)
+        matches!(
+            self,
+            Fault::Datagram
+                | Fault::LateStart
+                | Fault::SmallLog
+                | Fault::Lag
+                | Fault::StandBack
+                | Fault::SmallMessages
+        )
     }
 }
 
@@ -381,18 +395,25 @@ fn choose_faults(random: &mut Random, profile: Profile, durable: bool) -> FaultS
 
 /// Faults that came later have draws of their own, so that the seeds known by then stay what they were.
 fn is_drawn_apart(fault: Fault) -> bool {
-    matches!(fault, Fault::StandBack | Fault::Companion | Fault::Restore)
+    matches!(fault, Fault::StandBack | Fault::Companion | Fault::Restore | Fault::SmallMessages | Fault::Figure8)
 }
 
 fn choose_faults_apart(seed: u64, profile: Profile) -> FaultSet {
     let mut random = Random::new(seed ^ 0x61_7061_7274);
-    let [stand_back, companion, restore] = [(); 3].map(|()| random.chance(300));
+    let [stand_back, companion, restore, small_messages, figure8] = [(); 5].map(|()| random.chance(300));
     let mut set = FaultSet::default();
-    if stand_back && profile != Profile::Calm {
-        set = set.with(Fault::StandBack);
+    let chosen = [
+        (stand_back, Fault::StandBack),
+        (companion, Fault::Companion),
+        (small_messages, Fault::SmallMessages),
+        (figure8, Fault::Figure8),
+    ];
+    for (_, fault) in chosen.iter().filter(|(chosen, _)| *chosen && profile != Profile::Calm) {
+        set = set.with(*fault);
     }
-    if companion && profile != Profile::Calm {
-        set = set.with(Fault::Companion);
+    if profile == Profile::Rescue {
+        // A survivor commits as fast as it goes, and one entry a message never catches up with it.
+        set = set.without(Fault::SmallMessages);
     }
     if (restore && profile == Profile::Reckless) || profile == Profile::Rescue {
         set = set.with(Fault::Restore);
@@ -419,6 +440,7 @@ fn choose_limits(random: &mut Random, faults: FaultSet) -> Limits {
         },
         in_flight_bytes: random.scale(1 << 10, 256 << 10) as usize,
         outbox_bytes: random.scale(256, 64 << 10) as usize,
+        message_bytes: if faults.has(Fault::SmallMessages) { 1 } else { Limits::default().message_bytes },
     }
 }
 

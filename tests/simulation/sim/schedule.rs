@@ -43,6 +43,8 @@ pub enum Event {
     Operator,
     /// The operator looks for what gave way to a later generation.
     Tidy,
+    /// The time of a step of a course of figure 8 is over: its number and step.
+    Figure8(u32, u8),
     /// Something to look at: the liveness phase's or a transcript's pace.
     Look,
 }

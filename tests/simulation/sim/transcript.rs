@@ -186,6 +186,11 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
         ["upgrade", who] => ask(world, who, Ask::Seek)?,
         ["goodbye", who] => ask(world, who, Ask::Goodbye)?,
         ["end", "drain", "of", who] => ask(world, who, Ask::Abandon)?,
+        ["drain", "of", who] => {
+            let life = &world.lives[life(world, who)?];
+            let word = if life.replica.drain_is_hopeless() { "is over" } else { "goes on" };
+            return Ok(vec![format!("{who}  the drain {word}, with {} logs undecided", life.account.undecided_in_all())]);
+        }
         ["restore", "alone", who] => ask(world, who, Ask::RestoreAlone)?,
         ["order", who, "to", "restore", survivor] => {
             let target = life(world, survivor)?;

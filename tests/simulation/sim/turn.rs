@@ -32,6 +32,7 @@ impl World {
         let checked = self.act(id, &mut out);
         self.outputs = out;
         checked?;
+        self.follow_figure8(id);
         if !self.lives[id].inbox.is_empty() || self.lives[id].replica.has_work() {
             self.plan_turn(id);
         }

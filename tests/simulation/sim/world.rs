@@ -8,6 +8,7 @@ use super::account::Account;
 use super::checks::{Checked, Checks, Violation};
 use super::disk::Disk;
 use super::faults::Faults;
+use super::figure8::Figure8;
 use super::life::{Ask, Clock, Input, Intake, Lane, Life, Pulse};
 use super::network::{Line, Network, Notice, Side};
 use super::operator::Rescue;
@@ -59,6 +60,10 @@ pub struct World {
     pub(super) rescue: Option<Rescue>,
     /// Rescues so far.
     pub(super) rescues: u32,
+    /// A course of figure 8 under way.
+    pub(super) figure8: Option<Figure8>,
+    /// Such courses so far.
+    pub(super) course_number: u32,
     /// Workers submit.
     pub load_on: bool,
     /// Somebody asked for another preferred leader.
@@ -93,6 +98,8 @@ impl World {
             faults: Faults::new(random.fork(2)),
             rescue: None,
             rescues: 0,
+            figure8: None,
+            course_number: 0,
             load_on: true,
             preference_changed: false,
             sought: false,
@@ -182,6 +189,10 @@ impl World {
             Event::Operator => self.operator(),
             Event::Tidy => {
                 self.tidy();
+                Ok(())
+            }
+            Event::Figure8(number, step) => {
+                self.figure8_is_late(number, step);
                 Ok(())
             }
             Event::Look => Ok(()),
