@@ -65,6 +65,7 @@ pub fn run_options(arguments: &mut Arguments) -> Result<RunOptions, String> {
                 }
             }
             "--beside" => cell.big_bytes = Some(arguments.value(&option)?),
+            "--beside-every-ms" => cell.big_every_ms = Some(arguments.value(&option)?),
             "--log-memory" => cell.log_memory_bytes = Some(arguments.value(&option)?),
             "--seconds" => cell.seconds = arguments.value(&option)?,
             "--warmup" => cell.warmup = arguments.value(&option)?,
@@ -88,6 +89,9 @@ fn check(cell: &Cell) -> Result<(), String> {
     }
     if cell.big_bytes.is_some() && cell.partitions < 2 {
         return Err("--beside needs a second partition".into());
+    }
+    if cell.big_every_ms.is_some() && cell.big_bytes.is_none() {
+        return Err("--beside-every-ms says how often the logs of --beside come".into());
     }
     if matches!(cell.pace, Pace::Open { rate } if !(rate > 0.0 && rate < 1e8)) {
         return Err("--rate takes logs per second, more than 0".into());
@@ -118,6 +122,7 @@ mod tests {
         assert!(run("--rate fast").unwrap_err().contains("fast"));
         assert!(run("--grouping both").unwrap_err().contains("both"));
         assert!(run("--beside 50000000").is_err());
+        assert!(run("--beside-every-ms 10").unwrap_err().contains("--beside"));
         assert!(run("--partitions").unwrap_err().contains("needs a value"));
     }
 }

@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use crate::payload::Sizes;
 
+/// The defaults of the settings that bound a process's memory (README, "Settings").
+const LOG_MEMORY_BYTES: u64 = 1 << 30;
+const QUEUE_BYTES: u64 = 64 << 20;
+/// What a process may take beyond its log and its queues (PERFORMANCE's goal).
+const BESIDE_BYTES: u64 = 64_000_000;
+
 /// How logs are submitted, per partition.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
@@ -48,6 +54,8 @@ pub struct Cell {
     pub group_per_partition: bool,
     /// The last partition carries logs of this size, one at a time, which are not in the figures.
     pub big_bytes: Option<usize>,
+    /// The least time between two of them; `None`: one follows the other.
+    pub big_every_ms: Option<u64>,
     /// `raft.log_memory_bytes`; `None` for the default, 1 GiB.
     pub log_memory_bytes: Option<u64>,
     /// What is wrong.
@@ -67,6 +75,7 @@ impl Default for Cell {
             durable: None,
             group_per_partition: false,
             big_bytes: None,
+            big_every_ms: None,
             log_memory_bytes: None,
             trouble: Trouble::None,
             seconds: 5.0,
@@ -84,7 +93,13 @@ impl Cell {
             Pace::Idle => "outstanding=0".to_owned(),
         };
         let big = self.big_bytes.map_or(String::new(), |bytes| format!(" big={bytes}"));
-        format!("size={} {pace}{big}", self.sizes)
+        let every = self.big_every_ms.map_or(String::new(), |ms| format!(" big_every_ms={ms}"));
+        format!("size={} {pace}{big}{every}", self.sizes)
+    }
+
+    /// What a process of this cell may take: the log, a full queue for each partition, and 64 MB.
+    pub fn memory_bound_bytes(&self) -> u64 {
+        self.log_memory_bytes.unwrap_or(LOG_MEMORY_BYTES) + u64::from(self.partitions) * QUEUE_BYTES + BESIDE_BYTES
     }
 
     /// One line for people.
@@ -105,6 +120,9 @@ impl Cell {
         if let Some(bytes) = self.big_bytes {
             text += &format!(", beside logs of {bytes} B");
         }
+        if let Some(ms) = self.big_every_ms {
+            text += &format!(" every {ms} ms");
+        }
         if let Some(bytes) = self.log_memory_bytes {
             text += &format!(", {} MiB of log", bytes >> 20);
         }
@@ -114,5 +132,17 @@ impl Cell {
             Trouble::SlowCallback => text += ", one follower's callback takes 1 ms",
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_by_the_log_a_queue_for_each_partition_and_64_mb() {
+        assert_eq!(Cell::default().memory_bound_bytes(), (1 << 30) + (64 << 20) + 64_000_000);
+        let many = Cell { partitions: 3, log_memory_bytes: Some(1 << 20), ..Cell::default() };
+        assert_eq!(many.memory_bound_bytes(), (1 << 20) + 3 * (64 << 20) + 64_000_000);
     }
 }

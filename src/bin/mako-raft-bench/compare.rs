@@ -1,4 +1,7 @@
 //! Two builds in one interleaved run: what differs beyond the noise?
+//!
+//! This program drives replicas of both. What it asks of them is what `node` has always understood, so an
+//! older build need not know options of this one.
 
 use std::path::PathBuf;
 
@@ -6,12 +9,14 @@ use crate::arguments::Arguments;
 use crate::cell::{Cell, Pace};
 use crate::figures_text;
 use crate::payload::Sizes;
+use crate::progress::Progress;
+use crate::report::Spread;
 use crate::run::{self, Figures};
-use crate::suite::results::Spread;
-use crate::suite::Progress;
 
 /// Smaller differences are not worth a line even when they repeat.
 const LEAST_DIFFERENCE: f64 = 0.03;
+/// With fewer repeats all of them lie on one side too often by chance.
+const REPEATS: usize = 7;
 
 /// What `compare` is asked for.
 pub struct CompareOptions {
@@ -19,6 +24,7 @@ pub struct CompareOptions {
     after: PathBuf,
     repeats: usize,
     seconds: f64,
+    only: Option<String>,
 }
 
 /// Reads the options of `compare`.
@@ -26,19 +32,20 @@ pub struct CompareOptions {
 /// # Errors
 /// Names the option that is wrong or missing.
 pub fn options(arguments: &mut Arguments) -> Result<CompareOptions, String> {
-    let (mut before, mut after, mut repeats, mut seconds) = (None, None, 5, 2.0);
+    let (mut before, mut after, mut repeats, mut seconds, mut only) = (None, None, REPEATS, 2.0, None);
     while let Some(option) = arguments.word() {
         match option.as_str() {
             "--before" => before = Some(arguments.value(&option)?),
             "--after" => after = Some(arguments.value(&option)?),
             "--repeats" => repeats = arguments.value(&option)?,
             "--seconds" => seconds = arguments.value(&option)?,
+            "--only" => only = Some(arguments.value(&option)?),
             other => return Err(format!("compare has no option \"{other}\"; see --help")),
         }
     }
     let before = before.ok_or("compare needs --before PROGRAM")?;
     let after = after.ok_or("compare needs --after PROGRAM")?;
-    Ok(CompareOptions { before, after, repeats, seconds })
+    Ok(CompareOptions { before, after, repeats, seconds, only })
 }
 
 /// A number of a cell, and whether more of it is better.
@@ -52,28 +59,32 @@ struct Number {
 const RATE: Number = Number { name: "rate", of: |f| f.logs_per_s, show: figures_text::rate, more: true };
 const P50: Number = Number { name: "p50", of: |f| f.latency.p50 as f64, show: figures_text::time, more: false };
 const P99: Number = Number { name: "p99", of: |f| f.latency.p99 as f64, show: figures_text::time, more: false };
-const CORES: Number = Number {
-    name: "processor time per log",
+const CPU: Number = Number {
+    name: "CPU per log",
     of: |f| f.processes.iter().map(|p| p.cores).sum::<f64>() / f.logs_per_s.max(1.0) * 1e9,
-    show: figures_text::time,
+    show: |ns| if ns < 10_000.0 { format!("{ns:.0} ns") } else { figures_text::time(ns) },
     more: false,
 };
 
-fn cells(seconds: f64) -> Vec<(Cell, &'static [Number])> {
+/// Each with a short name, and in full log memory, as in the standard set.
+fn cells(seconds: f64) -> Vec<(&'static str, Cell, &'static [Number])> {
     let cell = |bytes, outstanding, partitions| Cell {
         sizes: Sizes::Fixed(bytes),
         pace: Pace::Closed { outstanding },
         partitions,
+        log_memory_bytes: Some(256 << 20),
         seconds,
         ..Cell::default()
     };
+    let durable = Cell { durable: Some(std::env::temp_dir()), ..cell(100, 1, 1) };
     vec![
-        (cell(100, 1, 1), &[P50, P99, CORES]),
-        (cell(100, 1024, 1), &[RATE, P99, CORES]),
-        (cell(1024, 1024, 1), &[RATE, P99, CORES]),
-        (cell(64 << 10, 256, 1), &[RATE, P99, CORES]),
-        (cell(286_208, 64, 1), &[RATE, P99, CORES]),
-        (cell(100, 16, 64), &[RATE, P99, CORES]),
+        ("100 B, 1 outstanding", cell(100, 1, 1), &[P50, P99, CPU]),
+        ("100 B, 1024 outstanding", cell(100, 1024, 1), &[RATE, P99, CPU]),
+        ("1 KiB, 1024 outstanding", cell(1024, 1024, 1), &[RATE, P99, CPU]),
+        ("64 KiB, 256 outstanding", cell(64 << 10, 256, 1), &[RATE, P99, CPU]),
+        ("286 KB, 56 outstanding", cell(286_208, 56, 1), &[RATE, P99, CPU]),
+        ("100 B, 64 partitions x 16", cell(100, 16, 64), &[RATE, P99, CPU]),
+        ("100 B, 1 outstanding, durable", durable, &[P50, P99, CPU]),
     ]
 }
 
@@ -82,52 +93,111 @@ fn cells(seconds: f64) -> Vec<(Cell, &'static [Number])> {
 /// # Errors
 /// A cell had no figure.
 pub fn run(options: &CompareOptions) -> Result<(), String> {
-    let cells = cells(options.seconds);
+    let is_wanted = |name: &str| options.only.as_ref().map_or(true, |only| name.contains(only.as_str()));
+    let cells: Vec<_> = cells(options.seconds).into_iter().filter(|(name, ..)| is_wanted(name)).collect();
     let mut progress = Progress::new(cells.len() * options.repeats * 2);
     let mut figures: Vec<[Vec<Figures>; 2]> = cells.iter().map(|_| Default::default()).collect();
     for repeat in 0..options.repeats {
-        for ((cell, _), both) in cells.iter().zip(&mut figures) {
+        for ((name, cell, _), both) in cells.iter().zip(&mut figures) {
             // Who goes first takes turns: the second one finds a warmer machine.
             for side in [repeat % 2, 1 - repeat % 2] {
                 let program = if side == 0 { &options.before } else { &options.after };
-                progress.step(&cell.describe());
+                progress.step(name);
                 both[side].push(run::measure(Some(program), cell)?);
             }
         }
     }
-    let mut differs = 0;
-    for ((cell, numbers), both) in cells.iter().zip(&figures) {
-        for number in *numbers {
-            differs += u32::from(judge(cell, number, both));
-        }
-    }
-    println!("{differs} figures differ beyond the noise");
+    progress.clear();
+    print_table(&cells, &figures);
     Ok(())
 }
 
-/// Beyond the noise: in every repeat to the same side, and by 3 % at the median. (Five repeats go to one
-/// side by chance once in sixteen times; so a difference that matters is worth a second run.)
-fn judge(cell: &Cell, number: &Number, both: &[Vec<Figures>; 2]) -> bool {
-    let pairs = both[0].iter().zip(&both[1]);
-    let change = Spread::of(pairs.map(|(before, after)| (number.of)(after) / (number.of)(before) - 1.0).collect());
-    let median = |side: usize| Spread::of(both[side].iter().map(number.of).collect()).map_or(0.0, |s| s.median);
-    let Some(change) = change else { return false };
-    let one_sided = change.min > 0.0 || change.max < 0.0;
-    let differs = one_sided && change.median.abs() >= LEAST_DIFFERENCE;
-    let verdict = match (differs, (change.median > 0.0) == number.more) {
-        (false, _) => "within the noise",
-        (true, true) => "BETTER",
-        (true, false) => "WORSE",
+fn print_table(cells: &[(&str, Cell, &[Number])], figures: &[[Vec<Figures>; 2]]) {
+    let row = |cells: [&str; 7]| {
+        let [cell, number, before, after, change, range, verdict] = cells;
+        format!("{cell:<30} {number:<12} {before:>9} {after:>9} {change:>8}  {range:<18} {verdict}")
     };
-    println!(
-        "{}: {} {} -> {}, {:+.1} % ({:+.1} to {:+.1}): {verdict}",
-        cell.describe(),
-        number.name,
-        (number.show)(median(0)),
-        (number.show)(median(1)),
-        change.median * 100.0,
-        change.min * 100.0,
-        change.max * 100.0
-    );
-    differs
+    println!("{}", row(["cell", "", "before", "after", "change", "least to greatest", ""]).trim_end());
+    let mut differing = Vec::new();
+    for ((name, _, numbers), both) in cells.iter().zip(figures) {
+        for number in *numbers {
+            let values = |side: usize| both[side].iter().map(number.of).collect::<Vec<f64>>();
+            let Some(change) = Change::between(&values(0), &values(1)) else { continue };
+            let median = |side: usize| Spread::of(values(side)).map_or_else(String::new, |s| (number.show)(s.median));
+            let percent = |share: f64| format!("{:+.1} %", share * 100.0);
+            let Spread { median: middle, min, max } = change.spread;
+            let range = format!("{} to {}", percent(min), percent(max));
+            let verdict = change.verdict(number.more);
+            let line = row([name, number.name, &median(0), &median(1), &percent(middle), &range, verdict]);
+            println!("{}", line.trim_end());
+            if !verdict.is_empty() {
+                differing.push(format!("{name}: {} {} {verdict}", number.name, percent(middle)));
+            }
+        }
+    }
+    match differing.as_slice() {
+        [] => println!("Nothing differs beyond the noise."),
+        some => println!("Beyond the noise:\n  {}", some.join("\n  ")),
+    }
+}
+
+/// What became of a number, and what counts as noise.
+struct Change {
+    /// After by before, less 1, of each repeat.
+    spread: Spread,
+    /// How far two repeats of the same build lie apart, at the median.
+    noise: f64,
+}
+
+impl Change {
+    /// `None` of no repeats.
+    fn between(before: &[f64], after: &[f64]) -> Option<Self> {
+        let changes = before.iter().zip(after).map(|(before, after)| after / before - 1.0);
+        let steps = [before, after].into_iter().flat_map(|side| side.windows(2)).map(|pair| (pair[1] / pair[0] - 1.0).abs());
+        let noise = Spread::of(steps.collect()).map_or(0.0, |steps| steps.median);
+        Some(Self { spread: Spread::of(changes.collect())?, noise })
+    }
+
+    /// Beyond the noise: in every repeat to the same side, and at the median by more than 3 % and by more than
+    /// two repeats of one build differ from one another.
+    fn is_beyond_noise(&self) -> bool {
+        let Spread { median, min, max } = self.spread;
+        (min > 0.0 || max < 0.0) && median.abs() > self.noise.max(LEAST_DIFFERENCE)
+    }
+
+    fn verdict(&self, more_is_better: bool) -> &'static str {
+        match (self.is_beyond_noise(), (self.spread.median > 0.0) == more_is_better) {
+            (false, _) => "",
+            (true, true) => "BETTER",
+            (true, false) => "WORSE",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(before: &[f64], after: &[f64]) -> &'static str {
+        Change::between(before, after).unwrap().verdict(true)
+    }
+
+    #[test]
+    fn what_repeats_beyond_the_noise_is_a_difference() {
+        assert_eq!(verdict(&[100.0, 101.0, 99.0], &[110.0, 111.0, 108.0]), "BETTER");
+        assert_eq!(verdict(&[100.0, 101.0, 99.0], &[90.0, 91.0, 88.0]), "WORSE");
+    }
+
+    #[test]
+    fn noise_is_no_difference() {
+        assert_eq!(verdict(&[100.0, 101.0, 99.0], &[110.0, 111.0, 98.0]), "", "one repeat to the other side");
+        assert_eq!(verdict(&[100.0, 101.0, 99.0], &[102.0, 102.5, 101.0]), "", "below 3 %");
+        assert_eq!(verdict(&[100.0, 150.0, 90.0], &[110.0, 165.0, 99.0]), "", "one build differs more from itself");
+    }
+
+    #[test]
+    fn less_of_a_latency_is_better() {
+        let change = Change::between(&[100.0, 101.0], &[80.0, 81.0]).unwrap();
+        assert_eq!((change.verdict(false), change.verdict(true)), ("BETTER", "WORSE"));
+    }
 }

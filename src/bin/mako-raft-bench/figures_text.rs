@@ -1,9 +1,8 @@
-//! Figures as a line for people and as JSON.
+//! Figures as text for people.
 
 use crate::cell::{Cell, Pace};
 use crate::histogram::Summary;
-use crate::json::Json;
-use crate::run::{Figures, ProcessFigures};
+use crate::run::Figures;
 
 /// A count with a unit that keeps it short.
 pub fn rate(per_second: f64) -> String {
@@ -12,6 +11,16 @@ pub fn rate(per_second: f64) -> String {
         r if r >= 1e4 => format!("{:.0} k/s", r / 1e3),
         r if r >= 1e3 => format!("{:.1} k/s", r / 1e3),
         r => format!("{r:.0}/s"),
+    }
+}
+
+/// A number to three digits.
+pub fn short(value: f64) -> String {
+    match value.abs() {
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
     }
 }
 
@@ -47,38 +56,4 @@ pub fn line(cell: &Cell, figures: &Figures) -> String {
         percentiles.join(" / "),
         figures.verified
     )
-}
-
-/// Nanoseconds as microseconds, by name.
-pub fn latency_json(latency: &Summary) -> Json {
-    let us = |ns: u64| Json::Number(ns as f64 / 1e3);
-    Json::Object(vec![
-        ("p50_us", us(latency.p50)),
-        ("p90_us", us(latency.p90)),
-        ("p99_us", us(latency.p99)),
-        ("p99_9_us", us(latency.p999)),
-        ("max_us", us(latency.max)),
-    ])
-}
-
-/// A cell and its figures.
-pub fn json(cell: &Cell, figures: &Figures) -> Json {
-    let process = |p: &ProcessFigures| {
-        Json::Object(vec![
-            ("cores", p.cores.into()),
-            ("peak_mib", p.peak_mib.into()),
-            ("switches_per_log", p.switches.into()),
-        ])
-    };
-    let (leader, follower) = figures.copies_per_byte;
-    Json::Object(vec![
-        ("cell", cell.describe().into()),
-        ("logs_per_s", figures.logs_per_s.into()),
-        ("mb_per_s", figures.mb_per_s.into()),
-        ("latency", latency_json(&figures.latency)),
-        ("processes", Json::List(figures.processes.iter().map(process).collect())),
-        ("copies_per_byte_leader", leader.into()),
-        ("copies_per_byte_follower", follower.into()),
-        ("verified_logs", (figures.verified as f64).into()),
-    ])
 }

@@ -13,7 +13,6 @@ const BUCKETS: usize = ((TOP_BITS - PER_OCTAVE_BITS + 1) as u64 * PER_OCTAVE) as
 /// Counts of nanoseconds. One thread records, any thread reads.
 pub struct Histogram {
     buckets: Vec<AtomicU64>,
-    count: AtomicU64,
     max: AtomicU64,
 }
 
@@ -36,11 +35,7 @@ pub struct Summary {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
-            count: AtomicU64::new(0),
-            max: AtomicU64::new(0),
-        }
+        Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(), max: AtomicU64::new(0) }
     }
 }
 
@@ -71,7 +66,6 @@ impl Histogram {
     /// Counts one value. Only one thread may record.
     pub fn record(&self, ns: u64) {
         bump(&self.buckets[bucket_of(ns)], 1);
-        bump(&self.count, 1);
         if ns > self.max.load(Ordering::Relaxed) {
             self.max.store(ns, Ordering::Relaxed);
         }
@@ -82,32 +76,70 @@ impl Histogram {
         for (mine, theirs) in self.buckets.iter().zip(&other.buckets) {
             bump(mine, theirs.load(Ordering::Relaxed));
         }
-        bump(&self.count, other.count.load(Ordering::Relaxed));
         self.max.fetch_max(other.max.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    fn percentile(&self, per_mille: u64) -> u64 {
-        let count = self.count.load(Ordering::Relaxed);
+    /// The report's figures.
+    pub fn summary(&self) -> Summary {
+        let mut counts = Counts::default();
+        counts.add(self);
+        Summary { max: self.max.load(Ordering::Relaxed), ..counts.summary() }.capped()
+    }
+}
+
+impl Summary {
+    /// Percentiles are edges of buckets; none is longer than the longest value.
+    fn capped(self) -> Self {
+        let cap = |ns: u64| ns.min(self.max);
+        Self { p50: cap(self.p50), p90: cap(self.p90), p99: cap(self.p99), p999: cap(self.p999), ..self }
+    }
+}
+
+/// What histograms held at a time: the difference of two is what happened in between.
+#[derive(Clone)]
+pub struct Counts(Vec<u64>);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self(vec![0; BUCKETS])
+    }
+}
+
+impl Counts {
+    /// Adds what a histogram holds.
+    pub fn add(&mut self, histogram: &Histogram) {
+        for (mine, theirs) in self.0.iter_mut().zip(&histogram.buckets) {
+            *mine += theirs.load(Ordering::Relaxed);
+        }
+    }
+
+    /// What came behind `earlier`.
+    pub fn since(&self, earlier: &Counts) -> Counts {
+        Self(self.0.iter().zip(&earlier.0).map(|(now, then)| now - then).collect())
+    }
+
+    fn percentile(&self, count: u64, per_mille: u64) -> u64 {
         let wanted = (count * per_mille).div_ceil(1_000).max(1);
         let mut seen = 0;
-        for (bucket, cell) in self.buckets.iter().enumerate() {
-            seen += cell.load(Ordering::Relaxed);
+        for (bucket, cell) in self.0.iter().enumerate() {
+            seen += cell;
             if seen >= wanted {
-                return upper_edge(bucket).min(self.max.load(Ordering::Relaxed));
+                return upper_edge(bucket);
             }
         }
         0
     }
 
-    /// The report's figures.
+    /// The report's figures; the longest is exact to its bucket.
     pub fn summary(&self) -> Summary {
+        let count = self.0.iter().sum();
         Summary {
-            count: self.count.load(Ordering::Relaxed),
-            p50: self.percentile(500),
-            p90: self.percentile(900),
-            p99: self.percentile(990),
-            p999: self.percentile(999),
-            max: self.max.load(Ordering::Relaxed),
+            count,
+            p50: self.percentile(count, 500),
+            p90: self.percentile(count, 900),
+            p99: self.percentile(count, 990),
+            p999: self.percentile(count, 999),
+            max: self.percentile(count, 1_000),
         }
     }
 }
@@ -140,5 +172,17 @@ mod tests {
     #[test]
     fn an_empty_one_reports_zeros() {
         assert_eq!(Histogram::default().summary(), Summary::default());
+    }
+
+    #[test]
+    fn the_difference_of_two_counts_is_what_came_in_between() {
+        let (histogram, mut before, mut after) = (Histogram::default(), Counts::default(), Counts::default());
+        (0..900).for_each(|_| histogram.record(10));
+        before.add(&histogram);
+        (0..100).for_each(|_| histogram.record(100));
+        after.add(&histogram);
+        let all = after.since(&Counts::default()).summary();
+        assert_eq!((all.count, all.p50, all.p99), (1_000, 10, 100));
+        assert_eq!(after.since(&before).summary(), Summary { count: 100, p50: 100, p90: 100, p99: 100, p999: 100, max: 100 });
     }
 }

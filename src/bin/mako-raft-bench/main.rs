@@ -1,7 +1,8 @@
 //! `mako-raft-bench`: measures the library through its public functions, beside floors without Raft.
 //!
 //! Three replicas are three processes on loopback, each a copy of this program (`node`) or any other that
-//! speaks its lines. Open `run.rs` for how one figure comes about, `suite.rs` for which ones are taken.
+//! speaks its lines. Open `run.rs` for how one figure comes about, `suite/plan.rs` for which ones are taken, and
+//! `report/` for what is made of them.
 
 mod arguments;
 mod cell;
@@ -9,13 +10,17 @@ mod clock;
 mod cluster;
 mod compare;
 mod copies;
+mod endure;
 mod failover;
+mod figures_json;
 mod figures_text;
 mod floor;
 mod histogram;
 mod json;
 mod node;
 mod payload;
+mod progress;
+mod report;
 mod run;
 mod scratch;
 mod suite;
@@ -26,6 +31,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use arguments::Arguments;
+use json::Json;
 
 const HELP: &str = "\
 mako-raft-bench measures three replicas on this machine.
@@ -40,6 +46,7 @@ mako-raft-bench measures three replicas on this machine.
       --durable DIR          logs on disk below DIR, fdatasync before acknowledging; --memory: none
       --grouping G           shard: one Raft group (default); partition: one for each
       --beside BYTES         the last partition carries logs of this size, not in the figures
+      --beside-every-ms MS   the least time between two of them (0)
       --log-memory BYTES     raft.log_memory_bytes; while it fills, every byte costs a page fault
       --stop-follower        one follower is stopped while it is measured
       --slow-callback        one follower's callback of partition 0 takes 1 ms
@@ -49,12 +56,17 @@ mako-raft-bench measures three replicas on this machine.
   floor bandwidth          blocks of 1 MiB to two receivers
   floor fsync DIR BYTES    pwrite and fdatasync
   suite [OPTION]...        the standard set and the report
-      --repeats N            (3); --seconds S (2) and --warmup S (1) of each cell; --failovers N (20)
-      --out DIR              where performance.md and .json go (docs)
+      --repeats N            (3); --seconds S (2) and --warmup S (1) of each cell; --failovers N (50)
+      --out DIR              where performance.md, .json and performance/ go (docs)
       --data DIR             where durable logs go meanwhile (the directory for temporary files)
       --only TEXT            cells whose name contains it
-  compare --before PROGRAM --after PROGRAM [--repeats N] [--seconds S]
+      --cxx PROGRAM          replicas on the C++ surface, for the cells that are taken through both
+  endure [OPTION]...       full load for long: are latency, rate and memory flat? writes its section of the report
+      --minutes M            (10); --interval S (10); --warmup S (15); --out DIR (docs)
+  report [DIR]             writes the report anew from the files in DIR (docs), without measuring
+  compare --before PROGRAM --after PROGRAM [OPTION]...
                            two builds of this program, interleaved: what differs beyond the noise
+      --repeats N            (7); --seconds S (2); --only TEXT
   failover [COUNT]         kill -9 of the leader under load, COUNT times (10)
 ";
 
@@ -80,10 +92,17 @@ fn obey(command: &str, arguments: &mut Arguments) -> Result<(), String> {
             let options = arguments::run_options(arguments)?;
             let figures = run::measure(options.node.as_ref(), &options.cell)?;
             println!("{}", figures_text::line(&options.cell, &figures));
-            println!("{}", figures_text::json(&options.cell, &figures).line());
+            let json = Json::object([
+                ("cell", options.cell.describe().into()),
+                ("bound_mib", (options.cell.memory_bound_bytes() as f64 / f64::from(1 << 20)).into()),
+                ("figures", figures_json::write(&figures)),
+            ]);
+            println!("{}", json.line());
             Ok(())
         }
         "suite" => suite::run(&suite::options(arguments)?),
+        "endure" => endure::run(&endure::options(arguments)?),
+        "report" => report::write(&arguments.word().map_or_else(|| "docs".into(), PathBuf::from)),
         "compare" => compare::run(&compare::options(arguments)?),
         "floor" => print_floor(arguments),
         "failover" => print_failovers(arguments),
@@ -104,7 +123,7 @@ const FLOOR_SECONDS: f64 = 2.0;
 fn print_floor(arguments: &mut Arguments) -> Result<(), String> {
     let kind = arguments.word().unwrap_or_default();
     let floor = match kind.as_str() {
-        "latency" => floor::latency(arguments.value("floor latency")?, FLOOR_SECONDS)?,
+        "latency" => floor::latency(arguments.value("floor latency")?, None, FLOOR_SECONDS)?,
         "bandwidth" => floor::bandwidth(FLOOR_SECONDS)?,
         "fsync" => {
             let directory: PathBuf = arguments.value("floor fsync")?;
@@ -124,7 +143,7 @@ fn print_failovers(arguments: &mut Arguments) -> Result<(), String> {
         None => 10,
     };
     for number in 1..=count {
-        let failover::FailOver { accepted_ms, delivered_ms } = failover::measure()?;
+        let failover::FailOver { accepted_ms, delivered_ms, .. } = failover::measure()?;
         println!("fail-over {number}: accepted after {accepted_ms:.0} ms, delivered after {delivered_ms:.0} ms");
     }
     Ok(())

@@ -19,7 +19,7 @@ const DONE_WITHIN: Duration = Duration::from_secs(60);
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
 
 /// What one process used while it was measured.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProcessFigures {
     /// Seconds of processor time per second.
     pub cores: f64,
@@ -30,7 +30,7 @@ pub struct ProcessFigures {
 }
 
 /// What a cell measured.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Done per second.
     pub logs_per_s: f64,

@@ -9,6 +9,8 @@ pub struct Usage {
     pub cpu_ns: u64,
     /// The most memory that was ever resident.
     pub peak_kib: u64,
+    /// Resident now.
+    pub resident_kib: u64,
     /// Times that a thread gave up the processor to wait.
     pub voluntary: u64,
     /// Times that it was taken from one.
@@ -25,6 +27,7 @@ impl Usage {
         let mut usage = Self { cpu_ns: cpu_ns_by_ticks(), ..Self::default() };
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         usage.peak_kib = field(&status, "VmHWM:").unwrap_or(0);
+        usage.resident_kib = field(&status, "VmRSS:").unwrap_or(0);
         let mut exact_ns = 0;
         for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
@@ -38,11 +41,12 @@ impl Usage {
         usage
     }
 
-    /// What was used between `earlier` and this. The peak is a peak, and stays.
+    /// What was used between `earlier` and this. Memory is what it is at this time.
     pub fn since(self, earlier: Usage) -> Usage {
         Usage {
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
             peak_kib: self.peak_kib,
+            resident_kib: self.resident_kib,
             voluntary: self.voluntary.saturating_sub(earlier.voluntary),
             involuntary: self.involuntary.saturating_sub(earlier.involuntary),
         }
@@ -73,6 +77,7 @@ mod tests {
         while Usage::of_this_process().since(before).cpu_ns < 2 * TICK_NS {
             sum = (0..100_000).fold(sum, |sum, i| sum.rotate_left(3) ^ i);
         }
-        assert!(Usage::of_this_process().peak_kib > 100 && sum != 1);
+        let Usage { peak_kib, resident_kib, .. } = Usage::of_this_process();
+        assert!(resident_kib > 100 && peak_kib >= resident_kib && sum != 1, "{resident_kib} of at most {peak_kib}");
     }
 }

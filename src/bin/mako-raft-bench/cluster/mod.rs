@@ -20,7 +20,7 @@ pub const START_WITHIN: Duration = Duration::from_secs(30);
 /// A state is answered from memory.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at a state that is waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// With this, a slow callback makes a thousand calls a second.
 const SLOW_CALLBACK_US: u32 = 1_000;
 

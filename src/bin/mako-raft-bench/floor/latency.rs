@@ -9,16 +9,22 @@ use super::Floor;
 /// Before it is measured: connections and caches get warm.
 const WARMUP_NS: u64 = 200_000_000;
 
-pub fn measure(bytes: usize, seconds: f64) -> Result<Floor, String> {
+pub fn measure(bytes: usize, rate: Option<f64>, seconds: f64) -> Result<Floor, String> {
     let mut sender = Sender::new(bytes, bytes)?;
     let histogram = Histogram::default();
     let begin = clock::now_ns() + WARMUP_NS;
     let end = begin + (seconds * 1e9) as u64;
+    let first = clock::now_ns();
     for sent in 1usize.. {
-        let start = clock::now_ns();
+        let start = match rate {
+            // From the due time, as of a log in an open loop.
+            Some(rate) => first + (sent as f64 * 1e9 / rate) as u64,
+            None => clock::now_ns(),
+        };
         if start >= end {
             break;
         }
+        clock::sleep_until(start);
         sender.queue();
         sender.move_bytes()?;
         // The sender counts as one of three: the first answer makes a majority. The slower one may be a

@@ -22,12 +22,13 @@ pub struct Floor {
     pub mb_per_s: f64,
 }
 
-/// A message of `bytes` to two receivers and the first acknowledgement, one at a time.
+/// A message of `bytes` to two receivers and the first acknowledgement, one at a time: each at once, or
+/// `rate` of them in a second.
 ///
 /// # Errors
 /// The system refuses sockets or processes, or a receiver ends.
-pub fn latency(bytes: usize, seconds: f64) -> Result<Floor, String> {
-    latency::measure(bytes, seconds)
+pub fn latency(bytes: usize, rate: Option<f64>, seconds: f64) -> Result<Floor, String> {
+    latency::measure(bytes, rate, seconds)
 }
 
 /// Blocks of 1 MiB to two receivers, as fast as they take them.

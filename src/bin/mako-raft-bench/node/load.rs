@@ -32,6 +32,8 @@ struct Plan {
 enum Pace {
     Closed { outstanding: u64 },
     Open { every_ns: f64 },
+    /// One at a time, and no sooner than so long behind the last.
+    Spaced { every_ns: u64 },
 }
 
 /// `load`: starts the submitters; says `loaded` when all of their logs have been delivered here.
@@ -52,7 +54,10 @@ pub fn start(words: &Words, streams: &[Arc<Stream>]) -> Result<(), String> {
         let (stream, mut plan) = (stream.clone(), plan.clone());
         if let Some(bytes) = big.filter(|_| index == counted) {
             plan.sizes = Sizes::Fixed(bytes);
-            plan.pace = Pace::Closed { outstanding: 1 };
+            plan.pace = match words.find::<u64>("big_every_ms")? {
+                Some(ms) => Pace::Spaced { every_ns: ms * 1_000_000 },
+                None => Pace::Closed { outstanding: 1 },
+            };
             stream.leave_uncounted();
         } else {
             stream.time_from(plan.begin_ns);
@@ -84,11 +89,12 @@ fn loaded(submitted: u64, streams: &[Arc<Stream>]) -> String {
 /// Submits until the end, waits for the rest; how many.
 fn submit_all(stream: &Stream, plan: &Plan) -> Result<u64, String> {
     let first = stream.delivered();
-    let mut submitter = Submitter { stream, sizes: plan.sizes, buffer: vec![0x5a; plan.sizes.max()], last: first };
+    let mut submitter = Submitter::new(stream, plan.sizes);
     match plan.pace {
         Pace::Closed { outstanding: 0 } => {}
         Pace::Closed { outstanding } => submitter.closed(outstanding, plan.end_ns)?,
         Pace::Open { every_ns } => submitter.open(every_ns, plan.end_ns)?,
+        Pace::Spaced { every_ns } => submitter.spaced(every_ns, plan.end_ns)?,
     }
     if !stream.wait_delivered(submitter.last, clock::now_ns() + DONE_WITHIN_NS) {
         let (partition, missing) = (stream.partition(), submitter.last - stream.delivered());
@@ -97,7 +103,8 @@ fn submit_all(stream: &Stream, plan: &Plan) -> Result<u64, String> {
     Ok(submitter.last - first)
 }
 
-struct Submitter<'a> {
+/// One submitting thread's state.
+pub(super) struct Submitter<'a> {
     stream: &'a Stream,
     sizes: Sizes,
     buffer: Vec<u8>,
@@ -105,8 +112,19 @@ struct Submitter<'a> {
     last: u64,
 }
 
-impl Submitter<'_> {
-    fn submit(&mut self, stamp: u64) -> Result<(), String> {
+impl<'a> Submitter<'a> {
+    /// Goes on behind what was delivered here.
+    pub(super) fn new(stream: &'a Stream, sizes: Sizes) -> Self {
+        Self { stream, sizes, buffer: vec![0x5a; sizes.max()], last: stream.delivered() }
+    }
+
+    /// The last log's sequence number.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Submits the next log; `stamp` is when its latency counts from, or 0.
+    pub(super) fn submit(&mut self, stamp: u64) -> Result<(), String> {
         let sequence = self.last + 1;
         let log = &mut self.buffer[..self.sizes.of(sequence)];
         payload::mark(log, sequence, stamp);
@@ -115,7 +133,8 @@ impl Submitter<'_> {
         Ok(())
     }
 
-    fn closed(&mut self, outstanding: u64, end_ns: u64) -> Result<(), String> {
+    /// Keeps `outstanding` logs undelivered until `end_ns`.
+    pub(super) fn closed(&mut self, outstanding: u64, end_ns: u64) -> Result<(), String> {
         let timed_every = if outstanding >= TIMED_SPARSELY_FROM { TIMED_EVERY } else { 1 };
         // With one outstanding that is all of it; with more the submitter sleeps until half are done.
         let left_when_woken = outstanding / 2;
@@ -141,6 +160,19 @@ impl Submitter<'_> {
             }
             clock::sleep_until(due);
             self.submit(due)?;
+        }
+        Ok(())
+    }
+
+    fn spaced(&mut self, every_ns: u64, end_ns: u64) -> Result<(), String> {
+        let mut due = clock::now_ns();
+        while due < end_ns && !self.stream.has_failed() {
+            clock::sleep_until(due);
+            self.submit(0)?;
+            if !self.stream.wait_delivered(self.last, clock::now_ns() + DONE_WITHIN_NS) {
+                return Err(format!("partition {}: a long log is not delivered", self.stream.partition()));
+            }
+            due = clock::now_ns().max(due + every_ns);
         }
         Ok(())
     }

@@ -7,8 +7,10 @@
 //! |---|---|---|
 //! | `state` | | `state leading=0/1 delivered=N failed=0/1 sum=N` |
 //! | `window begin= end=` | notes what it has used at both times | at the end `window cpu_ns= peak_kib= voluntary= involuntary= done= bytes=` |
-//! | `load size= outstanding=/rate= begin= end= [big=]` | submits on every partition until `end`, waits until all are done | `loaded submitted= count= p50= p90= p99= p999= max=` or `failed ...` |
-//! | `standby size=` | waits until it leads, and submits | `accepted at=`, `delivered at=` |
+//! | `load size= outstanding=/rate= begin= end= [big= [big_every_ms=]]` | submits on every partition until `end`, waits until all are done | `loaded submitted= count= p50= p90= p99= p999= max=` or `failed ...` |
+//! | `standby size= outstanding= end=` | waits until it leads, and submits until `end` | `accepted at=`, `delivered at=`, `stood delivered=` |
+//! | `timeline begin= end= every_us=` | counts what partition 0 delivers | at the end `timeline at_us=.. delivered=..` |
+//! | `intervals begin= every_ms= count=` | sums up each interval | after each `interval took_ns= logs= bytes= p50= p99= max= cpu_ns= resident_kib=` |
 //! | `quit` | shuts down and ends | `bye` |
 //!
 //! A log out of order ends in `failed` and a reason, once. At the end of its input it ends at once: a
@@ -16,6 +18,7 @@
 //! measured: the C++ one beside the C++ tests does.
 
 mod load;
+mod record;
 mod standby;
 mod stream;
 
@@ -99,6 +102,8 @@ fn obey(streams: &[Arc<Stream>]) -> Result<(), String> {
             "state" => say(&state(streams)),
             "window" => window(&words, streams.to_vec())?,
             "load" => load::start(&words, streams)?,
+            "timeline" => record::timeline(&words, &streams[0])?,
+            "intervals" => record::intervals(&words, streams)?,
             "standby" => standby::start(&words, &streams[0])?,
             "quit" => {
                 let _ = helper::pre_shutdown_step();

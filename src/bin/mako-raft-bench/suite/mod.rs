@@ -1,28 +1,23 @@
 //! The standard set: every cell next to its floor, the whole set repeated, so that a busy minute falls on
-//! all of them alike; and the report.
+//! all of them alike.
 
-mod goals;
-mod machine;
-mod plan;
-mod plot;
-mod plots;
-mod report;
-pub mod results;
+pub mod plan;
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use crate::arguments::Arguments;
 use crate::histogram::Summary;
+use crate::progress::Progress;
+use crate::report::{self, machine, Record, Results, Series, Setting};
 use crate::run::Figures;
 use crate::{failover, figures_text, floor, run};
 
 use plan::{Durations, Item, Subject};
-use results::Results;
 
 /// A floor is steady sooner than a cluster.
 const FLOOR_SECONDS: f64 = 1.0;
+/// The paced floor makes 191 round trips in a second, and a p99 needs some hundred.
+const PACED_FLOOR_SECONDS: f64 = 2.0;
 
 /// What `suite` is asked for.
 pub struct SuiteOptions {
@@ -31,8 +26,10 @@ pub struct SuiteOptions {
     data: PathBuf,
     failovers: usize,
     durations: Durations,
-    /// Only names that start with this.
+    /// Only names that contain this.
     only: Option<String>,
+    /// Replicas on the C++ surface; their cells are left out without it.
+    cxx: Option<PathBuf>,
 }
 
 /// Reads the options of `suite`.
@@ -44,9 +41,10 @@ pub fn options(arguments: &mut Arguments) -> Result<SuiteOptions, String> {
         repeats: 3,
         out: PathBuf::from("docs"),
         data: std::env::temp_dir(),
-        failovers: 20,
+        failovers: 50,
         durations: Durations { seconds: 2.0, warmup: 1.0 },
         only: None,
+        cxx: None,
     };
     while let Some(option) = arguments.word() {
         match option.as_str() {
@@ -57,6 +55,7 @@ pub fn options(arguments: &mut Arguments) -> Result<SuiteOptions, String> {
             "--seconds" => options.durations.seconds = arguments.value(&option)?,
             "--warmup" => options.durations.warmup = arguments.value(&option)?,
             "--only" => options.only = Some(arguments.value(&option)?),
+            "--cxx" => options.cxx = Some(arguments.value(&option)?),
             other => return Err(format!("suite has no option \"{other}\"; see --help")),
         }
     }
@@ -68,27 +67,56 @@ pub fn options(arguments: &mut Arguments) -> Result<SuiteOptions, String> {
 /// # Errors
 /// A cell had no figure (the report says which and why, and is written), or the report can't be written.
 pub fn run(options: &SuiteOptions) -> Result<(), String> {
-    let items = plan::items(options.durations, &options.data);
-    let wanted = |item: &&Item| options.only.as_ref().map_or(true, |only| item.name.contains(only.as_str()));
-    let items: Vec<&Item> = items.iter().filter(wanted).collect();
-    let mut results = Results::default();
+    let items = wanted(options);
     let mut progress = Progress::new(items.len() * options.repeats + options.failovers);
+    let mut results = Results { series: items.iter().map(series).collect(), ..Results::default() };
     for _ in 0..options.repeats {
-        for item in &items {
+        for (index, item) in items.iter().enumerate() {
             progress.step(&item.name);
-            match measure(&item.subject, &options.data) {
-                Ok(figures) => {
-                    progress.say(&describe(item, &figures));
-                    results.figures.entry(item.name.clone()).or_default().push(figures);
-                }
+            let measured = measure(&item.subject, options);
+            match &measured {
+                Ok(figures) => progress.say(&describe(item, figures)),
                 Err(what) => {
                     progress.say(&format!("{}: no figure: {what}", item.name));
-                    results.failures.push((item.name.clone(), what));
+                    results.failures.push((item.name.clone(), what.clone()));
                 }
             }
+            results.series[index].repeats.push(measured.ok());
         }
     }
-    for _ in 0..options.failovers {
+    fail_over(options.failovers, &mut results, &mut progress);
+    let failed = results.failures.len();
+    Record { setting: setting(options, &progress), results }.save(&options.out)?;
+    report::write(&options.out)?;
+    progress.say(&format!("the report is {}", options.out.join(report::FILE).display()));
+    match failed {
+        0 => Ok(()),
+        failed => Err(format!("{failed} measurements have no figure; the report names them")),
+    }
+}
+
+fn wanted(options: &SuiteOptions) -> Vec<Item> {
+    let is_wanted = |item: &Item| {
+        let named = options.only.as_ref().map_or(true, |only| item.name.contains(only.as_str()));
+        named && (options.cxx.is_some() || !matches!(item.subject, Subject::CxxCell(_)))
+    };
+    plan::items(options.durations, &options.data).into_iter().filter(is_wanted).collect()
+}
+
+fn series(item: &Item) -> Series {
+    match &item.subject {
+        Subject::Cell(cell) | Subject::CxxCell(cell) => Series::of_cell(&item.name, cell),
+        Subject::LatencyFloor(bytes) => Series::of_floor(&item.name, &format!("{bytes} B to two, the first answer")),
+        Subject::PacedFloor(bytes, rate) => {
+            Series::of_floor(&item.name, &format!("{bytes} B to two, the first answer, {rate}/s due"))
+        }
+        Subject::BandwidthFloor => Series::of_floor(&item.name, "blocks of 1 MiB to two"),
+        Subject::DurableFloor(bytes) => Series::of_floor(&item.name, &format!("{bytes} B written, fdatasync")),
+    }
+}
+
+fn fail_over(count: usize, results: &mut Results, progress: &mut Progress) {
+    for _ in 0..count {
         progress.step("fail-over");
         match failover::measure() {
             Ok(failover) => results.failovers.push(failover),
@@ -98,18 +126,26 @@ pub fn run(options: &SuiteOptions) -> Result<(), String> {
             }
         }
     }
-    let took = progress.begin.elapsed();
-    report::write(&options.out, &results, options.durations, options.repeats, took)?;
-    progress.say(&format!("the report is {}", options.out.join("performance.md").display()));
-    match results.failures.len() {
-        0 => Ok(()),
-        failed => Err(format!("{failed} measurements have no figure; the report names them")),
+}
+
+fn setting(options: &SuiteOptions, progress: &Progress) -> Setting {
+    Setting {
+        machine: machine::describe(),
+        commit: machine::commit(),
+        date: machine::date(),
+        load_average: machine::load(),
+        seconds: options.durations.seconds,
+        warmup: options.durations.warmup,
+        repeats: options.repeats as f64,
+        took_seconds: progress.took().as_secs_f64().round(),
     }
 }
 
 fn describe(item: &Item, figures: &Figures) -> String {
     match &item.subject {
-        Subject::Cell(cell) => figures_text::line(cell, figures),
+        Subject::Cell(cell) | Subject::CxxCell(cell) => {
+            format!("{}: {}", item.name, figures_text::line(cell, figures))
+        }
         _ => format!(
             "{}: p50 {}, p99 {}, {:.1} MB/s",
             item.name,
@@ -120,48 +156,19 @@ fn describe(item: &Item, figures: &Figures) -> String {
     }
 }
 
-fn measure(subject: &Subject, data: &Path) -> Result<Figures, String> {
-    let floor = match subject {
+fn measure(subject: &Subject, options: &SuiteOptions) -> Result<Figures, String> {
+    let data: &Path = &options.data;
+    let (floor, seconds) = match subject {
         Subject::Cell(cell) => return run::measure(None, cell),
-        Subject::LatencyFloor(bytes) => floor::latency(*bytes, FLOOR_SECONDS)?,
-        Subject::BandwidthFloor => floor::bandwidth(FLOOR_SECONDS)?,
-        Subject::DurableFloor(bytes) => floor::fsync(data, *bytes, FLOOR_SECONDS)?,
+        Subject::CxxCell(cell) => return run::measure(options.cxx.as_ref(), cell),
+        Subject::LatencyFloor(bytes) => (floor::latency(*bytes, None, FLOOR_SECONDS)?, FLOOR_SECONDS),
+        Subject::PacedFloor(bytes, rate) => {
+            (floor::latency(*bytes, Some(*rate), PACED_FLOOR_SECONDS)?, PACED_FLOOR_SECONDS)
+        }
+        Subject::BandwidthFloor => (floor::bandwidth(FLOOR_SECONDS)?, FLOOR_SECONDS),
+        Subject::DurableFloor(bytes) => (floor::fsync(data, *bytes, FLOOR_SECONDS)?, FLOOR_SECONDS),
     };
     let Summary { count, .. } = floor.latency;
-    let logs_per_s = count as f64 / FLOOR_SECONDS;
+    let logs_per_s = count as f64 / seconds;
     Ok(Figures { logs_per_s, mb_per_s: floor.mb_per_s, latency: floor.latency, ..Figures::default() })
-}
-
-/// Says how far it is: on a terminal in one line that is rewritten.
-pub struct Progress {
-    begin: Instant,
-    done: usize,
-    total: usize,
-    terminal: bool,
-}
-
-impl Progress {
-    /// Of `total` steps.
-    pub fn new(total: usize) -> Self {
-        Self { begin: Instant::now(), done: 0, total, terminal: std::io::stderr().is_terminal() }
-    }
-
-    /// The next step begins.
-    pub fn step(&mut self, name: &str) {
-        if self.terminal {
-            let seconds = self.begin.elapsed().as_secs();
-            let left = if self.done > 0 { seconds * (self.total - self.done) as u64 / self.done as u64 } else { 0 };
-            eprint!("\r\x1b[K[{}/{}] {name}, {seconds} s, about {left} s left", self.done + 1, self.total);
-            let _ = std::io::stderr().flush();
-        }
-        self.done += 1;
-    }
-
-    /// A line that stays.
-    pub fn say(&self, line: &str) {
-        if self.terminal {
-            eprint!("\r\x1b[K");
-        }
-        eprintln!("{line}");
-    }
 }

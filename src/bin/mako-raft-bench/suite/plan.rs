@@ -11,26 +11,33 @@ pub const SIZES: [usize; 7] = [100, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 286_20
 pub const OUTSTANDING: [u64; 4] = [1, 64, 256, 1024];
 /// Streams.
 pub const PARTITIONS: [u32; 4] = [1, 6, 24, 64];
-/// Outstanding in all partitions together, when their number is what differs.
+/// Outstanding in all partitions together, when their number is what differs,
 pub const OUTSTANDING_IN_ALL: u64 = 1024;
-/// Mako's log and its rate on one machine: 50 logs/s for each of 6 workers would be 300; 191 is what
-/// the newest Raft of Mako's own reached.
-pub const TPCC: (usize, f64) = (286_208, 191.0);
+/// where 1024 leave each of 64 submitters 16: the same with 256 for each,
+const MANY_IN_ALL: u64 = 16_384;
+/// and with 1024 for each, as the axis has it.
+const MOST_IN_ALL: u64 = 65_536;
+/// Mako's TPC-C log, and the rate that the newest Raft of Mako's own reached with it.
+const TPCC: (usize, f64) = (286_208, 191.0);
 /// `raft.log_memory_bytes` of the set: so little that the log is full, and its memory used again, before a
-/// figure is taken. That is the steady state; what it costs to get there is a cell of its own.
+/// figure is taken. That is the steady state; what it costs to get there are cells of their own.
 const LOG_MEMORY_BYTES: u64 = 256 << 20;
-/// The same for many partitions, where 1024 leave a submitter 16.
-pub const MANY_OUTSTANDING_IN_ALL: u64 = 16_384;
+/// The same for the TPC-C log, of which 55 MB come in a second.
+const TPCC_LOG_MEMORY_BYTES: u64 = 32 << 20;
 /// A log that must not stand in front of small ones.
-pub const BIG_BYTES: usize = 50_000_000;
+const BIG_BYTES: usize = 50_000_000;
 
 /// What is measured: a cell, or a floor beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
-    /// Ours.
+    /// Ours, called from Rust.
     Cell(Cell),
+    /// Ours, called as Mako does.
+    CxxCell(Cell),
     /// A quorum round trip of so many bytes without Raft.
     LatencyFloor(usize),
+    /// The same at a rate.
+    PacedFloor(usize, f64),
     /// 1 MiB blocks to two receivers.
     BandwidthFloor,
     /// pwrite and fdatasync of so many bytes.
@@ -55,12 +62,13 @@ pub struct Durations {
     pub warmup: f64,
 }
 
-/// The set, each floor next to what it is compared with.
+/// The set, each floor next to what it is compared with. Logs that last lie in `data`.
 pub fn items(durations: Durations, data: &PathBuf) -> Vec<Item> {
     let Durations { seconds, warmup } = durations;
     let base = Cell { seconds, warmup, log_memory_bytes: Some(LOG_MEMORY_BYTES), ..Cell::default() };
     let mut plan = Plan { items: Vec::new(), base };
     plan.latency();
+    plan.tpcc();
     plan.rates();
     plan.bandwidth();
     plan.partitions();
@@ -75,70 +83,99 @@ struct Plan {
 }
 
 impl Plan {
-    fn cell(&mut self, name: String, change: impl FnOnce(&mut Cell)) {
+    fn cell(&mut self, name: String, change: impl FnOnce(&mut Cell)) -> Cell {
         let mut cell = self.base.clone();
         change(&mut cell);
-        self.items.push(Item { name, subject: Subject::Cell(cell) });
+        self.items.push(Item { name, subject: Subject::Cell(cell.clone()) });
+        cell
     }
 
-    fn floor(&mut self, name: String, subject: Subject) {
-        self.items.push(Item { name, subject });
+    fn floor(&mut self, name: &str, subject: Subject) {
+        self.items.push(Item { name: name.to_owned(), subject });
+    }
+
+    /// The last cell once more, called as Mako does.
+    fn and_from_cxx(&mut self, cell: Cell) {
+        let name = self.items.last().map(|item| format!("c++ {}", item.name));
+        self.items.push(Item { name: name.unwrap_or_default(), subject: Subject::CxxCell(cell) });
     }
 
     fn latency(&mut self) {
         for bytes in SIZES {
-            self.floor(format!("floor latency/{bytes}"), Subject::LatencyFloor(bytes));
-            self.cell(format!("latency/{bytes}"), |cell| cell.sizes = Sizes::Fixed(bytes));
+            self.floor(&format!("floor latency/{bytes}"), Subject::LatencyFloor(bytes));
+            let cell = self.cell(format!("latency/{bytes}"), |cell| cell.sizes = Sizes::Fixed(bytes));
+            if bytes == 100 {
+                self.and_from_cxx(cell);
+            }
         }
+    }
+
+    fn tpcc(&mut self) {
         let (bytes, rate) = TPCC;
-        self.cell("latency/tpcc".into(), |cell| {
+        self.floor("floor latency/tpcc", Subject::PacedFloor(bytes, rate));
+        let full = self.cell("latency/tpcc".into(), |cell| {
             (cell.sizes, cell.pace) = (Sizes::Fixed(bytes), Pace::Open { rate });
+            cell.log_memory_bytes = Some(TPCC_LOG_MEMORY_BYTES);
         });
+        self.and_from_cxx(full.clone());
+        self.cell("latency/tpcc growing".into(), |cell| *cell = Cell { log_memory_bytes: None, ..full });
     }
 
     fn rates(&mut self) {
+        self.floor("floor rate", Subject::BandwidthFloor);
         for bytes in [100, 1 << 10] {
             for outstanding in &OUTSTANDING[1..] {
-                self.cell(format!("rate/{bytes}/{outstanding}"), |cell| {
+                let cell = self.cell(format!("rate/{bytes}/{outstanding}"), |cell| {
                     (cell.sizes, cell.pace) = (Sizes::Fixed(bytes), Pace::Closed { outstanding: *outstanding });
                 });
+                if *outstanding == 1024 {
+                    self.and_from_cxx(cell);
+                }
             }
         }
     }
 
     fn bandwidth(&mut self) {
-        for bytes in &SIZES[2..] {
-            self.floor(format!("floor bandwidth/{bytes}"), Subject::BandwidthFloor);
+        for bytes in SIZES.into_iter().skip(2) {
+            self.floor(&format!("floor bandwidth/{bytes}"), Subject::BandwidthFloor);
             // About 16 MiB on their way, a quarter of the default queue.
-            let outstanding = ((16 << 20) / *bytes as u64).min(1024);
-            self.cell(format!("bandwidth/{bytes}"), |cell| {
-                (cell.sizes, cell.pace) = (Sizes::Fixed(*bytes), Pace::Closed { outstanding });
+            let outstanding = ((16 << 20) / bytes as u64).min(1024);
+            let cell = self.cell(format!("bandwidth/{bytes}"), |cell| {
+                (cell.sizes, cell.pace) = (Sizes::Fixed(bytes), Pace::Closed { outstanding });
             });
-        }
-    }
-
-    fn partitions(&mut self) {
-        for partitions in [1, 64] {
-            self.cell(format!("many partitions/{partitions}"), |cell| {
-                cell.partitions = partitions;
-                cell.pace = Pace::Closed { outstanding: MANY_OUTSTANDING_IN_ALL / u64::from(partitions) };
-            });
-        }
-        for grouped in [false, true] {
-            for partitions in PARTITIONS.into_iter().filter(|&p| !grouped || p == 6 || p == 64) {
-                let kind = if grouped { "groups" } else { "partitions" };
-                self.cell(format!("{kind}/{partitions}"), |cell| {
-                    cell.partitions = partitions;
-                    cell.group_per_partition = grouped;
-                    cell.pace = Pace::Closed { outstanding: OUTSTANDING_IN_ALL / u64::from(partitions) };
-                });
+            if bytes == TPCC.0 {
+                self.and_from_cxx(cell);
             }
         }
     }
 
+    fn partitions(&mut self) {
+        let share = |cell: &mut Cell, partitions: u32, in_all: u64| {
+            cell.partitions = partitions;
+            cell.pace = Pace::Closed { outstanding: in_all / u64::from(partitions) };
+        };
+        for (in_all, counts) in [(MANY_IN_ALL, [1, 64].as_slice()), (MOST_IN_ALL, &[1]), (OUTSTANDING_IN_ALL, &PARTITIONS)] {
+            for &count in counts {
+                self.cell(format!("partitions/{in_all}/{count}"), |cell| share(cell, count, in_all));
+            }
+        }
+        for count in &PARTITIONS[1..] {
+            self.cell(format!("each/{count}"), |cell| {
+                (cell.partitions, cell.pace) = (*count, Pace::Closed { outstanding: 1024 });
+            });
+        }
+        for count in [6, 64] {
+            self.cell(format!("groups/{count}"), |cell| {
+                share(cell, count, OUTSTANDING_IN_ALL);
+                cell.group_per_partition = true;
+            });
+        }
+    }
+
     fn durable(&mut self, data: &PathBuf) {
-        self.floor("floor durable/100".into(), Subject::DurableFloor(100));
+        self.floor("floor durable/100", Subject::DurableFloor(100));
         self.cell("durable/latency".into(), |cell| cell.durable = Some(data.clone()));
+        self.floor("floor durable/1048576", Subject::DurableFloor(1 << 20));
         self.cell("durable/rate".into(), |cell| {
             cell.durable = Some(data.clone());
             (cell.sizes, cell.pace) = (Sizes::Fixed(1 << 10), Pace::Closed { outstanding: 1024 });
@@ -170,14 +207,48 @@ impl Plan {
 mod tests {
     use super::*;
 
+    fn set() -> Vec<Item> {
+        items(Durations { seconds: 1.0, warmup: 0.0 }, &PathBuf::from("d"))
+    }
+
     #[test]
     fn names_are_unique_and_every_bandwidth_has_a_floor_just_before_it() {
-        let items = items(Durations { seconds: 1.0, warmup: 0.0 }, &PathBuf::from("d"));
-        let mut names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
+        let items = set();
         for pair in items.windows(2).filter(|pair| pair[1].name.starts_with("bandwidth")) {
             assert_eq!(pair[0].subject, Subject::BandwidthFloor);
         }
+        let mut names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn every_c_plus_plus_cell_stands_behind_the_same_one_from_rust() {
+        let items = set();
+        let pairs: Vec<_> = items.windows(2).filter(|pair| matches!(pair[1].subject, Subject::CxxCell(_))).collect();
+        assert_eq!(pairs.len(), 5);
+        for pair in pairs {
+            let (Subject::Cell(rust), Subject::CxxCell(cxx)) = (&pair[0].subject, &pair[1].subject) else {
+                panic!("{} stands behind {}", pair[1].name, pair[0].name);
+            };
+            assert_eq!((rust, format!("c++ {}", pair[0].name)), (cxx, pair[1].name.clone()));
+        }
+    }
+
+    #[test]
+    fn what_is_compared_has_as_many_outstanding_in_all() {
+        let in_all = |name: &str| {
+            let item = set().into_iter().find(|item| item.name == name).unwrap();
+            match item.subject {
+                Subject::Cell(Cell { partitions, pace: Pace::Closed { outstanding }, .. }) => {
+                    u64::from(partitions) * outstanding
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        };
+        for (one, many) in [("1024/1", "1024/64"), ("16384/1", "16384/64")] {
+            assert_eq!(in_all(&format!("partitions/{one}")), in_all(&format!("partitions/{many}")));
+        }
+        assert_eq!(in_all("partitions/65536/1"), in_all("each/64"));
     }
 }

@@ -36,3 +36,9 @@ pub fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
 }
+
+/// Today, by the system's own calendar; empty where it has none.
+pub fn date() -> String {
+    let output = Command::new("date").arg("+%Y-%m-%d").output().ok();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}

@@ -10,18 +10,29 @@ const TOP: f64 = 36.0;
 const BOTTOM: f64 = 46.0;
 const COLOURS: [&str; 5] = ["#1b6ca8", "#c8553d", "#3a7d44", "#7d5ba6", "#8a8a8a"];
 
-/// One line of a plot: its name, and (x, median, least, greatest).
-pub struct Series {
+/// With more points than this, they are not marked on their line.
+const MARKED_MAX: usize = 40;
+
+/// One line of a plot.
+pub struct Line {
     /// In the legend.
     pub name: String,
-    /// Ascending in x.
+    /// (x, median, least, greatest), ascending in x.
     pub points: Vec<(f64, f64, f64, f64)>,
+}
+
+impl Line {
+    /// Without a spread.
+    pub fn of(name: &str, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        let point = |(x, y): (f64, f64)| (x, y, y, y);
+        Self { name: name.to_owned(), points: points.into_iter().map(point).collect() }
+    }
 }
 
 /// How an axis is divided.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// Equal steps; from 0.
+    /// Equal steps; from 0, or from a least value below it.
     Linear,
     /// Equal factors.
     Logarithmic,
@@ -37,10 +48,12 @@ pub struct Plot<'a> {
     pub y: &'a str,
     /// Of x.
     pub x_scale: Scale,
+    /// What is written at x; round numbers where this is empty.
+    pub x_marks: Vec<(f64, String)>,
     /// Of y.
     pub y_scale: Scale,
     /// What is drawn.
-    pub series: Vec<Series>,
+    pub lines: Vec<Line>,
 }
 
 struct Axis {
@@ -54,10 +67,10 @@ struct Axis {
 impl Axis {
     fn new(scale: Scale, values: impl Iterator<Item = f64> + Clone, from: f64, to: f64) -> Self {
         let high = values.clone().fold(f64::MIN, f64::max).max(1e-9);
-        let low = values.fold(f64::MAX, f64::min).max(1e-9).min(high);
+        let low = values.fold(f64::MAX, f64::min).min(high);
         let (low, high) = match scale {
-            Scale::Linear => (0.0, high * 1.05),
-            Scale::Logarithmic => (low / 1.2, high * 1.2),
+            Scale::Linear => (low.min(0.0), high + (high - low.min(0.0)) * 0.03),
+            Scale::Logarithmic => (low.max(1e-9) / 1.2, high * 1.2),
         };
         Self { scale, low, high, from, to }
     }
@@ -78,7 +91,8 @@ impl Axis {
                 let power = 10f64.powf(rough.log10().floor());
                 let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough);
                 let step = step.unwrap_or(10.0 * power);
-                (0..12).map(|i| f64::from(i) * step).filter(|v| *v <= self.high).collect()
+                let first = (self.low / step).ceil();
+                (0..12).map(|i| (first + f64::from(i)) * step).filter(|v| *v <= self.high).collect()
             }
             Scale::Logarithmic => {
                 let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
@@ -93,7 +107,7 @@ impl Axis {
 fn short(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{}M", v / 1e6),
-        v if v >= 1e3 => format!("{}k", v / 1e3),
+        v if v >= 1e4 => format!("{}k", v / 1e3),
         v => format!("{}", (v * 1e3).round() / 1e3),
     }
 }
@@ -105,7 +119,7 @@ fn escape(text: &str) -> String {
 impl Plot<'_> {
     /// The picture; it needs nothing beside itself.
     pub fn svg(&self) -> String {
-        let points = || self.series.iter().flat_map(|series| series.points.iter());
+        let points = || self.lines.iter().flat_map(|line| line.points.iter());
         let x = Axis::new(self.x_scale, points().map(|p| p.0), LEFT, WIDTH - RIGHT);
         let y = Axis::new(self.y_scale, points().flat_map(|p| [p.2, p.3]), HEIGHT - BOTTOM, TOP);
         let mut out = format!(
@@ -113,8 +127,8 @@ impl Plot<'_> {
              font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
         );
         self.draw_frame(&mut out, &x, &y);
-        for (index, series) in self.series.iter().enumerate() {
-            draw_series(&mut out, series, COLOURS[index % COLOURS.len()], index, &x, &y);
+        for (index, line) in self.lines.iter().filter(|line| !line.points.is_empty()).enumerate() {
+            draw_line(&mut out, line, COLOURS[index % COLOURS.len()], index, &x, &y);
         }
         out + "</svg>\n"
     }
@@ -126,10 +140,12 @@ impl Plot<'_> {
             let _ = writeln!(out, "<path d=\"M{LEFT} {at:.1}H{right}\" stroke=\"#ddd\"/>");
             let _ = writeln!(out, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 6.0, at + 4.0);
         }
-        for mark in x.marks() {
-            let (at, label) = (x.place(mark), short(mark));
+        let round = || x.marks().into_iter().map(|mark| (mark, short(mark))).collect::<Vec<_>>();
+        let marks = if self.x_marks.is_empty() { round() } else { self.x_marks.clone() };
+        for (mark, label) in marks.into_iter().filter(|(mark, _)| (x.low..=x.high).contains(mark)) {
+            let at = x.place(mark);
             let _ = writeln!(out, "<path d=\"M{at:.1} {TOP}V{bottom}\" stroke=\"#eee\"/>");
-            let _ = writeln!(out, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", bottom + 15.0);
+            let _ = writeln!(out, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>", bottom + 15.0, escape(&label));
         }
         let _ = writeln!(out, "<path d=\"M{LEFT} {TOP}V{bottom}H{right}\" fill=\"none\" stroke=\"#444\"/>");
         let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>", escape(self.title));
@@ -139,18 +155,22 @@ impl Plot<'_> {
     }
 }
 
-fn draw_series(out: &mut String, series: &Series, colour: &str, index: usize, x: &Axis, y: &Axis) {
-    let line: Vec<String> =
-        series.points.iter().map(|p| format!("{:.1},{:.1}", x.place(p.0), y.place(p.1))).collect();
-    let _ = writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", line.join(" "));
-    for &(at, median, min, max) in &series.points {
-        let (at, median, min, max) = (x.place(at), y.place(median), y.place(min), y.place(max));
+fn draw_line(out: &mut String, line: &Line, colour: &str, index: usize, x: &Axis, y: &Axis) {
+    let corners: Vec<String> = line.points.iter().map(|p| format!("{:.1},{:.1}", x.place(p.0), y.place(p.1))).collect();
+    let corners = corners.join(" ");
+    let _ = writeln!(out, "<polyline points=\"{corners}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>");
+    let is_marked = line.points.len() <= MARKED_MAX;
+    for &(at, median, min, max) in line.points.iter().filter(|_| is_marked) {
+        let (at, median) = (x.place(at), y.place(median));
         let _ = writeln!(out, "<circle cx=\"{at:.1}\" cy=\"{median:.1}\" r=\"3\" fill=\"{colour}\"/>");
-        let _ = writeln!(out, "<path d=\"M{at:.1} {min:.1}V{max:.1}\" stroke=\"{colour}\"/>");
+        if min < max {
+            let (min, max) = (y.place(min), y.place(max));
+            let _ = writeln!(out, "<path d=\"M{at:.1} {min:.1}V{max:.1}\" stroke=\"{colour}\"/>");
+        }
     }
     let (left, top) = (WIDTH - RIGHT + 12.0, TOP + 12.0 + 18.0 * index as f64);
     let _ = writeln!(out, "<path d=\"M{left} {top}h18\" stroke=\"{colour}\" stroke-width=\"2\"/>");
-    let _ = writeln!(out, "<text x=\"{}\" y=\"{}\">{}</text>", left + 24.0, top + 4.0, escape(&series.name));
+    let _ = writeln!(out, "<text x=\"{}\" y=\"{}\">{}</text>", left + 24.0, top + 4.0, escape(&line.name));
 }
 
 #[cfg(test)]
@@ -167,5 +187,29 @@ mod tests {
             }
             assert!(axis.marks().len() >= 3);
         }
+    }
+
+    #[test]
+    fn a_linear_axis_has_round_marks_on_both_sides_of_zero() {
+        let axis = Axis::new(Scale::Linear, [-200.0, 1_000.0].into_iter(), LEFT, WIDTH - RIGHT);
+        let marks = axis.marks();
+        assert!(marks.contains(&0.0) && marks[0] >= -200.0 && marks.last().is_some_and(|last| *last >= 1_000.0), "{marks:?}");
+        assert!((axis.place(-200.0) - LEFT).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_line_without_points_has_no_place_in_the_legend() {
+        let line = |name: &str, points: Vec<(f64, f64)>| Line::of(name, points);
+        let plot = Plot {
+            title: "t",
+            x: "x",
+            y: "y",
+            x_scale: Scale::Linear,
+            y_scale: Scale::Linear,
+            x_marks: vec![(1.0, "<one>".into())],
+            lines: vec![line("empty", Vec::new()), line("full", vec![(1.0, 2.0)])],
+        };
+        let svg = plot.svg();
+        assert!(!svg.contains("empty") && svg.contains("full") && svg.contains("&lt;one>"));
     }
 }

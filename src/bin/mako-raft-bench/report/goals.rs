@@ -1,0 +1,345 @@
+//! The goals, and how far the figures are from them.
+
+use crate::figures_text;
+use crate::run::Figures;
+
+use super::results::{bandwidth, p50, p99, peak_mib, rate, Results, Spread};
+
+/// One goal.
+pub struct Goal {
+    /// What is measured.
+    pub what: &'static str,
+    /// The goal, in words.
+    pub goal: &'static str,
+    /// The first bar, in words.
+    pub bar: &'static str,
+    /// What was measured, in words.
+    pub measured: String,
+    /// What the machine gave without Raft in the same run, in words; "-" where there is no such thing.
+    pub floor: String,
+    /// "goal", "first bar" or "missed".
+    pub verdict: &'static str,
+}
+
+struct Measure {
+    what: &'static str,
+    spread: Option<Spread>,
+    unit: &'static str,
+    goal: (f64, &'static str),
+    bar: (f64, &'static str),
+    better: Better,
+    floor: Option<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Better {
+    More,
+    Less,
+}
+
+impl Measure {
+    fn judge(self) -> Option<Goal> {
+        let Spread { median, min, max } = self.spread?;
+        let reaches = |bar: f64| match self.better {
+            Better::More => median >= bar,
+            Better::Less => median <= bar,
+        };
+        let verdict = match () {
+            () if reaches(self.goal.0) => "goal",
+            () if reaches(self.bar.0) => "first bar",
+            () => "missed",
+        };
+        let digits = |v: f64| match v.abs() {
+            a if a >= 100.0 => format!("{v:.0}"),
+            a if a >= 10.0 => format!("{v:.1}"),
+            _ => format!("{v:.2}"),
+        };
+        Some(Goal {
+            what: self.what,
+            goal: self.goal.1,
+            bar: self.bar.1,
+            measured: format!("{}{} ({} to {})", digits(median), self.unit, digits(min), digits(max)),
+            floor: self.floor.unwrap_or_else(|| "-".into()),
+            verdict,
+        })
+    }
+}
+
+/// Every goal for which there is a figure.
+pub fn judge(results: &Results) -> Vec<Goal> {
+    let measures = [latency(results), throughput(results), partitions(results), durable(results), others(results)];
+    let judged = measures.into_iter().flatten().filter_map(Measure::judge);
+    judged.chain(memory(results)).collect()
+}
+
+fn scaled(spread: Option<Spread>, by: f64) -> Option<Spread> {
+    spread.map(|spread| spread.scaled(by))
+}
+
+/// A floor's number, in words.
+fn floor(results: &Results, name: &str, number: fn(&Figures) -> f64, show: impl Fn(f64) -> String) -> Option<String> {
+    results.spread(name, number).map(|spread| show(spread.median))
+}
+
+fn latency(results: &Results) -> Vec<Measure> {
+    let small = "floor latency/100";
+    let time = |name: &str, number: fn(&Figures) -> f64| floor(results, name, number, figures_text::time);
+    let open = |what, cell: &str, number: fn(&Figures) -> f64, goal, bar| Measure {
+        what,
+        spread: scaled(results.spread(cell, number), 1e-6),
+        unit: " ms",
+        goal,
+        bar,
+        better: Better::Less,
+        floor: time("floor latency/tpcc", number),
+    };
+    vec![
+        Measure {
+            what: "latency, 1 outstanding, 100 B: p50 against the floor's",
+            spread: results.ratio("latency/100", small, p50),
+            unit: "x",
+            goal: (2.0, "2x"),
+            bar: (3.0, "3x"),
+            better: Better::Less,
+            floor: time(small, p50),
+        },
+        Measure {
+            what: "the same: p99 against the floor's p99",
+            spread: results.ratio("latency/100", small, p99),
+            unit: "x",
+            goal: (4.0, "4x"),
+            bar: (6.0, "6x"),
+            better: Better::Less,
+            floor: time(small, p99),
+        },
+        open("286,208 B, 191/s open loop, log full: p50", "latency/tpcc", p50, (0.6, "0.6 ms"), (1.0, "1 ms")),
+        open("the same: p99", "latency/tpcc", p99, (1.5, "1.5 ms"), (3.0, "3 ms")),
+        open("the same, log still growing: p50", "latency/tpcc growing", p50, (0.6, "0.6 ms"), (1.0, "1 ms")),
+        open("the same: p99", "latency/tpcc growing", p99, (1.5, "1.5 ms"), (3.0, "3 ms")),
+    ]
+}
+
+fn throughput(results: &Results) -> Vec<Measure> {
+    // The floor of a rate: the bytes of that many logs, in large blocks.
+    let bytes_only = |bytes: f64| floor(results, "floor rate", bandwidth, |mb| figures_text::rate(mb * 1e6 / bytes));
+    let share = |what, bytes: usize| {
+        let (name, below) = (format!("bandwidth/{bytes}"), format!("floor bandwidth/{bytes}"));
+        Measure {
+            what,
+            spread: scaled(results.ratio(&name, &below, bandwidth), 100.0),
+            unit: " %",
+            goal: (80.0, "80 %"),
+            bar: (55.0, "55 %"),
+            better: Better::More,
+            floor: floor(results, &below, bandwidth, |mb| format!("{mb:.0} MB/s")),
+        }
+    };
+    vec![
+        Measure {
+            what: "rate at 100 B, 1 partition, 1024 outstanding",
+            spread: scaled(results.spread("rate/100/1024", rate), 1e-3),
+            unit: " k/s",
+            goal: (2_000.0, "2 M/s"),
+            bar: (800.0, "800 k/s"),
+            better: Better::More,
+            floor: bytes_only(100.0),
+        },
+        Measure {
+            what: "rate at 1 KiB",
+            spread: scaled(results.spread("rate/1024/1024", rate), 1e-3),
+            unit: " k/s",
+            goal: (1_000.0, "1 M/s"),
+            bar: (500.0, "500 k/s"),
+            better: Better::More,
+            floor: bytes_only(1024.0),
+        },
+        share("bandwidth at 64 KiB against the floor", 64 << 10),
+        share("bandwidth at 286,208 B against the floor", 286_208),
+    ]
+}
+
+fn partitions(results: &Results) -> Vec<Measure> {
+    let loses = |what, one: &str, many: &str| {
+        let kept = results.ratio(many, one, rate);
+        Measure {
+            what,
+            spread: kept.map(|k| Spread { median: 1.0 - k.median, min: 1.0 - k.max, max: 1.0 - k.min }.scaled(100.0)),
+            unit: " %",
+            goal: (10.0, "10 %"),
+            bar: (25.0, "25 %"),
+            better: Better::Less,
+            floor: None,
+        }
+    };
+    vec![
+        loses("from 1 to 64 partitions, 1024 outstanding in all: loses", "partitions/1024/1", "partitions/1024/64"),
+        loses("the same, 16,384 in all", "partitions/16384/1", "partitions/16384/64"),
+        loses("the same, 65,536 in all (64 times 1024)", "partitions/65536/1", "each/64"),
+        loses("the same, 1024 for each of them (1024 and 65,536 in all)", "partitions/1024/1", "each/64"),
+    ]
+}
+
+fn durable(results: &Results) -> Vec<Measure> {
+    let both = sum_of_floors(results);
+    let ratios = results.find("durable/latency").map(|series| {
+        let pairs = series.repeats.iter().zip(&both);
+        pairs.filter_map(|(ours, both)| Some(p50(ours.as_ref()?) / (*both)?)).collect()
+    });
+    vec![
+        Measure {
+            what: "durable, 1 outstanding, 100 B: p50 against both floors together",
+            spread: ratios.and_then(Spread::of),
+            unit: "x",
+            goal: (1.3, "1.3x"),
+            bar: (2.0, "2x"),
+            better: Better::Less,
+            floor: Spread::of(both.into_iter().flatten().collect()).map(|s| figures_text::time(s.median)),
+        },
+        Measure {
+            what: "durable, 1 KiB, 1024 outstanding",
+            spread: scaled(results.spread("durable/rate", rate), 1e-3),
+            unit: " k/s",
+            goal: (600.0, "600 k/s"),
+            bar: (250.0, "250 k/s"),
+            better: Better::More,
+            // Three replicas write every byte to one disk.
+            floor: floor(results, "floor durable/1048576", bandwidth, |mb| figures_text::rate(mb * 1e6 / 1024.0 / 3.0)),
+        },
+    ]
+}
+
+/// A round trip and a write, in nanoseconds, by repeat.
+fn sum_of_floors(results: &Results) -> Vec<Option<f64>> {
+    let repeats = |name| results.find(name).map(|series| series.repeats.as_slice()).unwrap_or_default();
+    let pairs = repeats("floor latency/100").iter().zip(repeats("floor durable/100"));
+    pairs.map(|(net, disk)| Some(p50(net.as_ref()?) + p50(disk.as_ref()?))).collect()
+}
+
+fn others(results: &Results) -> Vec<Measure> {
+    let idle = |f: &Figures| f.processes.iter().map(|p| p.cores).fold(0.0, f64::max);
+    let accepted = Spread::of(results.failovers.iter().map(|f| f.accepted_ms / 1e3).collect());
+    let seconds = |what, spread, goal, bar| {
+        Measure { what, spread, unit: " s", goal, bar, better: Better::Less, floor: None }
+    };
+    vec![
+        Measure {
+            what: "100 B logs, 1000/s, beside 50 MB logs on another partition: p99",
+            spread: scaled(results.spread("beside", p99), 1e-6),
+            unit: " ms",
+            goal: (20.0, "20 ms"),
+            bar: (100.0, "100 ms"),
+            better: Better::Less,
+            floor: None,
+        },
+        Measure {
+            what: "idle, 64 partitions: the busiest process, of a core",
+            spread: scaled(results.spread("idle", idle), 100.0),
+            unit: " %",
+            goal: (1.0, "1 %"),
+            bar: (3.0, "3 %"),
+            better: Better::Less,
+            floor: None,
+        },
+        seconds("fail-over until a survivor accepts: median", accepted, (0.6, "0.6 s"), (1.0, "1 s")),
+        seconds("the same: worst", accepted.map(|s| Spread { median: s.max, ..s }), (1.5, "1.5 s"), (3.0, "3 s")),
+    ]
+}
+
+/// The goal for memory holds in every run, so the worst process of all counts.
+fn memory(results: &Results) -> Option<Goal> {
+    let shares = results.series.iter().filter_map(|series| {
+        let (worst, bound) = (series.spread(peak_mib)?.max, series.bound_mib?);
+        Some((worst / bound, worst, bound, series.name.as_str()))
+    });
+    let all: Vec<_> = shares.collect();
+    let (share, worst, bound, name) = *all.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let over = all.iter().filter(|(share, ..)| *share > 1.0).count();
+    Some(Goal {
+        what: "memory: log, queues and 64 MB, in every cell; the worst",
+        goal: "100 %",
+        bar: "100 %",
+        measured: format!(
+            "{:.0} % ({name}: {worst:.0} of {bound:.0} MiB; {over} of {} cells above)",
+            share * 100.0,
+            all.len()
+        ),
+        floor: "-".into(),
+        verdict: if over == 0 { "goal" } else { "missed" },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::Series;
+    use super::*;
+    use crate::cell::Cell;
+    use crate::histogram::Summary;
+    use crate::run::ProcessFigures;
+
+    fn with_p50(name: &str, p50_us: &[u64]) -> Series {
+        let figures = |us: &u64| {
+            let latency = Summary { p50: us * 1_000, ..Summary::default() };
+            Some(Figures { latency, ..Figures::default() })
+        };
+        Series { repeats: p50_us.iter().map(figures).collect(), ..Series::of_floor(name, "") }
+    }
+
+    fn goal<'a>(goals: &'a [Goal], what: &str) -> &'a Goal {
+        goals.iter().find(|goal| goal.what.contains(what)).unwrap()
+    }
+
+    #[test]
+    fn a_ratio_is_judged_by_its_median_and_shown_beside_its_floor() {
+        let mut results = Results::default();
+        results.series.push(with_p50("floor latency/100", &[30, 40, 30]));
+        results.series.push(with_p50("latency/100", &[60, 120, 75]));
+        let goals = judge(&results);
+        let goal = goal(&goals, "1 outstanding, 100 B: p50 against the floor's");
+        assert_eq!((goal.verdict, goal.measured.as_str()), ("first bar", "2.50x (2.00 to 3.00)"));
+        assert_eq!(goal.floor, "30 µs");
+    }
+
+    #[test]
+    fn durable_latency_is_held_against_the_sum_of_both_floors_of_its_repeat() {
+        let mut results = Results::default();
+        results.series.push(with_p50("floor latency/100", &[50, 100]));
+        results.series.push(with_p50("floor durable/100", &[150, 100]));
+        results.series.push(with_p50("durable/latency", &[200, 300]));
+        let goals = judge(&results);
+        let goal = goal(&goals, "both floors together");
+        assert_eq!((goal.verdict, goal.measured.as_str()), ("goal", "1.25x (1.00 to 1.50)"));
+    }
+
+    #[test]
+    fn losing_is_what_is_not_kept() {
+        let with_rate = |name: &str, rate: f64| {
+            let figures = Figures { logs_per_s: rate, ..Figures::default() };
+            Series { repeats: vec![Some(figures)], ..Series::of_floor(name, "") }
+        };
+        let mut results = Results::default();
+        results.series.push(with_rate("partitions/1024/1", 1_000.0));
+        results.series.push(with_rate("partitions/1024/64", 800.0));
+        let goals = judge(&results);
+        assert_eq!(goal(&goals, "1024 outstanding in all").measured, "20.0 % (20.0 to 20.0)");
+        assert_eq!(goal(&goals, "1024 outstanding in all").verdict, "first bar");
+    }
+
+    #[test]
+    fn one_process_of_one_repeat_above_its_bound_misses_the_goal_for_memory() {
+        let cell = Cell { log_memory_bytes: Some(64 << 20), ..Cell::default() };
+        let mut series = Series::of_cell("a", &cell);
+        let bound = series.bound_mib.unwrap();
+        let peak = |mib| {
+            let processes = [10.0, mib, 10.0].map(|peak_mib| ProcessFigures { peak_mib, ..ProcessFigures::default() });
+            Some(Figures { processes: processes.to_vec(), ..Figures::default() })
+        };
+        series.repeats = vec![peak(bound - 1.0), peak(bound / 2.0)];
+        let mut results = Results { series: vec![series], ..Results::default() };
+        assert_eq!(memory(&results).unwrap().verdict, "goal");
+        results.series[0].repeats.push(peak(bound * 1.5));
+        let goal = memory(&results).unwrap();
+        assert_eq!(goal.verdict, "missed");
+        assert!(goal.measured.starts_with("150 % (a: "), "{}", goal.measured);
+        assert!(goal.measured.ends_with("1 of 1 cells above)"), "{}", goal.measured);
+    }
+}

@@ -1,0 +1,167 @@
+//! The tables of the report.
+
+use std::fmt::Write;
+
+use crate::figures_text;
+use crate::run::{Figures, ProcessFigures};
+
+use super::goals::Goal;
+use super::results::{bandwidth, p50, p99, peak_mib, rate, Results, Series, Spread};
+
+/// The goals.
+pub fn goals(goals: &[Goal]) -> String {
+    let mut text = String::from(
+        "## Goals\n\n| what | goal | first bar | measured | floor | reached |\n|---|---|---|---|---|---|\n",
+    );
+    for Goal { what, goal, bar, measured, floor, verdict } in goals {
+        let _ = writeln!(text, "| {what} | {goal} | {bar} | {measured} | {floor} | {verdict} |");
+    }
+    text + "\n"
+}
+
+/// Cells that were taken through both surfaces; nothing where there are none.
+pub fn surfaces(results: &Results) -> String {
+    let mut rows = String::new();
+    for cxx in &results.series {
+        let Some(name) = cxx.name.strip_prefix("c++ ") else { continue };
+        let both = |number: fn(&Figures) -> f64, show: fn(f64) -> String| {
+            format!("{} | {}", with_spread(results.spread(name, number), show), with_spread(cxx.spread(number), show))
+        };
+        let _ = writeln!(
+            rows,
+            "| {} | {} | {} | {} |",
+            cxx.what,
+            both(rate, figures_text::rate),
+            both(p50, figures_text::time),
+            both(p99, figures_text::time)
+        );
+    }
+    if rows.is_empty() {
+        return rows;
+    }
+    format!(
+        "## From C++\n\nThe same cells through Mako's own functions (`add_log_to_nc`, `std::function` callbacks) instead of \
+         the Rust ones, in the same run.\n\n| cell | Rust: rate | C++ | Rust: p50 | C++ | Rust: p99 | C++ |\n\
+         |---|---|---|---|---|---|---|\n{rows}\n"
+    )
+}
+
+fn with_spread(spread: Option<Spread>, show: impl Fn(f64) -> String) -> String {
+    match spread {
+        Some(s) if s.median > 0.0 => format!("{} ({} to {})", show(s.median), show(s.min), show(s.max)),
+        _ => "-".into(),
+    }
+}
+
+fn median(series: &Series, number: impl Fn(&Figures) -> f64) -> f64 {
+    series.spread(number).map_or(0.0, |spread| spread.median)
+}
+
+/// A number that a floor or an idle cell does not have.
+fn or_none(value: f64, show: impl Fn(f64) -> String) -> String {
+    if value > 0.0 { show(value) } else { "-".into() }
+}
+
+/// Everything.
+pub fn figures(results: &Results) -> String {
+    let mut text = String::from(
+        "## All figures\n\nOf two numbers the first is the leader's, the second a follower's. Memory: the most that any \
+         process took in any repeat, and what it may take (log, a full queue of 64 MiB for each partition, 64 MB). Context \
+         switches are those of all three processes for one log; idle: in a second. Copies of a payload byte in user space \
+         are counted by reading the code (`copies.rs`), not measured.\n\n\
+         | name | cell | logs/s | MB/s | p50 | p90 | p99 | p99.9 | max | cores | peak of bound, MiB | switches | copies |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for series in &results.series {
+        let _ = writeln!(text, "{}", figure_row(series));
+    }
+    text + "\n"
+}
+
+fn figure_row(series: &Series) -> String {
+    let Series { name, what, .. } = series;
+    let time = |number: fn(&Figures) -> f64| or_none(median(series, number), figures_text::time);
+    let process = |index: usize, number: fn(&ProcessFigures) -> f64| {
+        median(series, |f| f.processes.get(index).map_or(0.0, number))
+    };
+    let two = |leader: f64, follower: f64, show: fn(f64) -> String| {
+        if leader > 0.0 { format!("{}, {}", show(leader), show(follower)) } else { "-".into() }
+    };
+    let peak = series.spread(peak_mib).map_or(0.0, |spread| spread.max);
+    let memory = series.bound_mib.map_or("-".into(), |bound| format!("{peak:.0} of {bound:.0}"));
+    let switches = median(series, |f| f.processes.iter().map(|p| p.switches).sum());
+    let (leader, follower) = series.repeats.iter().flatten().next().map(|f| f.copies_per_byte).unwrap_or_default();
+    format!(
+        "| {name} | {what} | {} | {} | {} | {} | {} | {} | {} | {} | {memory} | {} | {} |",
+        with_spread(series.spread(rate), figures_text::rate),
+        with_spread(series.spread(bandwidth), figures_text::short),
+        with_spread(series.spread(p50), figures_text::time),
+        time(|f| f.latency.p90 as f64),
+        with_spread(series.spread(p99), figures_text::time),
+        time(|f| f.latency.p999 as f64),
+        time(|f| f.latency.max as f64),
+        two(process(0, |p| p.cores), process(1, |p| p.cores), |v| format!("{v:.2}")),
+        or_none(switches, figures_text::short),
+        two(leader, follower, |v| format!("{v:.0}")),
+    )
+}
+
+/// What has no figure, and why.
+pub fn failures(results: &Results) -> String {
+    if results.failures.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("## Without a figure\n\n");
+    for (name, what) in &results.failures {
+        let _ = writeln!(text, "- {name}: {}", what.lines().next().unwrap_or_default());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Cell;
+    use crate::histogram::Summary;
+
+    fn measured(name: &str, cell: &Cell, p50_ns: u64) -> Series {
+        let latency = Summary { p50: p50_ns, p90: p50_ns, p99: p50_ns, p999: p50_ns, max: p50_ns, count: 1 };
+        let process = ProcessFigures { cores: 0.5, peak_mib: 12.0, switches: 3.0 };
+        let figures = Figures {
+            logs_per_s: 1e4,
+            mb_per_s: 1.0,
+            latency,
+            processes: vec![process; 3],
+            copies_per_byte: (5.0, 1.0),
+            verified: 1,
+        };
+        Series { repeats: vec![Some(figures)], ..Series::of_cell(name, cell) }
+    }
+
+    #[test]
+    fn a_floor_has_no_numbers_of_replicas() {
+        let latency = Summary { p50: 30_000, p99: 60_000, ..Summary::default() };
+        let figures = Figures { logs_per_s: 2e4, latency, ..Figures::default() };
+        let floor = Series { repeats: vec![Some(figures)], ..Series::of_floor("floor latency/100", "100 B") };
+        let row = figure_row(&floor);
+        assert_eq!(
+            row,
+            "| floor latency/100 | 100 B | 20 k/s (20 k/s to 20 k/s) | - | 30 µs (30 µs to 30 µs) | - | 60 µs (60 µs to 60 \
+             µs) | - | - | - | - | - | - |"
+        );
+        let columns = |row: &str| row.matches(" |").count();
+        let row = figure_row(&measured("latency/100", &Cell::default(), 50_000));
+        assert!(row.contains("| 0.50, 0.50 | 12 of 1149 | 9.00 | 5, 1 |"), "{row}");
+        assert_eq!(columns(&row), columns(&figure_row(&floor)));
+    }
+
+    #[test]
+    fn both_surfaces_stand_in_one_row() {
+        let mut results = Results::default();
+        results.series.push(measured("latency/100", &Cell::default(), 50_000));
+        assert_eq!(surfaces(&results), "");
+        results.series.push(measured("c++ latency/100", &Cell::default(), 60_000));
+        let text = surfaces(&results);
+        assert!(text.contains("| 50 µs (50 µs to 50 µs) | 60 µs (60 µs to 60 µs) |"), "{text}");
+    }
+}
