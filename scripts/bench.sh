@@ -1,35 +1,66 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Measures the library on this machine and writes docs/performance.md, its pictures and docs/performance.json.
 #
-#   scripts/bench.sh [OPTION]...            the standard set; options of `mako-raft-bench suite`
+#   scripts/bench.sh [OPTION]...            the standard set (options of `mako-raft-bench suite`)
+#   scripts/bench.sh --long [OPTION]...     ten minutes of full load (options of `mako-raft-bench endure`)
+#   scripts/bench.sh --report               the report anew from its files, without measuring
 #   scripts/bench.sh --against COMMIT [OPTION]...
-#                                           this work tree against a commit, interleaved; options of
-#                                           `mako-raft-bench compare`; says what differs beyond the noise
-set -eu
-cd "$(dirname "$0")/.."
-target=${CARGO_TARGET_DIR:-$PWD/target}
+#                                           this work tree against a commit, interleaved (options of
+#                                           `mako-raft-bench compare`); says what differs beyond the noise
+#
+# Figures on the C++ surface are taken where there is a cmake and a C++ compiler.
+set -euo pipefail
+. "$(dirname "$0")/tools.sh"
+cd "$root_dir"
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+target=${CARGO_TARGET_DIR:-$root_dir/target}
+bench=$target/release/mako-raft-bench
 
-build() { # DIRECTORY TARGET
-  (cd "$1" && CARGO_TARGET_DIR=$2 cargo build --quiet --release --bin mako-raft-bench)
+build_bench() { # DIRECTORY TARGET
+  (cd "$1" && CARGO_TARGET_DIR=$2 cargo build --locked --quiet --release --bin mako-raft-bench)
 }
 
-if [ "${1-}" != --against ]; then
-  build . "$target"
-  exec "$target/release/mako-raft-bench" suite --out docs --data "$target" "$@"
-fi
+# Sets `cxx` to the option for the C++ surface, or to nothing.
+build_cxx() {
+  cxx=()
+  if ! command -v cmake >/dev/null || ! command -v "${CXX:-c++}" >/dev/null; then
+    echo "No cmake or no C++ compiler: without figures on the C++ surface" >&2
+    return
+  fi
+  cmake -S . -B "$target/bench" -DCMAKE_BUILD_TYPE=Release -DMAKO_RAFT_CARGO_TARGET_DIR="$target" >/dev/null
+  cmake --build "$target/bench" --target bench_node --parallel "$(nproc)" >/dev/null
+  cxx=(--cxx "$target/bench/ctest/bench_node")
+}
 
-commit=$(git rev-parse --verify "${2:?"--against needs a commit"}^{commit}")
-shift 2
-other=$target/against
-tree=$other/tree
-git worktree prune
-if [ -e "$tree" ]; then
-  git -C "$tree" checkout --quiet --detach "$commit"
-else
-  git worktree add --quiet --detach "$tree" "$commit"
-fi
-trap 'git worktree remove --force "$tree"' EXIT INT TERM
-build . "$target"
-build "$tree" "$other/target"
-"$target/release/mako-raft-bench" compare --before "$other/target/release/mako-raft-bench" \
-  --after "$target/release/mako-raft-bench" "$@"
+against() { # COMMIT [OPTION]...
+  local commit tree=$target/against/tree
+  commit=$(git rev-parse --verify --quiet "$1^{commit}") || { echo "There is no commit \"$1\"" >&2; exit 2; }
+  shift
+  remove_tree() { git worktree remove --force "$tree" 2>/dev/null || git worktree prune; }
+  # Also what an earlier run left behind that was killed.
+  remove_tree
+  trap remove_tree EXIT
+  trap 'exit 130' INT TERM
+  git worktree add --quiet --force --detach "$tree" "$commit"
+  if [ ! -e "$tree/src/bin/mako-raft-bench" ]; then
+    echo "$commit has no mako-raft-bench to compare with" >&2
+    exit 2
+  fi
+  echo "Before: $(git log -1 --format='%h %s' "$commit")"
+  echo "After:  the work tree, on $(git log -1 --format='%h %s')"
+  build_bench . "$target"
+  build_bench "$tree" "$target/against/target"
+  "$bench" compare --before "$target/against/target/release/mako-raft-bench" --after "$bench" \
+    --data "$target" "$@"
+}
+
+case "${1-}" in
+  --against) against "${2:?--against needs a commit}" "${@:3}" ;;
+  --long) build_bench . "$target" && exec "$bench" endure "${@:2}" ;;
+  --report) build_bench . "$target" && exec "$bench" report docs ;;
+  *)
+    build_bench . "$target"
+    build_cxx
+    exec "$bench" suite --data "$target" "${cxx[@]}" "$@"
+    ;;
+esac

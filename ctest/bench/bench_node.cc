@@ -3,8 +3,8 @@
 //   mako-raft-bench run --node BUILD_DIR/ctest/bench_node [OPTION]...
 //
 // It speaks the lines that src/bin/mako-raft-bench/node/mod.rs describes, so settings, checks and output
-// are those of the Rust program; only the calls go through raft_main_helper.h. `standby` is not offered:
-// fail-over does not depend on the surface.
+// are those of the Rust program; only the calls go through raft_main_helper.h. `standby`, `timeline` and
+// `intervals` are not offered: fail-over and creep do not depend on the surface.
 
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +22,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -89,6 +90,43 @@ size_t size_of(const std::string &sizes, uint64_t sequence) {
   return sequence % 10 == 3 || sequence % 10 == 6 ? 16 << 10 : 1 << 10;
 }
 
+// Counts of nanoseconds in buckets of at most 1.6 % of the value. As histogram.rs; read when all is done.
+class Histogram {
+ public:
+  void record(uint64_t ns) {
+    ns = std::min(ns, (uint64_t(1) << kTopBits) - 1);
+    unsigned octave = 0;
+    while (ns >> octave >= 2 * kPerOctave) ++octave;
+    ++buckets_[octave * kPerOctave + (ns >> octave)];
+    longest_ = std::max(longest_, ns);
+  }
+  void merge(const Histogram &other) {
+    for (size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
+    longest_ = std::max(longest_, other.longest_);
+  }
+  uint64_t count() const { return std::accumulate(buckets_.begin(), buckets_.end(), uint64_t(0)); }
+  uint64_t longest() const { return longest_; }
+  uint64_t percentile(uint64_t per_mille) const {
+    uint64_t wanted = std::max<uint64_t>((count() * per_mille + 999) / 1000, 1), seen = 0;
+    for (size_t i = 0; i < buckets_.size(); ++i) {
+      seen += buckets_[i];
+      if (seen >= wanted) return std::min(upper_edge(i), longest_);
+    }
+    return 0;
+  }
+
+ private:
+  static constexpr uint64_t kPerOctave = 64;
+  static constexpr unsigned kTopBits = 40;
+  static uint64_t upper_edge(uint64_t bucket) {
+    if (bucket < 2 * kPerOctave) return bucket;
+    uint64_t octave = bucket / kPerOctave - 1;
+    return ((bucket - octave * kPerOctave + 1) << octave) - 1;
+  }
+  std::vector<uint64_t> buckets_ = std::vector<uint64_t>((kTopBits - 5) * kPerOctave);
+  uint64_t longest_ = 0;
+};
+
 // One partition: checks what is delivered, counts it, wakes its submitter. As node/stream.rs.
 class Stream {
  public:
@@ -110,7 +148,7 @@ class Stream {
       say("failed partition " + std::to_string(partition) + ": expected log " + std::to_string(expected) +
           ", got log " + std::to_string(sequence) + " in slot " + std::to_string(slot));
     }
-    if (own && stamp > 0 && stamp >= time_from) latencies.push_back(now_ns() - stamp);
+    if (own && stamp > 0 && stamp >= time_from) latencies.record(now_ns() - stamp);
     bytes.store(bytes.load(std::memory_order_relaxed) + length, std::memory_order_relaxed);
     delivered_.store(expected, std::memory_order_release);
     std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -143,7 +181,7 @@ class Stream {
   std::atomic<uint64_t> bytes{0};
   std::atomic<uint64_t> time_from{UINT64_MAX};
   // Written by the lane, read when all logs are delivered.
-  std::vector<uint64_t> latencies;
+  Histogram latencies;
 
  private:
   std::atomic<uint64_t> delivered_{0};
@@ -189,19 +227,24 @@ struct Submitter {
       submit_one(due);
     }
   }
+
+  // One at a time, and no sooner than so long behind the last.
+  void spaced(uint64_t every_ns) {
+    for (uint64_t due = now_ns(); due < end && !stream.failed; due = std::max(now_ns(), due + every_ns)) {
+      sleep_until(due);
+      submit_one(0);
+      if (!stream.wait_delivered(last, now_ns() + kDoneWithinNs)) return;
+    }
+  }
 };
 
 std::string percentiles(const Streams &streams) {
-  std::vector<uint64_t> all;
+  Histogram all;
   for (const auto &stream : streams)
-    if (stream->counted) all.insert(all.end(), stream->latencies.begin(), stream->latencies.end());
-  std::sort(all.begin(), all.end());
-  auto at = [&all](size_t per_mille) -> uint64_t {
-    return all.empty() ? 0 : all[std::max<size_t>((all.size() * per_mille + 999) / 1000, 1) - 1];
-  };
+    if (stream->counted) all.merge(stream->latencies);
   std::ostringstream out;
-  out << " count=" << all.size() << " p50=" << at(500) << " p90=" << at(900) << " p99=" << at(990)
-      << " p999=" << at(999) << " max=" << at(1000);
+  out << " count=" << all.count() << " p50=" << all.percentile(500) << " p90=" << all.percentile(900)
+      << " p99=" << all.percentile(990) << " p999=" << all.percentile(999) << " max=" << all.longest();
   return out.str();
 }
 
@@ -219,8 +262,10 @@ void load(const Words &words, const Streams &streams) {
     if (!big) stream.time_from = words.number("begin");
     double every = words.has("rate") ? 1e9 * double(counted) / strtod(words.text("rate").c_str(), nullptr) : 0;
     uint64_t outstanding = big ? 1 : words.number("outstanding");
-    threads.emplace_back([submitter, big, every, outstanding] {
-      if (every > 0 && !big) submitter->open(every);
+    uint64_t spacing_ns = big ? words.number("big_every_ms") * 1000000 : 0;
+    threads.emplace_back([submitter, big, every, outstanding, spacing_ns] {
+      if (spacing_ns > 0) submitter->spaced(spacing_ns);
+      else if (every > 0 && !big) submitter->open(every);
       else submitter->closed(outstanding);
       submitter->stream.wait_delivered(submitter->last, now_ns() + kDoneWithinNs);
     });

@@ -3,7 +3,7 @@
 //! This program drives replicas of both. What it asks of them is what `node` has always understood, so an
 //! older build need not know options of this one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::arguments::Arguments;
 use crate::cell::{Cell, Pace};
@@ -25,6 +25,7 @@ pub struct CompareOptions {
     repeats: usize,
     seconds: f64,
     only: Option<String>,
+    data: PathBuf,
 }
 
 /// Reads the options of `compare`.
@@ -32,7 +33,8 @@ pub struct CompareOptions {
 /// # Errors
 /// Names the option that is wrong or missing.
 pub fn options(arguments: &mut Arguments) -> Result<CompareOptions, String> {
-    let (mut before, mut after, mut repeats, mut seconds, mut only) = (None, None, REPEATS, 2.0, None);
+    let (mut before, mut after, mut repeats, mut seconds) = (None, None, REPEATS, 2.0);
+    let (mut only, mut data) = (None, std::env::temp_dir());
     while let Some(option) = arguments.word() {
         match option.as_str() {
             "--before" => before = Some(arguments.value(&option)?),
@@ -40,12 +42,13 @@ pub fn options(arguments: &mut Arguments) -> Result<CompareOptions, String> {
             "--repeats" => repeats = arguments.value(&option)?,
             "--seconds" => seconds = arguments.value(&option)?,
             "--only" => only = Some(arguments.value(&option)?),
+            "--data" => data = arguments.value(&option)?,
             other => return Err(format!("compare has no option \"{other}\"; see --help")),
         }
     }
     let before = before.ok_or("compare needs --before PROGRAM")?;
     let after = after.ok_or("compare needs --after PROGRAM")?;
-    Ok(CompareOptions { before, after, repeats, seconds, only })
+    Ok(CompareOptions { before, after, repeats, seconds, only, data })
 }
 
 /// A number of a cell, and whether more of it is better.
@@ -67,7 +70,7 @@ const CPU: Number = Number {
 };
 
 /// Each with a short name, and in full log memory, as in the standard set.
-fn cells(seconds: f64) -> Vec<(&'static str, Cell, &'static [Number])> {
+fn cells(seconds: f64, data: &Path) -> Vec<(&'static str, Cell, &'static [Number])> {
     let cell = |bytes, outstanding, partitions| Cell {
         sizes: Sizes::Fixed(bytes),
         pace: Pace::Closed { outstanding },
@@ -76,7 +79,7 @@ fn cells(seconds: f64) -> Vec<(&'static str, Cell, &'static [Number])> {
         seconds,
         ..Cell::default()
     };
-    let durable = Cell { durable: Some(std::env::temp_dir()), ..cell(100, 1, 1) };
+    let durable = Cell { durable: Some(data.to_path_buf()), ..cell(100, 1, 1) };
     vec![
         ("100 B, 1 outstanding", cell(100, 1, 1), &[P50, P99, CPU]),
         ("100 B, 1024 outstanding", cell(100, 1024, 1), &[RATE, P99, CPU]),
@@ -94,7 +97,7 @@ fn cells(seconds: f64) -> Vec<(&'static str, Cell, &'static [Number])> {
 /// A cell had no figure.
 pub fn run(options: &CompareOptions) -> Result<(), String> {
     let is_wanted = |name: &str| options.only.as_ref().map_or(true, |only| name.contains(only.as_str()));
-    let cells: Vec<_> = cells(options.seconds).into_iter().filter(|(name, ..)| is_wanted(name)).collect();
+    let cells: Vec<_> = cells(options.seconds, &options.data).into_iter().filter(|(name, ..)| is_wanted(name)).collect();
     let mut progress = Progress::new(cells.len() * options.repeats * 2);
     let mut figures: Vec<[Vec<Figures>; 2]> = cells.iter().map(|_| Default::default()).collect();
     for repeat in 0..options.repeats {

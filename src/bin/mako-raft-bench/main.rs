@@ -59,14 +59,14 @@ mako-raft-bench measures three replicas on this machine.
       --repeats N            (3); --seconds S (2) and --warmup S (1) of each cell; --failovers N (50)
       --out DIR              where performance.md, .json and performance/ go (docs)
       --data DIR             where durable logs go meanwhile (the directory for temporary files)
-      --only TEXT            cells whose name contains it
+      --only TEXT            cells whose name contains it; no report then, without --out
       --cxx PROGRAM          replicas on the C++ surface, for the cells that are taken through both
   endure [OPTION]...       full load for long: are latency, rate and memory flat? writes its section of the report
       --minutes M            (10); --interval S (10); --warmup S (15); --out DIR (docs)
   report [DIR]             writes the report anew from the files in DIR (docs), without measuring
   compare --before PROGRAM --after PROGRAM [OPTION]...
                            two builds of this program, interleaved: what differs beyond the noise
-      --repeats N            (7); --seconds S (2); --only TEXT
+      --repeats N            (7); --seconds S (2); --only TEXT; --data DIR
   failover [COUNT]         kill -9 of the leader under load, COUNT times (10)
 ";
 

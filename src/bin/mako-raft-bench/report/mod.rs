@@ -58,6 +58,17 @@ pub fn write(out: &Path) -> Result<(), String> {
     save(&out.join(FILE), &text)
 }
 
+/// Whether the files that [`write`] will read can be read: better known before a long run than behind it.
+///
+/// # Errors
+/// One can't be.
+pub fn check(out: &Path) -> Result<(), String> {
+    let folder = folder(out)?;
+    Record::load(out)?;
+    Endurance::load(&folder)?;
+    Peers::load(&folder).map(drop)
+}
+
 /// What the standard set measured: all but the long table.
 fn measured(out: &Path, record: &Record, peers: &Peers) -> Result<String, String> {
     let Record { setting, results } = record;

@@ -141,7 +141,7 @@ fn failovers(results: &Results) -> Option<Picture> {
         y: "logs delivered in 10 ms, as the new leader sees it",
         x_scale: Scale::Linear,
         y_scale: Scale::Linear,
-        x_marks: Vec::new(),
+        x_marks: (-1..=5).map(|n| (f64::from(n) * 200.0, (n * 200).to_string())).collect(),
         lines: drawn.iter().map(named).collect(),
     };
     Picture::of("failover.svg", "Logs delivered around the death of the leader", &plot)

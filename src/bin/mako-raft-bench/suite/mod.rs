@@ -22,11 +22,12 @@ const PACED_FLOOR_SECONDS: f64 = 2.0;
 /// What `suite` is asked for.
 pub struct SuiteOptions {
     repeats: usize,
-    out: PathBuf,
+    /// `None`: figures are printed, and the report is left alone.
+    out: Option<PathBuf>,
     data: PathBuf,
     failovers: usize,
     durations: Durations,
-    /// Only names that contain this.
+    /// Only names that contain this; then there is no report unless it is asked for.
     only: Option<String>,
     /// Replicas on the C++ surface; their cells are left out without it.
     cxx: Option<PathBuf>,
@@ -39,7 +40,7 @@ pub struct SuiteOptions {
 pub fn options(arguments: &mut Arguments) -> Result<SuiteOptions, String> {
     let mut options = SuiteOptions {
         repeats: 3,
-        out: PathBuf::from("docs"),
+        out: None,
         data: std::env::temp_dir(),
         failovers: 50,
         durations: Durations { seconds: 2.0, warmup: 1.0 },
@@ -49,7 +50,7 @@ pub fn options(arguments: &mut Arguments) -> Result<SuiteOptions, String> {
     while let Some(option) = arguments.word() {
         match option.as_str() {
             "--repeats" => options.repeats = arguments.value(&option)?,
-            "--out" => options.out = arguments.value(&option)?,
+            "--out" => options.out = Some(arguments.value(&option)?),
             "--data" => options.data = arguments.value(&option)?,
             "--failovers" => options.failovers = arguments.value(&option)?,
             "--seconds" => options.durations.seconds = arguments.value(&option)?,
@@ -58,6 +59,9 @@ pub fn options(arguments: &mut Arguments) -> Result<SuiteOptions, String> {
             "--cxx" => options.cxx = Some(arguments.value(&option)?),
             other => return Err(format!("suite has no option \"{other}\"; see --help")),
         }
+    }
+    if options.only.is_none() && options.out.is_none() {
+        options.out = Some(PathBuf::from("docs"));
     }
     Ok(options)
 }
@@ -86,12 +90,15 @@ pub fn run(options: &SuiteOptions) -> Result<(), String> {
     }
     fail_over(options.failovers, &mut results, &mut progress);
     let failed = results.failures.len();
-    Record { setting: setting(options, &progress), results }.save(&options.out)?;
-    report::write(&options.out)?;
-    progress.say(&format!("the report is {}", options.out.join(report::FILE).display()));
+    if let Some(out) = &options.out {
+        Record { setting: setting(options, &progress), results }.save(out)?;
+        report::write(out)?;
+        progress.say(&format!("the report is {}", out.join(report::FILE).display()));
+    }
+    progress.clear();
     match failed {
         0 => Ok(()),
-        failed => Err(format!("{failed} measurements have no figure; the report names them")),
+        failed => Err(format!("{failed} measurements have no figure; their reasons are above")),
     }
 }
 
@@ -171,4 +178,26 @@ fn measure(subject: &Subject, options: &SuiteOptions) -> Result<Figures, String>
     let Summary { count, .. } = floor.latency;
     let logs_per_s = count as f64 / seconds;
     Ok(Figures { logs_per_s, mb_per_s: floor.mb_per_s, latency: floor.latency, ..Figures::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> SuiteOptions {
+        options(&mut Arguments::new(line.split(' ').map(str::to_owned).collect())).unwrap()
+    }
+
+    #[test]
+    fn a_part_of_the_set_does_not_overwrite_the_report() {
+        assert_eq!(parse("--repeats 1").out, Some(PathBuf::from("docs")));
+        assert_eq!(parse("--only rate").out, None);
+        assert_eq!(parse("--only rate --out d").out, Some(PathBuf::from("d")));
+    }
+
+    #[test]
+    fn cells_on_the_c_plus_plus_surface_need_its_program() {
+        let cxx = |line: &str| wanted(&parse(line)).iter().filter(|item| item.name.starts_with("c++")).count();
+        assert_eq!((cxx("--repeats 1"), cxx("--cxx bench_node")), (0, 5));
+    }
 }
