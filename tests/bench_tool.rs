@@ -25,7 +25,7 @@ fn a_cell_is_a_line_for_people_and_a_line_of_json() {
     let text = printed(&["run", "--size", "mix", "--outstanding", "8", "--partitions", "2", "--seconds", "0.3", "--warmup", "0"]);
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].contains("logs in order on every replica"), "{text}");
-    assert!(lines[1].starts_with("{\"cell\":\"mix B, 8 outstanding") && lines[1].contains("\"p99_us\":"), "{text}");
+    assert!(lines[1].starts_with("{\"cell\":\"mixed sizes, 8 outstanding") && lines[1].contains("\"p99_us\":"), "{text}");
 }
 
 #[test]

@@ -105,9 +105,13 @@ impl Cell {
     /// One line for people.
     pub fn describe(&self) -> String {
         let plural = |n: u32| if n == 1 { "" } else { "s" };
+        let sizes = match self.sizes {
+            Sizes::Fixed(bytes) => format!("{bytes} B"),
+            Sizes::Mix => "mixed sizes".into(),
+        };
         let mut text = match self.pace {
-            Pace::Closed { outstanding } => format!("{} B, {outstanding} outstanding", self.sizes),
-            Pace::Open { rate } => format!("{} B, {rate}/s due", self.sizes),
+            Pace::Closed { outstanding } => format!("{sizes}, {outstanding} outstanding"),
+            Pace::Open { rate } => format!("{sizes}, {rate}/s due"),
             Pace::Idle => "idle".to_owned(),
         };
         text += &format!(", {} partition{}", self.partitions, plural(self.partitions));

@@ -199,8 +199,8 @@ impl Endurance {
         let _ = writeln!(
             text,
             "\nFlat: the median of the last third of the intervals is at most {FLAT_FACTOR} times that of the first (the rate: \
-             at least 1/{FLAT_FACTOR}); the greatest memory is at most {FLAT_MEMORY_FACTOR} times that of the first, and \
-             {FLAT_MEMORY_MIB} MiB.\n"
+             at least 1/{FLAT_FACTOR}); the greatest memory is at most {FLAT_MEMORY_FACTOR} times that of the first \
+             plus {FLAT_MEMORY_MIB} MiB.\n"
         );
         text
     }

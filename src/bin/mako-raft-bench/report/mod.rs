@@ -38,8 +38,8 @@ const NOTES: &str = "performance-notes.md";
 /// A file can't be read or written.
 pub fn write(out: &Path) -> Result<(), String> {
     let record = Record::load(out)?;
-    let endurance = Endurance::load(&folder(out)?)?;
-    let peers = Peers::load(&folder(out)?)?;
+    let endurance = Endurance::load(&out.join(FOLDER))?;
+    let peers = Peers::load(&out.join(FOLDER))?;
     let mut text = String::from(
         "# Performance\n\nWritten by `scripts/bench.sh`. `performance.json` and the files in `performance/` hold the same \
          figures for programs.\n\n",
@@ -63,7 +63,7 @@ pub fn write(out: &Path) -> Result<(), String> {
 /// # Errors
 /// One can't be.
 pub fn check(out: &Path) -> Result<(), String> {
-    let folder = folder(out)?;
+    let folder = out.join(FOLDER);
     Record::load(out)?;
     Endurance::load(&folder)?;
     Peers::load(&folder).map(drop)
@@ -105,21 +105,15 @@ fn head(setting: &Setting) -> String {
 fn pictures(out: &Path, pictures: &[Picture]) -> Result<String, String> {
     let mut text = String::new();
     for Picture { file, caption, svg } in pictures {
-        save(&folder(out)?.join(file), svg)?;
+        save(&out.join(FOLDER).join(file), svg)?;
         let _ = writeln!(text, "![{caption}]({FOLDER}/{file})\n");
     }
     Ok(text)
 }
 
-/// The folder of pictures and parts; made where it is missing.
-fn folder(out: &Path) -> Result<std::path::PathBuf, String> {
-    let folder = out.join(FOLDER);
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder)
-}
-
+/// Writes a file, and its folder where that is missing.
 fn save(path: &Path, text: &str) -> Result<(), String> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text)).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Reads a JSON file; `None` where there is none.
@@ -138,5 +132,5 @@ fn load<T>(path: &Path, read: impl Fn(&Json) -> Result<T, String>) -> Result<Opt
 /// # Errors
 /// The file can't be written.
 pub fn save_endurance(out: &Path, endurance: &Endurance) -> Result<(), String> {
-    endurance.save(&folder(out)?)
+    endurance.save(&out.join(FOLDER))
 }

@@ -87,7 +87,7 @@ impl Axis {
     fn marks(&self) -> Vec<f64> {
         match self.scale {
             Scale::Linear => {
-                let rough = (self.high - self.low) / 5.0;
+                let rough = (self.high - self.low) / 7.0;
                 let power = 10f64.powf(rough.log10().floor());
                 let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough);
                 let step = step.unwrap_or(10.0 * power);

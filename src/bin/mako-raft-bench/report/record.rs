@@ -1,6 +1,5 @@
 //! `performance.json`: everything that the report is written from.
 
-use std::fs;
 use std::path::Path;
 
 use crate::failover::{self, FailOver};
@@ -79,8 +78,7 @@ impl Record {
     /// # Errors
     /// It can't be written.
     pub fn save(&self, folder: &Path) -> Result<(), String> {
-        let path = folder.join(FILE);
-        fs::write(&path, self.write().lines(BROKEN)).map_err(|error| format!("{}: {error}", path.display()))
+        super::save(&folder.join(FILE), &self.write().lines(BROKEN))
     }
 
     /// Reads the file in `folder`; `None` where there is none.
