@@ -103,7 +103,7 @@ impl Stage {
             durable: beginning.durable,
             older: None,
             timing: Timing { form_wait_ms: 50, absent_ms: 300, ..Timing::default() },
-            limits: Limits { log_memory_bytes: LOG_MEMORY_BYTES, in_flight_bytes: 4 << 10, outbox_bytes: 1 << 10 },
+            limits: Limits { log_memory_bytes: LOG_MEMORY_BYTES, in_flight_bytes: 4 << 10, outbox_bytes: 1 << 10, ..Limits::default() },
             seed: u64::from(beginning.seed),
             now,
         };
