@@ -328,7 +328,7 @@ impl Plan {
             fault_gap_ms: random.scale(100, 3_000),
             latency_us: (latency_low, latency_low + random.scale(100, 30_000)),
             datagram: choose_datagram(&mut random, faults),
-            load: choose_load(&mut random),
+            load: choose_load(&mut random, faults),
             start_ms,
             callback_us: random.scale(10, 20_000),
             disk_us: random.scale(50, 10_000),
@@ -455,15 +455,20 @@ fn choose_datagram(random: &mut Random, faults: FaultSet) -> Datagram {
     }
 }
 
-fn choose_load(random: &mut Random) -> Load {
-    Load {
+fn choose_load(random: &mut Random, faults: FaultSet) -> Load {
+    let mut load = Load {
         gap_us: random.scale(4_000, 100_000),
         burst: random.scale(1, 16),
         log_bytes: random.scale(40, 800),
         long_permille: random.pick(&[0, 20, 100]),
         fragment_bytes: random.scale(64, 2_000) as usize,
         intake_bytes: random.scale(2_000, 64_000) as usize,
+    };
+    if faults.has(Fault::SmallMessages) {
+        // One entry a message, and so many messages a round trip: a newcomer never catches up with a fast log.
+        (load.gap_us, load.burst, load.long_permille) = (load.gap_us.max(50_000), 1, 0);
     }
+    load
 }
 
 fn choose_starts(random: &mut Random, faults: FaultSet, processes: u16) -> Vec<u64> {
