@@ -49,5 +49,4 @@ finds! {
     a_shard_formed_by_a_minority_is_found: FormByMinority, Memory, 50;
     bytes_released_twice_are_found: ReleaseTwice, Memory, 100;
     a_full_follower_that_takes_nothing_any_more_is_found: ForgetFullFollower, Memory, 300;
-    an_older_term_committed_by_count_is_found: CommitOlderTermByCount, Memory, 300;
 }
