@@ -138,6 +138,7 @@ fn print_table(cells: &[(&str, Cell, &[Number])], figures: &[[Vec<Figures>; 2]])
             }
         }
     }
+    println!("before, after: medians; change: of the two runs of one repeat, the median");
     match differing.as_slice() {
         [] => println!("Nothing differs beyond the noise."),
         some => println!("Beyond the noise:\n  {}", some.join("\n  ")),
