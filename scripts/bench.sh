@@ -33,7 +33,9 @@ build_cxx() {
 }
 
 against() { # COMMIT [OPTION]...
-  local commit tree=$target/against/tree
+  local commit
+  # Not local: the traps run outside of this function.
+  tree=$target/against/tree
   commit=$(git rev-parse --verify --quiet "$1^{commit}") || { echo "There is no commit \"$1\"" >&2; exit 2; }
   shift
   remove_tree() { git worktree remove --force "$tree" 2>/dev/null || git worktree prune; }
