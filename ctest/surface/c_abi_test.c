@@ -151,6 +151,7 @@ static void decoding(void) {
     CHECK(mako_raft_decode_value(late_time * 10u + 3u, late, 16, &timestamp, &status) == MAKO_RAFT_OK);
     CHECK(timestamp == late_time && status == 3);
     CHECK(mako_raft_decode_value(3, NULL, 2, NULL, NULL) == MAKO_RAFT_INVALID);
+    CHECK(mako_raft_decode_value(3, log, SIZE_MAX, NULL, NULL) == MAKO_RAFT_INVALID);
     CHECK(mako_raft_decode_value(3, NULL, 0, NULL, NULL) == MAKO_RAFT_OK);
 }
 

@@ -14,7 +14,7 @@ use raft::eraftpb::{Entry, HardState};
 
 use super::said::Scene;
 
-const DIRECTORY: &str = "/data";
+pub(super) const DIRECTORY: &str = "/data";
 const RECORDS_START: usize = 4096;
 const HEADER_BYTES: usize = 40;
 const DAMAGE_MAX: usize = 32;
@@ -56,7 +56,7 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-fn options() -> DiskOptions {
+pub(super) fn options() -> DiskOptions {
     DiskOptions {
         segment_bytes: 8 << 10,
         durability: Durability::Fsync,

@@ -4,11 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mako_raft::ids::{GroupId, ProcessId};
 use mako_raft::storage::disk::simulated::SimulatedFiles;
-use mako_raft::storage::disk::{DiskLog, DiskOptions, Durability, Prepare};
+use mako_raft::storage::disk::DiskLog;
 
-const DIRECTORY: &str = "/data";
+use super::disk::{options, DIRECTORY};
 
 /// A byte of choices, then the file.
 pub fn run(bytes: &[u8]) {
@@ -39,16 +38,7 @@ fn meta_says(files: &SimulatedFiles, path: &Path, line: &str) -> bool {
 }
 
 fn opens(files: &SimulatedFiles) -> bool {
-    let options = DiskOptions {
-        segment_bytes: 8 << 10,
-        durability: Durability::Fsync,
-        prepare: Prepare::OnDemand,
-        memory_tail_bytes: 1 << 10,
-        shard_fingerprint: 7,
-        process: ProcessId(0),
-        group: GroupId(0),
-    };
-    match DiskLog::open(Path::new(DIRECTORY), options, Arc::new(files.clone())) {
+    match DiskLog::open(Path::new(DIRECTORY), options(), Arc::new(files.clone())) {
         Ok(_) => true,
         Err(error) => {
             let text = error.to_string();

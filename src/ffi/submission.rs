@@ -38,7 +38,11 @@ pub unsafe extern "C" fn mako_raft_submit(
 ) -> mako_raft_status {
     checked(|| {
         // SAFETY: `log` is null or readable for `len` bytes.
-        let bytes = unsafe { log_bytes(log, len, partition) }?;
+        let bytes = unsafe { log_bytes(log, len) }.map_err(|what| {
+            let reason = format!("partition {partition}: {what}");
+            helper::refuse(partition, &reason);
+            HelperError::Invalid(reason)
+        })?;
         match helper::submit(bytes, partition) {
             Ok(number) => {
                 if !ticket.is_null() {
@@ -60,20 +64,18 @@ pub unsafe extern "C" fn mako_raft_submit(
 
 /// # Safety
 /// `log` is null or readable for `len` bytes, for as long as the caller lives.
-unsafe fn log_bytes<'a>(log: *const c_char, len: usize, partition: u32) -> Result<&'a [u8], HelperError> {
+unsafe fn log_bytes<'a>(log: *const c_char, len: usize) -> Result<&'a [u8], String> {
     if len == 0 {
         return Ok(&[]);
     }
-    let reason = if log.is_null() {
-        format!("partition {partition}: log is null and its length {len}; only an empty log may be null")
-    } else if isize::try_from(len).is_err() {
-        format!("partition {partition}: a log of {len} bytes is longer than any memory")
-    } else {
-        // SAFETY: not null, readable for `len` bytes, and `len` fits an isize.
-        return Ok(unsafe { std::slice::from_raw_parts(log.cast(), len) });
-    };
-    helper::refuse(partition, &reason);
-    Err(HelperError::Invalid(reason))
+    if log.is_null() {
+        return Err(format!("log is null and its length {len}; only an empty log may be null"));
+    }
+    if isize::try_from(len).is_err() {
+        return Err(format!("a log of {len} bytes is longer than any memory"));
+    }
+    // SAFETY: not null, readable for `len` bytes, and `len` fits an isize.
+    Ok(unsafe { std::slice::from_raw_parts(log.cast(), len) })
 }
 
 /// Counts a log that the caller's own layer refused (Mako's C++ functions take an int length, which
@@ -149,16 +151,8 @@ pub unsafe extern "C" fn mako_raft_decode_value(
     status: *mut u32,
 ) -> mako_raft_status {
     checked(|| {
-        let bytes: &[u8] = if len == 0 {
-            &[]
-        } else {
-            super::boundary::not_null(log, "log")?;
-            if isize::try_from(len).is_err() {
-                return Err(HelperError::Invalid(format!("a log of {len} bytes is longer than any memory")));
-            }
-            // SAFETY: not null, readable for `len` bytes, and `len` fits an isize.
-            unsafe { std::slice::from_raw_parts(log.cast(), len) }
-        };
+        // SAFETY: by contract null or readable for `len` bytes until this returns.
+        let bytes = unsafe { log_bytes(log, len) }.map_err(HelperError::Invalid)?;
         let (time, code) = helper::decode_value(value, bytes);
         // SAFETY: each is null or the caller's variable.
         unsafe {
