@@ -15,7 +15,7 @@
 //! The submitting thread writes this layout itself ([`ChunkWriter`]); nobody copies the bytes
 //! again until a fragmented log is joined.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::ids::{PartitionId, ProcessId, RunId};
 
@@ -25,6 +25,8 @@ pub const HEADER_BYTES: usize = 20;
 pub const PER_LOG_BYTES: usize = 5;
 /// What a fragment's header has beyond [`HEADER_BYTES`].
 const FRAGMENT_HEADER_BYTES: usize = 16;
+/// What a chunk of one log or fragment has beside its bytes, at most.
+pub const CHUNK_HEAD_BYTES_MAX: usize = HEADER_BYTES + FRAGMENT_HEADER_BYTES;
 
 const KIND_LOGS: u8 = 1;
 const KIND_FRAGMENT: u8 = 2;
@@ -71,20 +73,20 @@ pub struct Origin {
     pub run: RunId,
 }
 
-fn write_header(out: &mut Vec<u8>, kind: u8, part: u8, origin: Origin, partition: PartitionId) {
-    out.push(kind);
-    out.push(part);
-    out.extend_from_slice(&origin.process.0.to_le_bytes());
-    out.extend_from_slice(&partition.0.to_le_bytes());
-    out.extend_from_slice(&origin.run.0.to_le_bytes());
-    out.extend_from_slice(&0u32.to_le_bytes());
+fn write_header(out: &mut BytesMut, kind: u8, part: u8, origin: Origin, partition: PartitionId) {
+    out.put_u8(kind);
+    out.put_u8(part);
+    out.put_u16_le(origin.process.0);
+    out.put_u32_le(partition.0);
+    out.put_u64_le(origin.run.0);
+    out.put_u32_le(0);
 }
 
 /// Collects whole logs of one partition into one chunk. One copy per log, made by the submitting thread.
 #[derive(Debug)]
 pub struct ChunkWriter {
     partition: PartitionId,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     logs: u32,
     queued_bytes: usize,
 }
@@ -92,18 +94,33 @@ pub struct ChunkWriter {
 impl ChunkWriter {
     /// An empty chunk that can take about `capacity` bytes before it grows.
     pub fn new(origin: Origin, partition: PartitionId, capacity: usize) -> Self {
-        let mut buffer = Vec::with_capacity(HEADER_BYTES + capacity);
+        Self::within(origin, partition, BytesMut::with_capacity(HEADER_BYTES + capacity))
+    }
+
+    /// An empty chunk at the start of `buffer`, which is empty.
+    pub fn within(origin: Origin, partition: PartitionId, mut buffer: BytesMut) -> Self {
+        debug_assert!(buffer.is_empty());
         write_header(&mut buffer, KIND_LOGS, 0, origin, partition);
         Self { partition, buffer, logs: 0, queued_bytes: 0 }
+    }
+
+    /// Bytes that a buffer needs for a chunk of one log.
+    pub fn bytes_for(log: &[u8]) -> usize {
+        HEADER_BYTES + log.len() + PER_LOG_BYTES
+    }
+
+    /// Whether `log` goes in without more memory than the buffer has.
+    pub fn has_room_for(&self, log: &[u8]) -> bool {
+        self.buffer.capacity() - self.buffer.len() >= log.len() + PER_LOG_BYTES
     }
 
     /// Appends a copy of `log`, which is at most 4 GiB - 1 long (the contract stops at 1 GiB).
     pub fn push(&mut self, log: &[u8]) {
         let length = u32::try_from(log.len()).expect("a log is at most 1 GiB");
         self.buffer.reserve(log.len() + PER_LOG_BYTES);
-        self.buffer.extend_from_slice(&length.to_le_bytes());
-        self.buffer.extend_from_slice(log);
-        self.buffer.push(0);
+        self.buffer.put_u32_le(length);
+        self.buffer.put_slice(log);
+        self.buffer.put_u8(0);
         self.logs += 1;
         self.queued_bytes += log.len() + PER_LOG_BYTES;
     }
@@ -124,15 +141,21 @@ impl ChunkWriter {
     }
 
     /// Ends the chunk.
-    pub fn seal(mut self) -> Chunk {
+    pub fn seal(self) -> Chunk {
+        self.split().0
+    }
+
+    /// Ends the chunk; also what is left of its buffer.
+    pub fn split(mut self) -> (Chunk, BytesMut) {
         self.buffer[16..20].copy_from_slice(&self.logs.to_le_bytes());
-        Chunk {
+        let chunk = Chunk {
             partition: self.partition,
-            bytes: Bytes::from(self.buffer),
+            bytes: self.buffer.split().freeze(),
             logs: self.logs,
             queued_bytes: self.queued_bytes,
             part: ChunkPart::Whole,
-        }
+        };
+        (chunk, self.buffer)
     }
 }
 
@@ -143,6 +166,17 @@ pub fn fragments(
     log: &[u8],
     fragment_bytes: usize,
 ) -> impl Iterator<Item = Chunk> + '_ {
+    fragments_within(origin, partition, log, fragment_bytes, BytesMut::with_capacity)
+}
+
+/// [`fragments`], in buffers of exactly the length that `allocate` is asked for.
+pub fn fragments_within<'a>(
+    origin: Origin,
+    partition: PartitionId,
+    log: &'a [u8],
+    fragment_bytes: usize,
+    allocate: impl Fn(usize) -> BytesMut + 'a,
+) -> impl Iterator<Item = Chunk> + 'a {
     let fragment_bytes = fragment_bytes.max(1);
     let count = log.len().div_ceil(fragment_bytes).max(1);
     (0..count).map(move |i| {
@@ -150,14 +184,14 @@ pub fn fragments(
         let bytes = &log[offset..log.len().min(offset + fragment_bytes)];
         let (first, last) = (i == 0, i + 1 == count);
         let part = if first { PART_FIRST } else { 0 } | if last { PART_LAST } else { 0 };
-        let mut out = Vec::with_capacity(HEADER_BYTES + FRAGMENT_HEADER_BYTES + bytes.len());
+        let mut out = allocate(HEADER_BYTES + FRAGMENT_HEADER_BYTES + bytes.len());
         write_header(&mut out, KIND_FRAGMENT, part, origin, partition);
-        out.extend_from_slice(&(log.len() as u64).to_le_bytes());
-        out.extend_from_slice(&(offset as u64).to_le_bytes());
-        out.extend_from_slice(bytes);
+        out.put_u64_le(log.len() as u64);
+        out.put_u64_le(offset as u64);
+        out.put_slice(bytes);
         Chunk {
             partition,
-            bytes: Bytes::from(out),
+            bytes: out.freeze(),
             logs: u32::from(last),
             queued_bytes: bytes.len() + if last { PER_LOG_BYTES } else { 0 },
             part: ChunkPart::Fragment { first, last },
@@ -274,10 +308,10 @@ impl<'a> LogBytes<'a> {
 
 /// Encodes a control entry.
 pub fn encode_control(origin: Origin, body: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+    let mut out = BytesMut::with_capacity(HEADER_BYTES + body.len());
     write_header(&mut out, KIND_CONTROL, 0, origin, PartitionId(0));
-    out.extend_from_slice(body);
-    Bytes::from(out)
+    out.put_slice(body);
+    out.freeze()
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

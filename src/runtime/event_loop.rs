@@ -20,6 +20,8 @@ use super::throttle::Throttle;
 
 /// Readiness events taken from one poll; what does not fit comes with the next.
 const EVENTS_PER_POLL: usize = 256;
+/// What came free and was not used again for so long goes back to the allocator.
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// The token of the wake-up; the transport's begin behind it.
 pub(super) const WAKE_TOKEN: mio::Token = mio::Token(0);
 /// The transport's first token.
@@ -166,6 +168,7 @@ pub(super) struct EventLoop {
     origin: Instant,
     tick: Duration,
     next_tick: Instant,
+    next_trim: Instant,
     course: Course,
     outputs: Outputs,
     arrivals: Vec<TransportEvent>,
@@ -198,6 +201,7 @@ impl EventLoop {
             origin,
             tick,
             next_tick: Instant::now(),
+            next_trim: Instant::now() + TRIM_INTERVAL,
             course: Course::Serving,
             outputs: Outputs::default(),
             arrivals: Vec::new(),
@@ -240,6 +244,10 @@ impl EventLoop {
             // Ticks that were missed are not made up for: the time is handed in.
             self.next_tick = now + self.tick;
             self.transport.tick(time);
+            if now >= self.next_trim {
+                self.next_trim = now + TRIM_INTERVAL;
+                self.shared.buffers.trim();
+            }
             self.groups.iter_mut().for_each(|group| group.replica.tick(time));
         }
         let more_to_read = self.transport.poll_io(time, &mut self.arrivals);

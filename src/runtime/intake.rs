@@ -12,11 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
+
 use crate::ids::{PartitionId, ProcessId};
 use crate::replica::output::Gate;
-use crate::replica::payload::{fragments, Chunk, ChunkWriter, Origin, HEADER_BYTES, PER_LOG_BYTES};
+use crate::replica::payload::{fragments_within, Chunk, ChunkWriter, Origin, PER_LOG_BYTES};
 
 use super::callbacks::{in_callback, locked};
+use super::buffers::{Buffers, Slabs};
 use super::ledger::Ledger;
 use super::wakeup::Wakeup;
 
@@ -26,8 +29,6 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Longer logs get chunks of their own, copied outside the lock: copying 16 KiB takes about as long as
 /// two hand-overs of the lock.
 const OWN_CHUNK_BYTES: usize = 16 << 10;
-/// The first capacity of a chunk. It then follows the chunks that really formed.
-const FIRST_CAPACITY_BYTES: usize = 512;
 
 /// Why a log was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +82,8 @@ struct Queue {
     ready: VecDeque<Chunk>,
     /// Collects short logs behind them.
     open: Option<ChunkWriter>,
-    /// Length of the last chunk taken: what the next one will probably need.
-    expected_bytes: usize,
+    /// What the next chunk is written into while none is open: the rest of a slab.
+    rest: BytesMut,
 }
 
 /// One partition's intake. `submit` is for any thread, the rest for the event loop.
@@ -98,6 +99,7 @@ pub(super) struct Intake {
     /// Submitters that wait for `room`, or for the end of a transfer of leadership.
     waiting: AtomicUsize,
     room: Condvar,
+    buffers: Arc<Buffers>,
     ledger: Arc<Ledger>,
     wakeup: Arc<Wakeup>,
 }
@@ -108,6 +110,7 @@ impl Intake {
         partition: PartitionId,
         origin: Origin,
         limits: IntakeLimits,
+        buffers: Arc<Buffers>,
         ledger: Arc<Ledger>,
         wakeup: Arc<Wakeup>,
     ) -> Self {
@@ -119,12 +122,13 @@ impl Intake {
                 door: Door::Gate(Gate::Closed { leader: None }),
                 ready: VecDeque::new(),
                 open: None,
-                expected_bytes: FIRST_CAPACITY_BYTES,
+                rest: BytesMut::new(),
             }),
             filled: AtomicBool::new(false),
             queued_bytes: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             room: Condvar::new(),
+            buffers,
             ledger,
             wakeup,
         }
@@ -152,7 +156,7 @@ impl Intake {
         let cost = log.len() + PER_LOG_BYTES;
         let mut queue = self.admit(cost)?;
         self.queued_bytes.fetch_add(cost, Ordering::SeqCst);
-        queue.push_short(log, self.origin, self.partition);
+        queue.push_short(log, self.origin, self.partition, &self.buffers.short);
         self.filled.store(true, Ordering::Relaxed);
         Ok(self.ledger.accept())
     }
@@ -175,9 +179,11 @@ impl Intake {
     /// A long log in chunks that hold nothing else.
     fn own_chunks(&self, log: &[u8]) -> Vec<Chunk> {
         if log.len() > self.limits.fragment_bytes {
-            return fragments(self.origin, self.partition, log, self.limits.fragment_bytes).collect();
+            let piece = |bytes| self.buffers.long.piece(bytes);
+            return fragments_within(self.origin, self.partition, log, self.limits.fragment_bytes, piece).collect();
         }
-        let mut writer = ChunkWriter::new(self.origin, self.partition, log.len() + PER_LOG_BYTES);
+        let buffer = self.buffers.long.piece(ChunkWriter::bytes_for(log));
+        let mut writer = ChunkWriter::within(self.origin, self.partition, buffer);
         writer.push(log);
         vec![writer.seal()]
     }
@@ -281,13 +287,8 @@ impl Intake {
             self.filled.store(!queue.ready.is_empty() || queue.open.is_some(), Ordering::Relaxed);
             return Some(chunk);
         }
-        let open = queue.open.take();
-        if let Some(open) = &open {
-            queue.expected_bytes = open.len();
-        }
         self.filled.store(false, Ordering::Relaxed);
-        drop(queue);
-        open.map(ChunkWriter::seal)
+        queue.seal_open()
     }
 
     /// Frees what is still queued, when nobody will take it any more.
@@ -316,22 +317,31 @@ impl Queue {
         }
     }
 
-    fn push_short(&mut self, log: &[u8], origin: Origin, partition: PartitionId) {
-        let needed = log.len() + PER_LOG_BYTES;
-        if self.open.as_ref().is_some_and(|open| open.len() + needed > CHUNK_BYTES) {
+    fn push_short(&mut self, log: &[u8], origin: Origin, partition: PartitionId, slabs: &Slabs) {
+        let is_full = |open: &ChunkWriter| open.len() + log.len() + PER_LOG_BYTES > CHUNK_BYTES || !open.has_room_for(log);
+        if self.open.as_ref().is_some_and(is_full) {
             self.close_open();
         }
-        let expected = self.expected_bytes.saturating_sub(HEADER_BYTES);
-        self.open
-            .get_or_insert_with(|| ChunkWriter::new(origin, partition, expected.max(needed)))
-            .push(log);
+        let open = self.open.get_or_insert_with(|| {
+            let mut buffer = std::mem::take(&mut self.rest);
+            if buffer.capacity() < ChunkWriter::bytes_for(log) {
+                slabs.retire(buffer);
+                buffer = slabs.take();
+            }
+            ChunkWriter::within(origin, partition, buffer)
+        });
+        open.push(log);
     }
 
     fn close_open(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.expected_bytes = open.len();
-            self.ready.push_back(open.seal());
-        }
+        let sealed = self.seal_open();
+        self.ready.extend(sealed);
+    }
+
+    fn seal_open(&mut self) -> Option<Chunk> {
+        let (chunk, rest) = self.open.take()?.split();
+        self.rest = rest;
+        Some(chunk)
     }
 }
 
@@ -352,7 +362,7 @@ mod tests {
         let poll = mio::Poll::new().unwrap();
         let wakeup = Arc::new(Wakeup::new(poll.registry(), mio::Token(0)).unwrap());
         let origin = Origin { process: ProcessId(1), run: RunId(2) };
-        let intake = Intake::new(PartitionId(3), origin, limits, Arc::default(), wakeup);
+        let intake = Intake::new(PartitionId(3), origin, limits, Arc::new(Buffers::new(limits.fragment_bytes)), Arc::default(), wakeup);
         intake.set_gate(gate);
         (Arc::new(intake), poll)
     }

@@ -13,6 +13,7 @@
 //! Open `replica_process.rs` for start and shutdown, `event_loop.rs` for a turn, `intake.rs` and
 //! `lane.rs` for the two ends of a log's journey.
 
+mod buffers;
 mod callbacks;
 #[cfg(test)]
 mod cluster_tests;

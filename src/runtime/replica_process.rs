@@ -15,6 +15,7 @@ use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Durability, Prepare,
 use crate::storage::OlderEntries;
 use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounters, TransportError, TransportLimits};
 
+use super::buffers::Buffers;
 use super::callbacks::{ElectionSlot, OutcomeSlot, PartitionCallbacks};
 use super::election::{Election, ElectionCodes};
 use super::event_loop::{EventLoop, GroupRun, FIRST_TRANSPORT_TOKEN, WAKE_TOKEN};
@@ -211,12 +212,13 @@ impl Bound {
 
         let failure = Arc::new(Failure::new(wakeup.clone()));
         let roster = Roster::new(failure.clone());
-        let groups = open_groups(&config, storage, callbacks, &wakeup, &failure)?;
+        let buffers = Arc::new(Buffers::new(config.fragment_bytes));
+        let groups = open_groups(&config, storage, callbacks, &buffers, &wakeup, &failure)?;
         let voting = groups.iter().filter(|group| group.votes).count();
         let election = Election::new(config.election_codes, callbacks.election.clone(), voting);
         let mut ports: Vec<Arc<Port>> = groups.iter().flat_map(|group| group.ports.iter().cloned()).collect();
         ports.sort_by_key(|port| port.partition);
-        let shared = Arc::new(Shared::new(ports, wakeup, failure, election));
+        let shared = Arc::new(Shared::new(ports, buffers, wakeup, failure, election));
 
         let writers: Vec<Arc<LogWriter>> = groups.iter().filter_map(|group| group.writer.clone()).collect();
         let mut voting_indices = 0..;
@@ -478,6 +480,7 @@ fn open_groups(
     config: &RuntimeConfig,
     storage: Storage,
     callbacks: &Callbacks,
+    buffers: &Arc<Buffers>,
     wakeup: &Arc<Wakeup>,
     failure: &Arc<Failure>,
 ) -> Result<Vec<OpenGroup>, StartError> {
@@ -490,7 +493,7 @@ fn open_groups(
         let replica = Replica::new(replica_config(config, layout, older), recovered)
             .map_err(|error| StartError::Replica(format!("{}: {error}", layout.id)))?;
         let port = |&partition| {
-            let (intake, ledger, lane) = open_port(config, callbacks, wakeup, partition);
+            let (intake, ledger, lane) = open_port(config, callbacks, buffers, wakeup, partition);
             Arc::new(Port { partition, intake, ledger, lane, view: view.clone(), failure: failure.clone() })
         };
         groups.push(OpenGroup {
@@ -534,6 +537,7 @@ fn replica_config(
 fn open_port(
     config: &RuntimeConfig,
     callbacks: &Callbacks,
+    buffers: &Arc<Buffers>,
     wakeup: &Arc<Wakeup>,
     partition: PartitionId,
 ) -> (Intake, Arc<Ledger>, Arc<Lane>) {
@@ -546,6 +550,6 @@ fn open_port(
     let origin = Origin { process: config.me, run: config.run };
     let ledger = Arc::new(Ledger::default());
     let registered = callbacks.partitions.get(&partition).cloned().unwrap_or_default();
-    let intake = Intake::new(partition, origin, limits, ledger.clone(), wakeup.clone());
+    let intake = Intake::new(partition, origin, limits, buffers.clone(), ledger.clone(), wakeup.clone());
     (intake, ledger, Arc::new(Lane::new(partition, registered)))
 }

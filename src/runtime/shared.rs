@@ -8,6 +8,7 @@ use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Term};
 use crate::replica::output::Status;
 use crate::transport::TransportCounters;
 
+use super::buffers::Buffers;
 use super::callbacks::locked;
 use super::election::Election;
 use super::failure::Failure;
@@ -155,6 +156,7 @@ pub(super) enum Command {
 pub(super) struct Shared {
     /// In ascending order of partition.
     pub(super) ports: Vec<Arc<Port>>,
+    pub(super) buffers: Arc<Buffers>,
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) failure: Arc<Failure>,
     pub(super) election: Election,
@@ -169,12 +171,14 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         ports: Vec<Arc<Port>>,
+        buffers: Arc<Buffers>,
         wakeup: Arc<Wakeup>,
         failure: Arc<Failure>,
         election: Election,
     ) -> Self {
         Self {
             ports,
+            buffers,
             wakeup,
             failure,
             election,
