@@ -157,7 +157,7 @@ impl Host {
         if self.gate == Gate::Hold {
             self.replica.intakes_drained();
         }
-        let frame = |message| bytes::Bytes::from(wire::encode(GroupId(0), &message).parts.concat());
+        let frame = |message| bytes::Bytes::from(wire::encode(GroupId(0), &message).joined());
         out.messages.into_iter().map(|(to, message)| (usize::from(to.0), frame(message))).collect()
     }
 

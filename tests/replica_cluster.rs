@@ -109,7 +109,7 @@ impl Cluster {
         host.replica.advance(&mut out);
         for (to, message) in out.messages {
             let frame = wire::encode(GroupId(0), &message);
-            self.queue.push_back((process, to.0, frame.parts.concat().into()));
+            self.queue.push_back((process, to.0, frame.joined().into()));
         }
         for item in out.deliveries {
             match item {

@@ -178,7 +178,7 @@ impl Stage {
 
     /// Through the wire format, as every message comes.
     fn receive(&mut self, from: ProcessId, message: PeerMessage) {
-        let body: bytes::Bytes = wire::encode(GroupId(0), &message).parts.concat().into();
+        let body: bytes::Bytes = wire::encode(GroupId(0), &message).joined().into();
         let (_, message) = wire::decode(body).expect("it was encoded");
         self.replica.receive(from, message);
         self.advance();

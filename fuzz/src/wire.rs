@@ -15,7 +15,7 @@ pub fn run(bytes: &[u8]) {
         let Ok((group, message)) = decode(Bytes::copy_from_slice(rest)) else { return };
         // A text is shown, not compared: what is not UTF-8 in it is replaced.
         if !matches!(message, PeerMessage::CutOff { .. }) {
-            assert_eq!(encode(group, &message).parts.concat(), rest);
+            assert_eq!(encode(group, &message).joined(), rest);
         }
         return;
     }
@@ -24,7 +24,7 @@ pub fn run(bytes: &[u8]) {
         let from = ProcessId(u16::from(mode >> 6));
         let message = said.value(from, &Scene::new(ProcessId(0)));
         let frame = encode(GroupId(u16::from(mode)), &message);
-        let body: Bytes = frame.parts.concat().into();
+        let body: Bytes = frame.joined().into();
         assert_eq!(body.len(), frame.len);
         assert_eq!(decode(body), Ok((GroupId(u16::from(mode)), message)));
         if bytes.is_empty() {

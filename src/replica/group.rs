@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::{Entry, Message, MessageType};
 
 use crate::ids::{LogIndex, MemberId, PartitionId, ProcessId, RunId, Slot, Term, Time};
 use crate::storage::memory::MemoryLog;
@@ -410,6 +410,11 @@ impl Replica {
     /// Logs accepted here and neither committed nor lost yet (outbox and proposals).
     pub fn undecided_logs(&self) -> u64 {
         self.outbox.undecided_logs()
+    }
+
+    /// CRC32C of an entry's payload, where whoever submitted it here computed it and it is not decided yet.
+    pub fn checksum_of(&self, entry: &Entry) -> Option<u32> {
+        self.outbox.checksum_of(LogIndex(entry.index), Term(entry.term))
     }
 
     /// True when draining can't succeed any more: this replica is no member, was cut off or superseded; what is left was

@@ -44,6 +44,8 @@ struct Proposed {
     bytes: usize,
     /// What the proposal window counts.
     encoded_bytes: usize,
+    /// Of the entry's payload, where it is known.
+    checksum: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,20 @@ impl Outbox {
     /// Bytes proposed and not decided.
     pub fn in_flight_bytes(&self) -> usize {
         self.in_flight_bytes
+    }
+
+    /// CRC32C of the payload of the entry with this index and term, when it is one of those proposed and not
+    /// decided here, and somebody computed it.
+    pub fn checksum_of(&self, index: LogIndex, term: Term) -> Option<u32> {
+        let before = |proposal: &InFlight| match proposal {
+            InFlight::Proposed(p) => p.index < index,
+            InFlight::Lost { .. } => false,
+        };
+        // What a former leadership left may be out of order here: then nothing is found, never another entry.
+        match self.in_flight.get(self.in_flight.partition_point(before))? {
+            InFlight::Proposed(p) if (p.index, p.term) == (index, term) => p.checksum,
+            _ => None,
+        }
     }
 
     /// Logs queued or proposed.
@@ -185,6 +201,7 @@ impl Outbox {
             logs: chunk.logs,
             bytes: chunk.queued_bytes,
             encoded_bytes: chunk.bytes.len(),
+            checksum: chunk.checksum,
         }));
         let ChunkPart::Fragment { last, .. } = chunk.part else { return };
         let queue = self.queues.get_mut(&chunk.partition).expect("taken from here");

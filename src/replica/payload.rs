@@ -17,6 +17,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::checksum::crc32c;
 use crate::ids::{PartitionId, ProcessId, RunId};
 
 /// Bytes before the first log of an entry.
@@ -62,6 +63,15 @@ pub struct Chunk {
     pub queued_bytes: usize,
     /// Whole logs, or which fragment.
     pub part: ChunkPart,
+    /// CRC32C of `bytes`, where somebody has computed it: the transport need not then, for each peer.
+    pub checksum: Option<u32>,
+}
+
+impl Chunk {
+    /// The same, with its checksum.
+    pub fn with_checksum(self) -> Self {
+        Self { checksum: Some(crc32c(&self.bytes)), ..self }
+    }
 }
 
 /// Who submits, written into every entry: a lane tells by it whether this very run executed the log.
@@ -154,6 +164,7 @@ impl ChunkWriter {
             logs: self.logs,
             queued_bytes: self.queued_bytes,
             part: ChunkPart::Whole,
+            checksum: None,
         };
         (chunk, self.buffer)
     }
@@ -195,6 +206,7 @@ pub fn fragments_within<'a>(
             logs: u32::from(last),
             queued_bytes: bytes.len() + if last { PER_LOG_BYTES } else { 0 },
             part: ChunkPart::Fragment { first, last },
+            checksum: None,
         }
     })
 }

@@ -38,11 +38,33 @@ const RESTORE: u8 = 12;
 #[derive(Debug, Clone, Default)]
 pub struct Frame {
     /// In order.
-    pub parts: Vec<Bytes>,
+    pub parts: Vec<Part>,
     /// Their total length.
     pub len: usize,
     /// Goes ahead of payload frames that are still queued.
     pub urgent: bool,
+}
+
+impl Frame {
+    /// All parts, one behind the other.
+    pub fn joined(&self) -> Vec<u8> {
+        self.parts.iter().flat_map(|part| part.bytes.iter().copied()).collect()
+    }
+}
+
+/// Consecutive bytes of a frame.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Their CRC32C, where it is known.
+    pub checksum: Option<u32>,
+}
+
+impl From<Bytes> for Part {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, checksum: None }
+    }
 }
 
 /// Bytes that are not a message. Names the first thing that is wrong.
@@ -58,27 +80,29 @@ impl std::fmt::Display for WireError {
 impl std::error::Error for WireError {}
 
 /// Collects small fields in one buffer and shared payloads as parts of their own.
-struct Writer {
-    parts: Vec<Bytes>,
+struct Writer<'a> {
+    parts: Vec<Part>,
     tail: BytesMut,
     len: usize,
+    checksum_of: &'a dyn Fn(&Entry) -> Option<u32>,
 }
 
-impl Writer {
-    fn payload(&mut self, payload: &Bytes) {
+impl Writer<'_> {
+    fn payload(&mut self, entry: &Entry) {
+        let payload = &entry.data;
         if payload.len() < SHARE_BYTES {
             self.tail.put_slice(payload);
             return;
         }
         self.flush();
         self.len += payload.len();
-        self.parts.push(payload.clone());
+        self.parts.push(Part { bytes: payload.clone(), checksum: (self.checksum_of)(entry) });
     }
 
     fn flush(&mut self) {
         if !self.tail.is_empty() {
             self.len += self.tail.len();
-            self.parts.push(self.tail.split().freeze());
+            self.parts.push(self.tail.split().freeze().into());
         }
     }
 
@@ -132,13 +156,18 @@ impl Writer {
         self.tail.put_u32_le(entry.context.len() as u32);
         self.tail.put_u32_le(entry.data.len() as u32);
         self.tail.put_slice(&entry.context);
-        self.payload(&entry.data);
+        self.payload(entry);
     }
 }
 
 /// Encodes `message` of `group`.
 pub fn encode(group: GroupId, message: &PeerMessage) -> Frame {
-    let mut w = Writer { parts: Vec::new(), tail: BytesMut::with_capacity(128), len: 0 };
+    encode_with(group, message, &|_| None)
+}
+
+/// [`encode`], with the checksums of payloads that `checksum_of` knows.
+pub fn encode_with(group: GroupId, message: &PeerMessage, checksum_of: &dyn Fn(&Entry) -> Option<u32>) -> Frame {
+    let mut w = Writer { parts: Vec::new(), tail: BytesMut::with_capacity(128), len: 0, checksum_of };
     w.tail.put_u16_le(group.0);
     match message {
         PeerMessage::Standing(standing) => {
@@ -399,7 +428,7 @@ mod tests {
     use crate::replica::payload::Origin;
 
     fn joined(frame: &Frame) -> Bytes {
-        let bytes: Vec<u8> = frame.parts.concat();
+        let bytes: Vec<u8> = frame.joined();
         assert_eq!(bytes.len(), frame.len);
         bytes.into()
     }
@@ -457,7 +486,7 @@ mod tests {
         let PeerMessage::Raft(_, message) = append(SHARE_BYTES) else { unreachable!() };
         let payload = message.entries[0].data.clone();
         let frame = encode(GroupId(0), &PeerMessage::Raft(77, message));
-        assert!(frame.parts.iter().any(|p| p.as_ptr() == payload.as_ptr()));
+        assert!(frame.parts.iter().any(|p| p.bytes.as_ptr() == payload.as_ptr()));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::io;
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
+use raft::eraftpb::Entry;
+
 use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Time};
 use crate::replica::message::PeerMessage;
 use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severity, Write};
@@ -412,7 +414,8 @@ impl EventLoop {
         let group = &mut self.groups[index];
         for (to, message) in outputs.messages.drain(..) {
             // What is dropped at a full queue is sent again by Raft, and counted by the transport.
-            let _ = self.transport.send(to, wire::encode(group.id, &message));
+            let checksum_of = |entry: &Entry| group.replica.checksum_of(entry);
+            let _ = self.transport.send(to, wire::encode_with(group.id, &message, &checksum_of));
         }
         for item in outputs.deliveries.drain(..) {
             self.stage(item);

@@ -176,16 +176,18 @@ impl Intake {
         Ok(self.ledger.accept())
     }
 
-    /// A long log in chunks that hold nothing else.
+    /// A long log in chunks that hold nothing else. Their checksums are computed here, where the bytes were just
+    /// copied and other threads go on: the event loop would do so once for each peer.
     fn own_chunks(&self, log: &[u8]) -> Vec<Chunk> {
         if log.len() > self.limits.fragment_bytes {
             let piece = |bytes| self.buffers.long.piece(bytes);
-            return fragments_within(self.origin, self.partition, log, self.limits.fragment_bytes, piece).collect();
+            let cut = fragments_within(self.origin, self.partition, log, self.limits.fragment_bytes, piece);
+            return cut.map(Chunk::with_checksum).collect();
         }
         let buffer = self.buffers.long.piece(ChunkWriter::bytes_for(log));
         let mut writer = ChunkWriter::within(self.origin, self.partition, buffer);
         writer.push(log);
-        vec![writer.seal()]
+        vec![writer.seal().with_checksum()]
     }
 
     /// The lock, once so many bytes may be queued.

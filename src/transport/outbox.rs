@@ -9,8 +9,8 @@ use std::io::IoSlice;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::checksum::crc32c_append;
-use crate::replica::wire::Frame;
+use crate::checksum::{crc32c_append, crc32c_joined};
+use crate::replica::wire::{Frame, Part};
 
 use super::frame::{Header, HEADER_BYTES};
 
@@ -47,19 +47,19 @@ struct Lane {
 }
 
 impl Lane {
-    fn push(&mut self, header: Header, parts: &[Bytes]) {
-        let shares = parts.iter().any(|part| part.len() >= SHARED_PART_MIN);
+    fn push(&mut self, header: Header, parts: &[Part]) {
+        let shares = parts.iter().any(|part| part.bytes.len() >= SHARED_PART_MIN);
         if shares || self.staging.len() >= JOINED_BYTES_MAX {
             // The frame before ends here, so that an urgent one may go in between.
             self.seal(true);
         }
         self.stage(&header.encode());
         for part in parts {
-            if part.len() < SHARED_PART_MIN {
-                self.stage(part);
+            if part.bytes.len() < SHARED_PART_MIN {
+                self.stage(&part.bytes);
             } else {
                 self.seal(false);
-                self.pieces.push_back(Piece { bytes: part.clone(), frames: 0, ends_frame: false });
+                self.pieces.push_back(Piece { bytes: part.bytes.clone(), frames: 0, ends_frame: false });
             }
         }
         self.frames += 1;
@@ -124,17 +124,18 @@ impl Outbox {
     /// Queues `frame`; false when its lane is at the bound. A lane that is empty takes any frame, so
     /// that none is too long for ever.
     pub fn push(&mut self, frame: &Frame) -> bool {
-        debug_assert_eq!(frame.len, frame.parts.iter().map(Bytes::len).sum::<usize>());
+        debug_assert_eq!(frame.len, frame.parts.iter().map(|part| part.bytes.len()).sum::<usize>());
         let urgent_full = self.urgent.frames >= self.limits.urgent_frames_max;
         let lane = if frame.urgent { &mut self.urgent } else { &mut self.bulk };
         let bytes_full = lane.bytes > 0 && lane.bytes + frame.len > self.limits.lane_bytes_max;
         if bytes_full || (frame.urgent && urgent_full) {
             return false;
         }
-        let checksum = self
-            .limits
-            .checksum
-            .then(|| frame.parts.iter().fold(0, |crc, part| crc32c_append(crc, part)));
+        let append = |crc, part: &Part| match part.checksum {
+            Some(known) => crc32c_joined(crc, known, part.bytes.len()),
+            None => crc32c_append(crc, &part.bytes),
+        };
+        let checksum = self.limits.checksum.then(|| frame.parts.iter().fold(0, append));
         lane.push(Header::of_body(frame.len, checksum), &frame.parts);
         true
     }
@@ -219,8 +220,14 @@ mod tests {
     }
 
     fn frame(parts: &[usize], fill: u8, urgent: bool) -> Frame {
-        let parts: Vec<_> = parts.iter().map(|length| Bytes::from(vec![fill; *length])).collect();
-        Frame { len: parts.iter().map(Bytes::len).sum(), parts, urgent }
+        let part = |(i, &length): (usize, &usize)| {
+            let bytes = Bytes::from(vec![fill; length]);
+            // As a payload whose checksum is known beside one whose is not.
+            let checksum = (i % 2 == 1).then(|| crate::checksum::crc32c(&bytes));
+            Part { bytes, checksum }
+        };
+        let len = parts.iter().sum();
+        Frame { len, parts: parts.iter().enumerate().map(part).collect(), urgent }
     }
 
     /// Lets at most `count` bytes leave, and returns them.

@@ -168,7 +168,7 @@ impl Node {
 }
 
 fn frame(body: &[u8], urgent: bool) -> Frame {
-    Frame { parts: vec![Bytes::copy_from_slice(body)], len: body.len(), urgent }
+    Frame { parts: vec![Bytes::copy_from_slice(body).into()], len: body.len(), urgent }
 }
 
 /// Gives every node turns until `done` says so, then checks that each saw a proper sequence of events.

@@ -35,7 +35,7 @@ fn parts_are_joined() {
     let (mut zero, mut one) = pair(&shard);
     let parts: Vec<Bytes> = (0..300usize).map(|i| Bytes::from(vec![i as u8; i * 97 % 5_000])).collect();
     let whole = parts.concat();
-    let frame = Frame { len: whole.len(), parts, urgent: false };
+    let frame = Frame { len: whole.len(), parts: parts.into_iter().map(Into::into).collect(), urgent: false };
     assert_eq!(zero.transport.send(ProcessId(1), frame), SendOutcome::Queued);
     until("arrived", &mut [&mut zero, &mut one], |nodes| nodes[1].bodies(0).len() == 1);
     assert!(one.bodies(0)[0] == whole);

@@ -325,10 +325,7 @@ fn is_of_child(message: &PeerMessage, formation: Option<u64>) -> bool {
 /// A message as the wire carries it: one frame, and whether it may overtake payload.
 pub fn frame(message: &PeerMessage) -> (Bytes, bool) {
     let frame = wire::encode(mako_raft::ids::GroupId(0), message);
-    let mut bytes = Vec::with_capacity(frame.len);
-    for part in &frame.parts {
-        bytes.extend_from_slice(part);
-    }
+    let bytes = frame.joined();
     assert_eq!(bytes.len(), frame.len, "a frame's length is that of its parts");
     (Bytes::from(bytes), frame.urgent)
 }

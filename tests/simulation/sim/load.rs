@@ -105,7 +105,7 @@ pub fn pack(origin: Origin, partition: PartitionId, logs: &[Bytes], fragment_byt
     for log in logs {
         if log.len() > fragment_bytes {
             chunks.extend(seal(&mut open));
-            chunks.extend(fragments(origin, partition, log, fragment_bytes));
+            chunks.extend(fragments(origin, partition, log, fragment_bytes).map(Chunk::with_checksum));
             continue;
         }
         if open.len() + log.len() > 2 * fragment_bytes {

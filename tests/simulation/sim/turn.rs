@@ -183,12 +183,25 @@ impl World {
         if self.plan.durable {
             self.check_is_on_disk(id, message)?;
         }
+        self.check_known_checksums(id, message)?;
         let (bytes, urgent) = frame(message);
         match wire::decode(bytes.clone()) {
             Ok((_, back)) if back == *message => {}
             other => return Violation::new("every frame decodes to its message", format!("{message:?}, {other:?}")),
         }
         self.network.send(id, to, bytes, urgent, &mut self.schedule);
+        Ok(())
+    }
+
+    fn check_known_checksums(&self, id: LifeId, message: &PeerMessage) -> Checked {
+        let PeerMessage::Raft(_, message) = message else { return Ok(()) };
+        for entry in message.entries.iter() {
+            let known = self.lives[id].replica.checksum_of(entry);
+            if known.is_some_and(|known| known != crc32c::crc32c(&entry.data)) {
+                let text = format!("index {}, term {}", entry.index, entry.term);
+                return Violation::new("a checksum that is known is the payload's", text);
+            }
+        }
         Ok(())
     }
 
