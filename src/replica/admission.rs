@@ -37,7 +37,7 @@ impl Marks {
 
     /// `matched` reaches the log's end as it was at the mark.
     fn has_caught_up(&self, matched: u64) -> bool {
-        matched >= self.older.0 .0
+        matched >= self.older.0 .0 && !planted::has(Bug::CaughtUpByNumber)
     }
 
     /// `delivered` reaches the commit index as it was at the mark.
@@ -106,14 +106,15 @@ impl Replica {
         let mut turned: Vec<(ProcessId, String)> = Vec::new();
         for (process, peer) in self.peers.connected() {
             let lost_memory = peer.is_unformed()
-                && peer.run.is_some_and(|run| seat_of(node, process, run).is_none())
+                && peer.run.is_some_and(|run| needs_a_seat(node, process, run))
                 && !log.reaches_back_to_the_start();
             let member = peer.member_in(node.formation().id);
             let outrun = member.is_some_and(|id| node.has_outrun(id));
             // Removed through the log, which it will never receive: nobody sends it anything any more. Whom this
             // leader never knew was admitted by a later one.
+            let is_known = |id: MemberId| node.members().get(id.get()).is_some() || planted::has(Bug::BelieveDeposedLeader);
             let removed = member.is_some_and(|id| {
-                node.may_change_members() && node.members().get(id.get()).is_some() && node.progress(id).is_none()
+                node.may_change_members() && is_known(id) && node.progress(id).is_none() && !planted::has(Bug::RemoveUntold)
             });
             if removed {
                 let text = "was removed from the shard: it fell too far behind, or another run took its place";
@@ -184,7 +185,7 @@ impl Replica {
             let quiet = peer
                 .former_heard
                 .map_or(true, |at| self.now.millis_since(at) >= self.config.timing.election_ms);
-            let new = seat_of(node, process, run).is_none();
+            let new = needs_a_seat(node, process, run);
             let ids = &node.log().conf_state().voters;
             let former = node.members().of_process(ids, process, None).next();
             let id = former.filter(|_| planted::has(Bug::ReuseMemberId)).unwrap_or(node.members().next_id());
@@ -199,6 +200,12 @@ fn seat_of(node: &Node, process: ProcessId, run: RunId) -> Option<MemberId> {
     let conf = node.log().conf_state();
     let current = |id: &MemberId| conf.voters.contains(&id.get()) || conf.learners.contains(&id.get());
     node.members().of_run(process, run).find(current)
+}
+
+/// `run` is no member now.
+fn needs_a_seat(node: &Node, process: ProcessId, run: RunId) -> bool {
+    let was_one = planted::has(Bug::SeatForLife) && node.members().of_run(process, run).next().is_some();
+    seat_of(node, process, run).is_none() && !was_one
 }
 
 fn propose(node: &mut Node, change: &Change) {

@@ -4,10 +4,15 @@
 use rand::rngs::SmallRng;
 use rand::Rng as _;
 
-use crate::ids::Time;
+use crate::ids::{Term, Time};
 
 use super::config::Timing;
 use super::node::Node;
+use super::planted::{self, Bug};
+
+/// A leader that says nothing for so many quarters of an election timeout is silent: heartbeats are more frequent. The
+/// leader gives a hand-over up after four, so a call to campaign that is late comes behind a silence.
+const SILENCE_QUARTERS: u64 = 3;
 
 /// The election timer of one member.
 #[derive(Debug)]
@@ -19,6 +24,10 @@ pub struct Campaigns {
     first_move_after: Time,
     heard_leader: bool,
     made_first_move: bool,
+    /// Term and moment of the last message that only a leader sends.
+    spoke: Option<(Term, Time)>,
+    /// When the leader of that term was heard after a silence.
+    spoke_again: Option<Time>,
 }
 
 impl Campaigns {
@@ -33,7 +42,33 @@ impl Campaigns {
             first_move_after,
             heard_leader: false,
             made_first_move: false,
+            spoke: None,
+            spoke_again: None,
         }
+    }
+
+    fn election_ms(&self) -> u64 {
+        self.election_ticks as u64 * self.tick_ms
+    }
+
+    /// A message came that only the leader of the present term, `term`, sends.
+    pub fn leader_spoke(&mut self, term: Term, now: Time) {
+        match self.spoke.replace((term, now)) {
+            Some((before, at)) if before == term => {
+                if now.millis_since(at) >= SILENCE_QUARTERS * self.election_ms() / 4 {
+                    self.spoke_again = Some(now);
+                }
+            }
+            _ => self.spoke_again = None,
+        }
+    }
+
+    /// A leader's call to campaign is obeyed by force: voters don't ask whether they have a leader. So one that comes
+    /// shortly after a silence is not obeyed. This process stood still or the line did, and the leader may have given
+    /// the hand-over up long ago and have accepted logs since.
+    pub fn call_may_be_late(&self, now: Time) -> bool {
+        let is_late = self.spoke_again.is_some_and(|at| now.millis_since(at) < self.election_ms());
+        is_late && !planted::has(Bug::ObeyLateCall)
     }
 
     /// A leader is known: from now on only the election timeout counts.
@@ -45,6 +80,9 @@ impl Campaigns {
     /// whose turn it was may lack what the others have on disk; waiting on for it would only keep the shard without a
     /// leader. Those who were asked were asked at once, so they wait on for as long as their timeouts differ.
     pub fn saw_a_campaign(&mut self, now: Time) {
+        if planted::has(Bug::FirstMoveIsForever) {
+            return;
+        }
         let spread_ticks = self.timeout_ticks.saturating_sub(self.election_ticks) as u64;
         self.first_move_after = self.first_move_after.min(now.plus_millis(spread_ticks * self.tick_ms));
     }

@@ -64,7 +64,8 @@ impl Shaping {
     /// A formed run was met, did not say goodbye, and may hold logs, or an operator's order names one: some
     /// voter process is not connected as an unformed run.
     pub(super) fn knows_of_a_formation(&self, unformed: &Unformed) -> bool {
-        let has_heard_of_one = self.survivor_told.is_some() || !self.formed_met.is_empty();
+        let is_told = self.survivor_told.is_some() && !planted::has(Bug::FormDespiteOrder);
+        let has_heard_of_one = is_told || !self.formed_met.is_empty();
         has_heard_of_one && !self.forming.all_unformed(unformed)
     }
 }
@@ -310,16 +311,21 @@ impl Replica {
         // The leader's view of us may be older than what we lost, and what we proposed may be overwritten
         // and not known to be lost yet: only this run can tell for sure.
         let declines = self.leaving || self.lost_accepted || !self.outbox.is_settled();
-        let Some(node) = self.node_mut().filter(|n| n.formation().id == formation) else { return };
-        if sender.map(MemberId::get) != Some(message.from) {
+        let Phase::Member(node) = &mut self.phase else { return };
+        if node.formation().id != formation || sender.map(MemberId::get) != Some(message.from) {
             return;
         }
         // A later leader, or the same one after an acknowledgement that was late, sends what this member lacks.
         let (kind, term) = (message.get_msg_type(), Term(message.term));
         let asks_for_votes = matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote);
+        let only_leaders_say_it =
+            matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgTimeoutNow);
+        if only_leaders_say_it && term == node.term() {
+            self.campaigns.leader_spoke(term, self.now);
+        }
         match kind {
             MessageType::MsgAppend if refuses && !message.entries.is_empty() => return,
-            MessageType::MsgTimeoutNow if declines => return,
+            MessageType::MsgTimeoutNow if declines || self.campaigns.call_may_be_late(self.now) => return,
             _ => {}
         }
         if let Err(why) = node.step(message) {
@@ -341,7 +347,8 @@ impl Replica {
 
     fn on_cut_off(&mut self, formation: u64, term: Term, reason: String) {
         // A leader that does not know yet that it was deposed can't say what the one of now can do.
-        if self.node().is_some_and(|node| node.formation().id != formation || term < node.term()) {
+        let is_over = |node: &Node| term < node.term() && !planted::has(Bug::BelieveDeposedLeader);
+        if self.node().is_some_and(|node| node.formation().id != formation || is_over(node)) {
             return;
         }
         if self.cut_off.replace(term).is_none() {
@@ -423,7 +430,7 @@ impl Replica {
     pub fn drain_is_hopeless(&self) -> bool {
         let takes_part = self.cut_off.is_none() && !self.superseded;
         let Some(node) = self.node().filter(|_| takes_part) else { return true };
-        if self.leaving && !node.is_leader() && self.outbox.is_settled() {
+        if self.leaving && !node.is_leader() && self.outbox.is_settled() && !planted::has(Bug::DrainForNobody) {
             return true;
         }
         let voters = node.members().processes(&node.log().conf_state().voters);

@@ -1,6 +1,6 @@
-//! Bugs that can be planted, to show that the simulator finds them (docs/testing.md). They exist only with
-//! the cargo feature `planted-bugs`, which no product build has; without it [`has`] is `false` at
-//! compile time and every hook vanishes.
+//! Bugs that can be planted, to show that the simulator finds them (docs/testing.md), and mends that can be taken out, to
+//! show that the scenario of a bug that was real fails without its mend. They exist only with the cargo feature
+//! `planted-bugs`, which no product build has; without it [`has`] is `false` at compile time and every hook vanishes.
 
 /// A bug to plant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,21 @@ pub enum Bug {
     LossIsNotTold,
     FormByMinority,
     ReleaseTwice,
+    // Of bugs that were real (docs/bugs.md): the mend is out.
     ForgetFullFollower,
+    HelpFormingAgain,
+    DrainForNobody,
+    CaughtUpByNumber,
+    BelieveDeposedLeader,
+    SeatForLife,
+    DropWhatAMajorityLacks,
+    FirstMoveIsForever,
+    LetInDuringCampaign,
+    FormDespiteOrder,
+    ParentGoesOn,
+    RestoreAgain,
+    RemoveUntold,
+    ObeyLateCall,
 }
 
 #[cfg(feature = "planted-bugs")]

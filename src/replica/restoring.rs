@@ -17,6 +17,7 @@ use super::members;
 use super::message::PeerMessage;
 use super::node::Node;
 use super::output::Severity;
+use super::planted::{self, Bug};
 
 /// A survivor obeys an order once it was stuck for so many election timeouts: an election that is late, or a
 /// connection that is being made anew, is no loss of members.
@@ -67,7 +68,7 @@ impl Replica {
 
     /// A member of the next generation was met.
     pub(super) fn yield_to_child(&mut self) {
-        if std::mem::replace(&mut self.superseded, true) {
+        if planted::has(Bug::ParentGoesOn) || std::mem::replace(&mut self.superseded, true) {
             return;
         }
         if let Some(node) = self.node_mut().filter(|node| node.is_leader()) {
@@ -90,7 +91,7 @@ impl Replica {
             return Err("the shard has a leader: nothing has to be restored".into());
         }
         // Also who went on alone a moment ago and has not led yet: each further call would begin another generation.
-        if self.sees_a_majority() {
+        if self.sees_a_majority() && !planted::has(Bug::RestoreAgain) {
             return Err("a majority of the members is in reach: nothing has to be restored".into());
         }
         if node.has_ready() || (self.config.durable && !node.is_persisted()) {

@@ -7,6 +7,7 @@ use super::forming::{Progress, Unformed};
 use super::group::{Phase, Replica};
 use super::message::{PeerMessage, Standing};
 use super::output::Severity;
+use super::planted::{self, Bug};
 
 /// With a majority connected, the designated process waits so long for the rest: a normal start brings all
 /// voters within milliseconds, and then all of them are members from the first entry on.
@@ -144,7 +145,7 @@ impl Replica {
         // A proposer that has met nobody needs this run for a majority: it must not have it while a
         // formed run may be alive (DESIGN "Forming": who has met one does not form).
         let helps_forming = matches!(message, PeerMessage::Prepare(_) | PeerMessage::Accept(..));
-        if helps_forming && shaping.knows_of_a_formation(&unformed) {
+        if helps_forming && shaping.knows_of_a_formation(&unformed) && !planted::has(Bug::HelpFormingAgain) {
             return;
         }
         let forming = &mut shaping.forming;

@@ -1,6 +1,8 @@
 //! The simulator as tests: a few hundred seeds, and proof that it is deterministic.
 
 #[cfg(feature = "planted-bugs")]
+mod mends;
+#[cfg(feature = "planted-bugs")]
 mod planted;
 mod regressions;
 mod sim;

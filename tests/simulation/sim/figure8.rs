@@ -1,12 +1,16 @@
 //! A fault with an aim: the course of figure 8 of the Raft paper. A leader's entries reach a minority only; another
-//! leads and keeps its first entry to itself; the first leads again, spreads its old entries, and is cut off at a random
-//! moment of that; the second returns. Nothing here looks at more than who leads: the invariants judge the rest.
+//! leads and keeps its first entry to itself; the first leads again and spreads its old entries; it is cut off when
+//! a follower has the first of them and nothing of the new term yet; the second returns and overwrites them. The course
+//! steers by who leads and how long the logs are; what is wrong with the outcome only the invariants say.
 
+use super::plan::FIGURE8_MESSAGE_BYTES;
 use super::schedule::{Event, LifeId};
 use super::world::World;
 
 /// A step that is not reached within this time ends the course.
 const STEP_US_MAX: u64 = 4_000_000;
+/// Between a follower's acknowledgement on its way and the leader's cut: round trips are shorter.
+const ACKNOWLEDGED_AFTER_LATENCIES: u64 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -14,8 +18,10 @@ enum Step {
     ApartFirst,
     /// The second leader is apart; the rest and the first two elect again.
     ApartSecond,
-    /// The third leadership has begun, and ends at a moment that is drawn.
+    /// The third leadership has begun: its old entries travel.
     Spreading,
+    /// A follower has the first of them, and hears no more; its acknowledgement travels.
+    Acknowledging,
     /// Its leader is apart; the second one is back.
     ApartThird,
 }
@@ -29,6 +35,11 @@ pub struct Figure8 {
     term: u64,
     follower: Option<u16>,
     second: u16,
+    /// The first index that the second leader gave to an entry of its own.
+    clash: u64,
+    third: u16,
+    /// The last index of the third leader when it began to lead: an entry of its own.
+    own: u64,
     ways: Vec<(u16, u16)>,
 }
 
@@ -52,12 +63,19 @@ impl World {
             term: self.status(leader).term.0,
             follower,
             second: first,
+            clash: 0,
+            third: first,
+            own: 0,
             ways: Vec::new(),
         });
         let now = self.schedule.now;
         self.trace.world(now, || format!("the course of figure 8 begins: p{first} leads, with {follower:?}"));
         let apart: Vec<u16> = std::iter::once(first).chain(follower).collect();
         self.set_apart(&apart);
+        // A log that fills a message: what comes behind it, the third leadership's first entry above all, travels later.
+        let length = FIGURE8_MESSAGE_BYTES as usize;
+        self.lives[leader].accept_lengths(0, 2 * length, &[length]);
+        self.plan_turn(leader);
         self.step_must_end();
         true
     }
@@ -90,38 +108,56 @@ impl World {
         }
     }
 
-    /// Called after each turn of `id`: a leadership moves the course on.
+    /// Called after each turn of `id`: leaderships move the course on, and what a follower of the third one has.
     pub(super) fn follow_figure8(&mut self, id: LifeId) {
         let Some(course) = &self.figure8 else { return };
         let (step, term) = (course.step, course.term);
-        if step == Step::Spreading {
-            return;
-        }
         let status = self.status(id);
+        let process = self.lives[id].process;
+        if step == Step::Spreading && self.has_an_old_entry_only(process, status.last.0) {
+            return self.wait_for_acknowledgement();
+        }
         if status.role != "leader" || status.term.0 <= term {
             return;
         }
-        let process = self.lives[id].process;
         let next = match step {
             Step::ApartFirst => {
                 self.set_apart(&[process]);
                 Step::ApartSecond
             }
-            Step::ApartSecond if process != course.second => {
-                let length = self.faults.random().scale(20, 4 * self.plan.latency_us.1);
-                self.schedule.after(length, Event::Figure8(course.number, Step::Spreading as u8));
-                Step::Spreading
-            }
+            Step::ApartSecond if process != course.second => Step::Spreading,
             Step::ApartThird => return self.end_figure8(),
-            Step::ApartSecond | Step::Spreading => return,
+            Step::ApartSecond | Step::Spreading | Step::Acknowledging => return,
         };
         let Some(course) = &mut self.figure8 else { return };
         course.step = next;
         course.term = status.term.0;
         if next == Step::ApartSecond {
-            course.second = process;
+            (course.second, course.clash) = (process, status.last.0);
+        } else {
+            (course.third, course.own) = (process, status.last.0);
         }
         self.step_must_end();
+    }
+
+    /// Of the third leader's log, `process` has what contradicts the second's, and nothing of the third's own.
+    fn has_an_old_entry_only(&self, process: u16, last: u64) -> bool {
+        let Some(course) = &self.figure8 else { return false };
+        let spared = [Some(course.second), Some(course.third), course.follower];
+        process < self.plan.voters && !spared.contains(&Some(process)) && (course.clash..course.own).contains(&last)
+    }
+
+    /// The third leader is not heard any more, and still hears.
+    fn wait_for_acknowledgement(&mut self) {
+        let Some(course) = &mut self.figure8 else { return };
+        course.step = Step::Acknowledging;
+        let (number, third) = (course.number, course.third);
+        for to in (0..self.plan.processes()).filter(|&to| to != third) {
+            course.ways.push((third, to));
+            self.network.block(third, to);
+        }
+        let length = ACKNOWLEDGED_AFTER_LATENCIES * self.plan.latency_us.1;
+        self.schedule.after(length, Event::Figure8(number, Step::Acknowledging as u8));
     }
 
     /// The time of a step is over.
@@ -130,14 +166,12 @@ impl World {
         if course.number != number || course.step as u8 != late {
             return;
         }
-        if course.step != Step::Spreading {
+        if course.step != Step::Acknowledging {
             return self.end_figure8();
         }
         course.step = Step::ApartThird;
-        let follower = course.follower;
-        let Some(third) = self.leader().map(|life| self.lives[life].process) else { return self.end_figure8() };
-        let with_it = follower.filter(|&process| process != third && self.faults.random().chance(500));
-        let apart: Vec<u16> = std::iter::once(third).chain(with_it).collect();
+        let (third, follower) = (course.third, course.follower);
+        let apart: Vec<u16> = std::iter::once(third).chain(follower.filter(|&process| process != third)).collect();
         self.set_apart(&apart);
         self.step_must_end();
     }

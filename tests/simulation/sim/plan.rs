@@ -105,6 +105,10 @@ impl Fault {
     }
 }
 
+/// Bytes of an append where the course of figure 8 is aimed at: as many of these are on their way at once that a newcomer
+/// keeps up with any load here, and one log can fill one.
+pub const FIGURE8_MESSAGE_BYTES: u64 = 16 << 10;
+
 /// A set of faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultSet(u32);
@@ -440,7 +444,13 @@ fn choose_limits(random: &mut Random, faults: FaultSet) -> Limits {
         },
         in_flight_bytes: random.scale(1 << 10, 256 << 10) as usize,
         outbox_bytes: random.scale(256, 64 << 10) as usize,
-        message_bytes: if faults.has(Fault::SmallMessages) { 1 } else { Limits::default().message_bytes },
+        message_bytes: if faults.has(Fault::SmallMessages) {
+            1
+        } else if faults.has(Fault::Figure8) {
+            FIGURE8_MESSAGE_BYTES
+        } else {
+            Limits::default().message_bytes
+        },
     }
 }
 

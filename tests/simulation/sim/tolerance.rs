@@ -8,7 +8,7 @@ use mako_raft::ids::MemberId;
 use super::life::{Life, Pulse};
 use super::plan::Profile;
 use super::schedule::LifeId;
-use super::world::World;
+use super::world::{Process, World};
 
 impl World {
     /// Whether the life may crash: its memory is lost, unless its log is on disk.
@@ -32,6 +32,12 @@ impl World {
         if life.formation.is_none() {
             // What it promised while the shard formed may be what keeps two formations apart.
             return !life.took_part;
+        }
+        // The two runs of a process share one line to each other process, and a change from one to the other may need both
+        // of them: then nobody else can be missed.
+        let runs_twice = |place: &Process| place.twin.is_some() && place.current != Some(id) && place.twin != Some(id);
+        if self.processes.iter().any(runs_twice) {
+            return false;
         }
         let Some(leader) = self.leader_of_all() else { return false };
         let status = self.status(leader);

@@ -4,6 +4,7 @@
 //! in order, without times. A test plays the commands again and compares the whole text.
 
 use mako_raft::ids::ProcessId;
+use mako_raft::replica::output::Gate;
 use mako_raft::replica::RestoreOrder;
 
 use super::checks::Violation;
@@ -145,6 +146,9 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
         }
         ["wait", "until", who, "votes"] => {
             wait(world, process(who)?, |world, life| world.has_seat(life))?;
+        }
+        ["wait", "until", who, "hands", "over"] => {
+            wait(world, process(who)?, |world, life| world.lives[life].gate == Gate::Hold)?;
         }
         ["submit", who, count, "logs"] => return submit(world, who, count, 40),
         ["submit", who, count, "logs", "of", bytes, "bytes"] => {

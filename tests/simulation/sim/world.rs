@@ -407,6 +407,8 @@ impl World {
         self.lives[life].pulse = Pulse::Running;
         let process = self.lives[life].process;
         self.trace.story(self.schedule.now, process, || "goes on".into());
+        // The event loop looks at the clock first, and then at what came meanwhile.
+        self.lives[life].inbox.push_front(Input::Tick);
         self.plan_turn(life);
         self.network.wake(process, &mut self.schedule);
         for partition in 0..self.lives[life].lanes.len() {

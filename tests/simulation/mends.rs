@@ -1,0 +1,62 @@
+//! Each mend that a scenario stands for (docs/bugs.md) is taken out, and the scenario must then come out otherwise: in
+//! what it tells of the bug, not just anywhere.
+
+use mako_raft::replica::planted::{plant, Bug};
+
+use crate::regressions::newcomer_has_a_seat;
+use crate::sim::transcript::play;
+
+/// Plays the transcript whose name begins with `number`, without the mend. When a command is in vain or an invariant
+/// broken, which ends it, `telling` must be what is said then; else it must come more or less often than in the file.
+fn tells(bug: Bug, number: &str, telling: &str) {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulation/transcripts");
+    let paths = std::fs::read_dir(directory).expect("the folder exists").map(|entry| entry.expect("readable").path());
+    let named = |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(number));
+    let path = paths.into_iter().find(named).unwrap_or_else(|| panic!("no transcript {number}"));
+    let expected = std::fs::read_to_string(path).expect("a transcript is text");
+    plant(Some(bug));
+    let played = play(&expected);
+    plant(None);
+    let tells = match &played {
+        Ok(text) => text.matches(telling).count() != expected.matches(telling).count(),
+        Err(error) => error.lines().next().is_some_and(|line| line.contains(telling)),
+    };
+    let text = played.unwrap_or_else(|error| error);
+    assert!(tells, "\"{telling}\" tells nothing; without the mend of {bug:?}:\n{text}");
+}
+
+macro_rules! scenarios {
+    ($($name:ident: $bug:ident, $number:literal, $telling:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            tells(Bug::$bug, $number, $telling);
+        })*
+    };
+}
+
+scenarios! {
+    a_full_follower_that_takes_nothing: ForgetFullFollower, "30-", "in vain";
+    who_met_a_formed_run_and_forms: HelpFormingAgain, "31-", "a generation forms once";
+    a_drain_that_waits_for_nobody: DrainForNobody, "32-", "the drain is over";
+    a_deposed_leader_that_is_believed: BelieveDeposedLeader, "33-", "p4  follower, voters [p0 p1 p2 p3 p4]";
+    a_seat_that_is_not_given_up: SeatForLife, "23-", "process 2 can't be rebuilt";
+    what_a_majority_lacks_and_is_dropped: DropWhatAMajorityLacks, "24-", "and a majority needs it";
+    a_first_move_that_is_waited_for: FirstMoveIsForever, "28-", "p2  sees p2 lead in term 3";
+    submitters_let_in_when_the_leader_restarted: LetInDuringCampaign, "12-", "p1  gate queues";
+    submitters_let_in_when_the_preference_changed: LetInDuringCampaign, "17-", "gate queues";
+    submitters_let_in_when_another_asked_to_lead: LetInDuringCampaign, "18-", "gate queues";
+    an_order_that_does_not_wait_for_its_survivor: FormDespiteOrder, "29-", "a generation forms once";
+    a_parent_generation_that_goes_on: ParentGoesOn, "34-", "a generation forms once";
+    a_second_call_that_begins_another_generation: RestoreAgain, "34-", "a generation forms once";
+    a_removed_member_that_is_not_told: RemoveUntold, "35-", "p2  reports an error: cut off";
+    a_late_call_that_is_obeyed: ObeyLateCall, "36-", "p0  leader, voters [p0 p1 p2], learners []; accepted 6";
+    a_late_call_that_is_obeyed_behind_a_line: ObeyLateCall, "36-", "p1  leader, voters [p0 p1 p2], learners []; accepted 6";
+}
+
+#[test]
+fn caught_up_by_a_number_of_entries() {
+    plant(Some(Bug::CaughtUpByNumber));
+    let has_a_seat = newcomer_has_a_seat();
+    plant(None);
+    assert!(!has_a_seat);
+}
