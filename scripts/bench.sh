@@ -36,7 +36,8 @@ against() { # COMMIT [OPTION]...
   local commit
   # Not local: the traps run outside of this function.
   tree=$target/against/tree
-  commit=$(git rev-parse --verify --quiet "$1^{commit}") || { echo "There is no commit \"$1\"" >&2; exit 2; }
+  [ $# -gt 0 ] || wrong_line "--against needs a commit"
+  commit=$(git rev-parse --verify --quiet "$1^{commit}") || wrong_line "there is no commit \"$1\""
   shift
   remove_tree() { git worktree remove --force "$tree" 2>/dev/null || git worktree prune; }
   # Also what an earlier run left behind that was killed.
@@ -57,9 +58,10 @@ against() { # COMMIT [OPTION]...
 }
 
 case "${1-}" in
-  --against) against "${2:?--against needs a commit}" "${@:3}" ;;
+  --against) against "${@:2}" ;;
+  -h | --help) wrong_line "options" ;;
   --long) build_bench . "$target" && exec "$bench" endure "${@:2}" ;;
-  --report) build_bench . "$target" && exec "$bench" report docs ;;
+  --report) build_bench . "$target" && exec "$bench" report docs "${@:2}" ;;
   *)
     build_bench . "$target"
     build_cxx

@@ -4,6 +4,7 @@
 # missing. The first run builds the library (a few minutes).
 set -euo pipefail
 . "$(dirname "$0")/tools.sh"
+no_arguments "$@"
 need_tools
 echo "Building (release; the first time takes a few minutes) ..."
 log=$(mktemp)

@@ -9,19 +9,37 @@ cd "$(dirname "$0")/.."
 export RUSTC_BOOTSTRAP=1
 minutes=1
 targets=
+wrong_line() {
+    echo "fuzz.sh: $1" >&2
+    echo "usage: scripts/fuzz.sh [TARGET...] [--minutes M]; targets:" $(ls fuzz/fuzz_targets | sed 's/\.rs$//') >&2
+    exit 2
+}
 while [ $# -gt 0 ]; do
     case "$1" in
-        --minutes) minutes=$2; shift 2 ;;
-        -*) echo "usage: scripts/fuzz.sh [TARGET...] [--minutes M]" >&2; exit 2 ;;
-        *) targets="$targets $1"; shift ;;
+        --minutes)
+            [ $# -gt 1 ] || wrong_line "--minutes needs a value"
+            minutes=$2
+            shift 2
+            ;;
+        -*) wrong_line "no such option: \"$1\"" ;;
+        *)
+            [ -e "fuzz/fuzz_targets/$1.rs" ] || wrong_line "no such target: \"$1\""
+            targets="$targets $1"
+            shift
+            ;;
     esac
 done
+case "$minutes" in
+    "" | . | *[!0-9.]* | *.*.*) wrong_line "--minutes takes a number, not \"$minutes\"" ;;
+esac
 [ -n "$targets" ] || targets=$(ls fuzz/fuzz_targets | sed 's/\.rs$//')
 if ! cargo fuzz --version >/dev/null 2>&1; then
     echo "cargo-fuzz is missing; install it with: cargo install --locked cargo-fuzz" >&2
     exit 2
 fi
 seconds=$(awk "BEGIN { print int($minutes * 60) }")
+# To libFuzzer 0 is no limit.
+[ "$seconds" -gt 0 ] || wrong_line "--minutes takes more than a second, not \"$minutes\""
 found=0
 for target in $targets; do
     mkdir -p "fuzz/work/$target"

@@ -14,9 +14,11 @@ processes() {
     case "${1:-}" in [0-9]*) length=(--minutes "$1"); shift ;; esac
     while [ $# -gt 0 ]; do
         case "$1" in
-            --rounds | --minutes | --history) length=("$1" "$2"); shift ;;
-            --seed) options+=(--seed "$2"); shift ;;
-            *) options+=("$1") ;;
+            --rounds | --minutes | --history) whole_number "${@:1:2}"; length=("$1" "$2"); shift ;;
+            --seed) whole_number "${@:1:2}"; options+=(--seed "$2"); shift ;;
+            --only) [ $# -gt 1 ] || wrong_line "--only needs a value"; options+=(--only "$2"); shift ;;
+            --memory | --durable | --plain) options+=("$1") ;;
+            *) wrong_line "no such option: \"$1\"" ;;
         esac
         shift
     done
@@ -31,6 +33,8 @@ if [ "${1:-}" = --processes ]; then
 fi
 
 minutes="${1:-60}"
+whole_number MINUTES "$minutes"
+[ $# -le 1 ] || wrong_line "nothing is done with \"$2\""
 end=$(( $(date +%s) + minutes * 60 ))
 first=$(( $(date +%s) * 1000 ))
 seeds=0

@@ -3,6 +3,7 @@
 # are missing. The last line is "N passed, N failed". Takes about a quarter of an hour on two cores.
 set -uo pipefail
 . "$(dirname "$0")/tools.sh"
+no_arguments "$@"
 need_tools
 cd "$root_dir"
 work=$(mktemp -d)

@@ -1,6 +1,25 @@
 # Sourced by the other scripts: finds the tools that a build needs, and installs what is missing where
 # it may.
 
+# wrong_line TEXT: says what is wrong with the command line, and how it should be. Exit status 2.
+wrong_line() {
+  echo "$(basename "$0"): $1" >&2
+  # The comment at the top of the script.
+  sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$root_dir/scripts/$(basename "$0")" >&2
+  exit 2
+}
+
+# no_arguments "$@"
+no_arguments() {
+  [ $# -eq 0 ] || wrong_line "takes no arguments, not \"$1\""
+}
+
+# whole_number NAME VALUE
+whole_number() {
+  [ $# -eq 2 ] || wrong_line "$1 needs a value"
+  case "$2" in "" | *[!0-9]*) wrong_line "$1 takes a whole number, not \"$2\"" ;; esac
+}
+
 need_tools() {
   export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
   if ! command -v cargo >/dev/null; then

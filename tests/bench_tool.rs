@@ -63,9 +63,26 @@ fn a_wrong_line_is_answered_with_what_is_wrong() {
         (vec!["endure", "--minutes", "0.1"], "three intervals"),
         (vec!["measure"], "no such command: \"measure\""),
         (vec!["compare", "--before", "x"], "--after PROGRAM"),
+        (vec![], "no such command: \"\""),
+        (vec!["suite", "--only", "latncy"], "\"latncy\" is in no name; there are:\n  "),
+        (vec!["suite", "--only"], "--only needs a value"),
+        (vec!["suite", "--repeats", "many"], "--repeats does not take \"many\""),
+        (vec!["suite", "--repeats", "0"], "1 to 1000"),
+        (vec!["suite", "--seconds", "NaN"], "more than 0"),
+        (vec!["suite", "--seconds", "-1"], "more than 0"),
+        (vec!["suite", "--only", "c++"], "is in no name"),
+        (vec!["compare", "--before", "x", "--after", "y", "--only", "nothing"], "is in no name"),
+        (vec!["compare", "--before", "x", "--after", "y", "--repeats", "-3"], "does not take \"-3\""),
+        (vec!["endure", "--minutes", "inf"], "at most 86400"),
+        (vec!["floor", "depth"], "latency, bandwidth or fsync"),
+        (vec!["floor", "latency"], "needs a value"),
+        (vec!["floor", "bandwidth", "5"], "nothing is done with \"5\""),
+        (vec!["failover", "twice"], "failover takes a count"),
+        (vec!["failover", "0", "1"], "nothing is done with \"1\""),
+        (vec!["report", "docs", "more"], "nothing is done with \"more\""),
     ] {
         let output = bench(&line);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(answer), "{line:?}: {said}");
+        assert!(output.status.code() == Some(2) && said.contains(answer), "{line:?}: {:?} {said}", output.status);
     }
 }

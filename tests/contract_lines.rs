@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use mako_raft::helper::{self, CallbackRole, HelperError};
 
+/// On the test's own address.
+const STATUS_PORT: u16 = 31_001;
 const SOON: Duration = Duration::from_secs(30);
 
 /// Keeps every line of the present test.
@@ -230,7 +234,88 @@ fn a_partition_without_a_callback_waits_and_says_so() {
     helper::register_log(CallbackRole::Follower, 1, Box::new(|_| 0)).unwrap();
     assert_eq!(helper::wait_for_submit(1), Ok(()));
     assert_eq!(helper::counters(1).unwrap().delivered_own, 1);
+    LINES.wait(log::Level::Info, "partition 1: a callback is registered, delivery goes on at slot 1", 1);
     assert_eq!(helper::shutdown(), Ok(()));
+}
+
+/// What the status endpoint says.
+fn status(shard: &Shard) -> String {
+    let mut text = String::new();
+    let mut client = TcpStream::connect((shard.host.as_str(), STATUS_PORT)).expect("the endpoint listens");
+    client.read_to_string(&mut text).expect("text");
+    text
+}
+
+#[test]
+fn a_callback_that_does_not_return_holds_its_leader_at_the_bound_and_each_wait_is_said_shown_and_ended() {
+    let _turn = turn();
+    let raft = format!("control_port: {STATUS_PORT}, log_memory_bytes: 1 MiB, fragment_bytes: 64 KiB, queue_bytes: 64 KiB");
+    let shard = Shard::new("ab: raft", &raft);
+    shard.set_up();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let block = move |call: helper::LogCall<'_>| {
+        if call.slot == 1 {
+            released.lock().unwrap().recv_timeout(2 * SOON).expect("the test releases it");
+        }
+        0
+    };
+    helper::register_log(CallbackRole::Leader, 0, Box::new(block)).unwrap();
+    helper::register_log(CallbackRole::Leader, 1, Box::new(|_| 0)).unwrap();
+    let led = await_leadership();
+    helper::setup2(0, 0).unwrap();
+    led.recv_timeout(SOON).expect("leadership");
+    std::thread::scope(|scope| {
+        // More than the queue and the log in memory take together.
+        let submitter = scope.spawn(|| (0..40).for_each(|_| assert!(helper::submit(&[7; 60_000], 0).is_ok())));
+        let waits = LINES.wait(log::Level::Warn, "partition 0: 1 submitter(s) wait", 1);
+        assert!(waits[0].contains("waits for its callbacks"), "{}", waits[0]);
+        LINES.wait(log::Level::Warn, "callbacks here are 1048576 bytes of log behind (raft.log_memory_bytes)", 1);
+        LINES.wait(log::Level::Warn, "partition 0: the callback of slot 1 has been running for 1", 1);
+        let shown = status(&shard);
+        for part in ["waits for its callbacks", "submitters waiting 1, callback in slot 1", "submitters waiting 0, callback idle"] {
+            assert!(shown.contains(part), "no {part:?} in {shown}");
+        }
+        release.send(()).unwrap();
+        submitter.join().unwrap();
+    });
+    helper::wait_for_submit(0).unwrap();
+    LINES.wait(log::Level::Info, "no longer waiting for its callbacks, after", 1);
+    LINES.wait(log::Level::Info, "partition 0: a callback has returned, after 1", 1);
+    LINES.wait(log::Level::Info, "partition 0: submitters go on, after", 1);
+    assert!(status(&shard).contains("waits for nothing"));
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
+fn a_drain_and_a_shutdown_that_wait_say_for_what() {
+    let _turn = turn();
+    let shard = Shard::new("ab: raft", "drain_ms: 50");
+    shard.set_up();
+    let (entered, enters) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let block = move |_: helper::LogCall<'_>| {
+        entered.send(()).expect("the test listens");
+        released.lock().unwrap().recv_timeout(SOON).expect("the test releases it");
+        0
+    };
+    helper::register_log(CallbackRole::Leader, 0, Box::new(block)).unwrap();
+    let led = await_leadership();
+    helper::setup2(0, 0).unwrap();
+    led.recv_timeout(SOON).expect("leadership");
+    helper::submit(b"log", 0).unwrap();
+    enters.recv_timeout(SOON).expect("the callback");
+    std::thread::scope(|scope| {
+        let ending = scope.spawn(helper::shutdown);
+        LINES.wait(log::Level::Info, "drain: waiting for 1 accepted logs, at most 50ms", 1);
+        LINES.wait(log::Level::Warn, "drain: 1 accepted logs are not delivered after 50ms", 1);
+        let lines = LINES.wait(log::Level::Warn, "shutdown: waiting at most", 1);
+        assert!(lines[0].contains("the callback of partition 0, slot 1"), "{}", lines[0]);
+        release.send(()).unwrap();
+        assert_eq!(ending.join().unwrap(), Ok(()));
+    });
+    LINES.wait(log::Level::Info, "shut down", 1);
 }
 
 #[test]

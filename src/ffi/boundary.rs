@@ -5,12 +5,13 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use crate::helper::HelperError;
 
-use super::last_error;
+use super::{forked, last_error};
 use super::status::mako_raft_status;
 
-/// Runs the body of a fallible function: an error or a panic becomes a code and the last error.
+/// Runs the body of a fallible function: an error or a panic becomes a code and the last error; in a
+/// forked child it does not run.
 pub(super) fn checked(body: impl FnOnce() -> Result<(), HelperError>) -> mako_raft_status {
-    match caught(body).and_then(|result| result) {
+    match forked::refuse().and_then(|()| caught(body)).and_then(|result| result) {
         Ok(()) => mako_raft_status::MAKO_RAFT_OK,
         Err(error) => {
             last_error::set(&error.to_string());
@@ -19,9 +20,10 @@ pub(super) fn checked(body: impl FnOnce() -> Result<(), HelperError>) -> mako_ra
     }
 }
 
-/// Runs the body of a function that has no status; a panic gives `fallback` and the last error.
+/// Runs the body of a function that has no status; a panic, or a forked child, gives `fallback` and the last
+/// error.
 pub(super) fn infallible<T>(fallback: T, body: impl FnOnce() -> T) -> T {
-    caught(body).unwrap_or_else(|error| {
+    forked::refuse().and_then(|()| caught(body)).unwrap_or_else(|error| {
         last_error::set(&error.to_string());
         fallback
     })

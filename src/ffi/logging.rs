@@ -10,6 +10,7 @@ use crate::helper::{inside_callback, HelperError};
 
 use super::boundary::{checked, infallible};
 use super::c_text;
+use super::{forked, signals};
 use super::callbacks::{mako_raft_destructor, mako_raft_log_sink, Context};
 use super::mako_raft_status;
 
@@ -44,7 +45,7 @@ impl Log for Messages {
         let sink = self.sink.read().unwrap_or_else(|poison| poison.into_inner()).clone();
         match sink {
             Some(sink) => sink.log(record),
-            None => self.stderr.log(record),
+            None => signals::without_sigpipe(|| self.stderr.log(record)),
         }
     }
 
@@ -121,6 +122,10 @@ pub unsafe extern "C" fn mako_raft_set_log_sink(
 /// outside 1..5 counts as the nearest. A null message is ignored.
 #[no_mangle]
 pub unsafe extern "C" fn mako_raft_log(level: i32, message: *const c_char) {
+    if forked::is_child() {
+        // SAFETY: null or a C string.
+        return unsafe { c_text::read_lossy(message) }.map_or((), |message| forked::write_line(&message));
+    }
     infallible((), || {
         install();
         let level = match level {

@@ -27,6 +27,7 @@ pub mod submission;
 pub mod leadership;
 pub mod counters;
 pub mod logging;
+mod forked;
 mod signals;
 
 pub use status::mako_raft_status;

@@ -6,6 +6,7 @@ use crate::helper::{self, HelperError};
 
 use super::boundary::{checked, infallible, not_null};
 use super::c_text;
+use super::forked;
 use super::logging;
 use super::mako_raft_status;
 use super::signals;
@@ -42,6 +43,7 @@ pub unsafe extern "C" fn mako_raft_setup(
     argv: *const *const c_char,
     names: *mut *mut mako_raft_names,
 ) -> mako_raft_status {
+    forked::watch();
     checked(|| {
         logging::install();
         // SAFETY: `argv` is null or holds `argc` strings.

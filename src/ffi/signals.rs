@@ -53,6 +53,31 @@ fn block() -> Option<libc::sigset_t> {
     }
 }
 
+/// Runs `write` so that a reader of standard error that is gone costs the line, and not the host its life: its own
+/// threads log too, and do not block SIGPIPE. One that was pending before stays so.
+pub(super) fn without_sigpipe(write: impl FnOnce()) {
+    let mut ours = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut former = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises `ours` before it is read; `pending` and `former` are read only after the call
+    // that fills them returned 0.
+    let (ours, was_pending, _restore) = unsafe {
+        libc::sigemptyset(ours.as_mut_ptr());
+        libc::sigaddset(ours.as_mut_ptr(), libc::SIGPIPE);
+        let ours = ours.assume_init();
+        let seen = libc::sigpending(pending.as_mut_ptr()) == 0;
+        let was_pending = seen && libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1;
+        let refused = libc::pthread_sigmask(libc::SIG_BLOCK, &ours, former.as_mut_ptr());
+        (ours, was_pending, Restore((refused == 0).then(|| former.assume_init())))
+    };
+    write();
+    if !was_pending {
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: takes the SIGPIPE that `write` may have raised on this thread; a null info is allowed.
+        unsafe { libc::sigtimedwait(&ours, std::ptr::null_mut(), &at_once) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +100,22 @@ mod tests {
         assert!(is_blocked(started, libc::SIGTERM) && is_blocked(started, libc::SIGUSR1));
         assert!(!is_blocked(started, libc::SIGSEGV) && !is_blocked(started, libc::SIGPROF));
         assert_eq!(mask(), before);
+    }
+
+    #[test]
+    fn a_write_to_a_reader_that_is_gone_raises_no_signal_and_leaves_none_pending() {
+        use std::io::Write as _;
+        // The signal's default ends the process; Rust's test harness ignores it, so ask for what a C++ host has.
+        // SAFETY: no other thread of this test changes it, and the former disposition is put back.
+        let former = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let before = mask();
+        let mut written = Ok(());
+        without_sigpipe(|| written = writer.write_all(b"line"));
+        assert_eq!(written.expect_err("nobody reads").kind(), std::io::ErrorKind::BrokenPipe);
+        assert_eq!(mask(), before);
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGPIPE, former) };
     }
 }

@@ -68,6 +68,13 @@ pub(super) fn known_partitions() -> Option<u32> {
     topology().filter(|_| !over).map(|topology| topology.partitions.len() as u32)
 }
 
+/// Between a `setup` that succeeded and the end of the shutdown: there may be threads and files of ours. Reads one
+/// atomic and nothing else.
+pub(crate) fn is_set_up() -> bool {
+    let stage = STAGE.load(Ordering::SeqCst);
+    stage == Stage::SetUp as u8 || stage == Stage::Running as u8
+}
+
 /// `setup` succeeded: a new life begins.
 pub(super) fn publish_topology(topology: Arc<Topology>) {
     for shard in &PORTS {

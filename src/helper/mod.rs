@@ -23,6 +23,7 @@ pub use crate::runtime::{
     in_callback, CallbackRole, ElectionCallback, LogCall, LogCallback, Outcome, OutcomeCallback, PartitionCounters,
 };
 pub use epoch::{epoch, set_epoch};
+pub(crate) use directory::is_set_up;
 pub use leadership::{is_leader, leader_site, restore_alone, set_preferred_leader, upgrade_to_leader};
 pub use lifecycle::{hosts, pre_shutdown_step, setup, setup2, shutdown};
 pub use microbench::microbench;

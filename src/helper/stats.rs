@@ -6,6 +6,7 @@ use crate::config::Topology;
 use crate::ids::{GroupId, ProcessId};
 use crate::replica::output::Status;
 use crate::runtime::{PartitionCounters, Port};
+use crate::transport::TransportCounters;
 
 use super::lifecycle::Instance;
 use super::{directory, lifecycle};
@@ -57,8 +58,19 @@ pub(super) fn report() -> String {
     let topology = &instance.configuration.topology;
     let mut lines = vec![format!("process {}", topology.process(topology.me).name)];
     lines.extend(instance.runtime.failure().map(|reason| format!("stopped itself: {reason}")));
-    lines.extend(instance.runtime.status().iter().map(|(group, status)| group_line(*group, status, topology)));
-    lines.extend(partition_lines(&instance, usize::MAX));
+    let status = instance.runtime.status();
+    if status.is_empty() && instance.runtime.failure().is_none() {
+        lines.push("the event loop does not answer: it is held up, by a disk or a machine that is out of memory".into());
+    }
+    for (group, status) in &status {
+        let unwritten = instance.runtime.unwritten(*group).map_or("none".into(), |writes| writes.to_string());
+        lines.push(format!("{}, unwritten {unwritten}", group_line(*group, status, topology)));
+    }
+    lines.extend(instance.runtime.traffic().map(|traffic| traffic_line(&traffic)));
+    lines.extend(instance.runtime.ports().iter().map(|port| {
+        let group = status.iter().find(|(group, _)| *group == port.group());
+        format!("{}, {}", line(port, group.map(|(_, status)| status), topology), waits_line(port))
+    }));
     lines.push(String::new());
     lines.join("\n")
 }
@@ -70,7 +82,7 @@ fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
     format!(
         "{group}: role {}, term {}, leader {}, formation {formation:016x}, generation {generation}, commit {}, last {}, \
          delivered {}, first in memory {}, log {} B, voters [{}], learners [{}], lost accepted {}, \
-         waits for {}, turned away {}, given up {}, restored {}",
+         waits for {}, turned away {}, given up {}, restored {}, connected [{}], foreign {}, refused messages {}",
         status.role,
         status.term,
         status.leader.as_ref().map_or("unknown", name),
@@ -86,7 +98,27 @@ fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
         status.turned_away,
         status.given_up,
         status.restored,
+        names(&status.connected),
+        status.foreign,
+        status.refused_messages,
     )
+}
+
+fn traffic_line(traffic: &TransportCounters) -> String {
+    let TransportCounters { bytes_in, bytes_out, frames_dropped, frames_lost, handshakes_refused, .. } = traffic;
+    format!(
+        "transport: received {bytes_in} B, sent {bytes_out} B, frames dropped {frames_dropped}, frames lost {frames_lost},          handshakes refused {handshakes_refused}"
+    )
+}
+
+/// What holds up a partition, behind its counters.
+fn waits_line(port: &Port) -> String {
+    let callback = match port.calling() {
+        _ if port.lacks_callback() => "not registered".to_owned(),
+        Some(slot) => format!("in slot {slot}"),
+        None => "idle".to_owned(),
+    };
+    format!("submitters waiting {}, callback {callback}", port.waiting_submitters())
 }
 
 fn partition_lines(instance: &Instance, partitions: usize) -> Vec<String> {

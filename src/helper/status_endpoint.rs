@@ -16,6 +16,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::stats;
+use crate::transport::look_up;
 
 const LISTENER: Token = Token(0);
 const STOP: Token = Token(1);
@@ -38,7 +39,8 @@ impl StatusEndpoint {
     /// # Errors
     /// The system's, where it can't listen there or has no thread left.
     pub fn open(host: &str, port: u16, report: fn() -> String) -> io::Result<Self> {
-        let listener = StdListener::bind((host, port))?;
+        let addresses = look_up(host, port).map_err(io::Error::other)?;
+        let listener = StdListener::bind(&addresses[..])?;
         listener.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(listener);
         let poll = Poll::new()?;
@@ -223,6 +225,13 @@ mod tests {
         // Its port is free, although they are still connected.
         drop(StatusEndpoint::open(&host, port, long).unwrap());
         drop(silent);
+    }
+
+    #[test]
+    fn an_ipv6_address_may_be_given_in_brackets() {
+        let listening = StatusEndpoint::open("[::1]", 0, || "short\n".into());
+        // Also a machine without IPv6 knows that this is an address and no name.
+        assert!(listening.map_or_else(|error| error.raw_os_error().is_some(), |_| true));
     }
 
     #[test]

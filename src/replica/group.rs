@@ -27,13 +27,14 @@ use super::members;
 use super::message::{PeerMessage, Standing};
 use super::node::Node;
 use super::outbox::{Decided, Outbox};
-use super::output::{Event, Outputs, Severity};
+use super::output::{Event, Outputs, Severity, WaitsFor};
 use super::payload::{Chunk, Origin};
 use super::planted::{self, Bug};
 use super::peers::Peers;
 use super::preference::{HandOver, Wishes};
 use super::retention::Retention;
 use super::streams::Streams;
+use super::waiting::{Repeats, Waiting};
 
 /// What this replica is in the life of the shard.
 pub(super) enum Phase {
@@ -56,6 +57,8 @@ pub(super) struct Shaping {
     pub(super) majority_since: Option<Time>,
     /// When the current round is given up.
     pub(super) round_until: Time,
+    /// A round has shown that what it would have to carry forward can't work while voters are missing.
+    pub(super) needs_all: bool,
     /// When the designated process was last connected.
     pub(super) designated_seen: Option<Time>,
 }
@@ -99,7 +102,12 @@ pub struct Replica {
     pub(super) superseded: bool,
     /// No leader, and no majority of the members in reach, since then.
     pub(super) stuck_since: Option<Time>,
-    /// Runs that were told so by this one.
+    /// What is waited for now, and how often each was said.
+    pub(super) waiting: Waiting,
+    pub(super) wait_repeats: BTreeMap<WaitsFor, Repeats>,
+    /// What [`judging`] refused.
+    pub(super) refused_messages: u64,
+    /// Runs that this one has told that they can't be rebuilt.
     pub(super) turned_away: BTreeSet<RunId>,
     /// Members that this one, leading, waits for no longer.
     pub(super) given_up: u64,
@@ -148,6 +156,9 @@ impl Replica {
             cut_off: None,
             superseded: false,
             stuck_since: None,
+            waiting: Waiting::default(),
+            wait_repeats: BTreeMap::new(),
+            refused_messages: 0,
             turned_away: BTreeSet::new(),
             given_up: 0,
             restored: false,
@@ -176,6 +187,7 @@ impl Replica {
             survivor_told: self.config.restore.as_ref().map(|order| order.survivor),
             majority_since: None,
             round_until: self.now,
+            needs_all: false,
             designated_seen: None,
         }
     }
@@ -342,6 +354,7 @@ impl Replica {
     }
 
     fn note_refused(&mut self, from: ProcessId, why: &'static str) {
+        self.refused_messages += 1;
         self.note("refused", 1_000, Severity::Warning, format!("refused a message of {from}: {why}"));
     }
 

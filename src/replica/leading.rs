@@ -32,6 +32,7 @@ impl Replica {
             }
             Phase::Stopped => return,
         }
+        self.mind_waiting();
         if self.now.millis_since(self.standing_sent) >= STANDING_MS {
             self.announce_standing();
         }
@@ -149,12 +150,6 @@ impl Replica {
         // committed, and only the leader's entries can replace it.
         let lags = self.node().is_some_and(|n| self.streams.delivered_index() < n.commit_index());
         self.refuses_payload = over && (lags || planted::has(Bug::ForgetFullFollower)) && !self.leads();
-        if self.refuses_payload {
-            let text = format!(
-                "callbacks here are {limit} bytes of log behind: taking no more until they have caught up"
-            );
-            self.note("refuses payload", 10_000, Severity::Warning, text);
-        }
     }
 
     fn decide_droppable(&mut self, at_bound: bool) {
@@ -290,23 +285,5 @@ impl Replica {
         }
         self.stuck_since.get_or_insert(self.now);
         self.obey_own_order();
-        self.say_if_stuck();
-    }
-
-    fn say_if_stuck(&mut self) {
-        let Some(node) = self.node() else { return };
-        if self.stuck_ms() < self.config.timing.election_ms / 2 {
-            return;
-        }
-        let conf = node.log().conf_state();
-        let text = format!(
-            "no leader: waiting for a majority of the members {:?} (processes {:?}); if they are lost for good, \
-             an operator may let this survivor go on alone (mako_raft_restore_alone here, or raft.restore with this \
-             process's name and formation {:016x} in one that is started again)",
-            conf.voters,
-            node.members().processes(&conf.voters).iter().map(|p| p.0).collect::<Vec<_>>(),
-            node.formation().id
-        );
-        self.note("stuck", 10_000, Severity::Warning, text);
     }
 }

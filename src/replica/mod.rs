@@ -36,6 +36,7 @@ mod retention;
 mod shaping;
 mod status;
 mod streams;
+mod waiting;
 
 pub use config::{Limits, Recovered, ReplicaConfig, RestoreOrder, Timing};
 pub use group::Replica;

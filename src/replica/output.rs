@@ -1,5 +1,7 @@
 //! What comes out of a replica: messages, writes, deliveries, events.
 
+use std::fmt;
+
 use bytes::Bytes;
 use raft::eraftpb::{Entry, HardState};
 
@@ -175,6 +177,55 @@ pub enum Event {
     Fatal(String),
 }
 
+/// What has to come from elsewhere before a replica can go on. `Display` is the status endpoint's word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WaitsFor {
+    /// It goes on.
+    #[default]
+    Nothing,
+    /// Unformed: a majority of the voter processes.
+    MajorityToForm,
+    /// Unformed: a former formation may hold logs, and only all voter processes together can tell.
+    AllVoters,
+    /// Unformed: an operator's order names a survivor that was not met.
+    Survivor,
+    /// Unformed: the leader of a formation that was met.
+    Admission,
+    /// No leader, and no majority of the members in reach.
+    Majority,
+    /// No leader, although a majority of the members is in reach.
+    Election,
+    /// Leading, until leadership is handed over: submitters are held.
+    HandOver,
+    /// Callbacks here are a whole log memory behind.
+    Callbacks,
+    /// Leading, with the log at its bound, which another member has not delivered.
+    SlowMember,
+    /// A member that may vote, and has not caught up yet.
+    Promotion,
+    /// It can't be rebuilt, or a later generation wins.
+    Restart,
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::MajorityToForm => "a majority to form",
+            Self::AllVoters => "all voters",
+            Self::Survivor => "the survivor",
+            Self::Admission => "admission",
+            Self::Majority => "a majority of the members",
+            Self::Election => "an election",
+            Self::HandOver => "the hand-over",
+            Self::Callbacks => "its callbacks",
+            Self::SlowMember => "a slow member",
+            Self::Promotion => "promotion",
+            Self::Restart => "a restart",
+        })
+    }
+}
+
 /// A moment's view, for counters and the status line.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
@@ -209,16 +260,20 @@ pub struct Status {
     pub changing_members: bool,
     /// This run lost a log that it had accepted.
     pub lost_accepted: bool,
-    /// What has to come from elsewhere before this replica can go on: "nothing", "a majority to form",
-    /// "admission", "a majority of the members", "its callbacks", or (it can't be rebuilt, or a later generation
-    /// wins) "a restart".
-    pub waits_for: &'static str,
+    /// What has to come from elsewhere before this replica can go on.
+    pub waits_for: WaitsFor,
     /// Runs that this one, leading, has told that they can't be rebuilt.
     pub turned_away: u64,
     /// How often this one, leading, ceased to wait for a member that held the log at its bound.
     pub given_up: u64,
     /// This run began the next generation by an operator's act.
     pub restored: bool,
+    /// Messages of peers that no peer of ours sends.
+    pub refused_messages: u64,
+    /// The processes that are connected.
+    pub connected: Vec<ProcessId>,
+    /// How many of them belong to another formation.
+    pub foreign: usize,
     /// Generation and id of the formation.
     pub formation: Option<(u32, u64)>,
 }

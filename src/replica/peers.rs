@@ -38,6 +38,11 @@ impl Peer {
         self.standing.as_ref().is_some_and(|s| s.member.is_none() && !s.leaving)
     }
 
+    /// The connected run belongs to another formation.
+    pub fn is_foreign_to(&self, formation: u64) -> bool {
+        self.standing.as_ref().and_then(|standing| standing.member.as_ref()).is_some_and(|(its, _)| its.id != formation)
+    }
+
     /// It is shutting down.
     pub fn is_leaving(&self) -> bool {
         self.departed || self.standing.as_ref().is_some_and(|s| s.leaving)

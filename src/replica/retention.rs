@@ -73,12 +73,18 @@ pub struct Retention {
     droppable: LogIndex,
     at_bound_since: Option<Time>,
     not_waited_for: BTreeSet<MemberId>,
+    slowest: Option<MemberId>,
 }
 
 impl Retention {
     /// The log through here may go when memory is short.
     pub fn droppable(&self) -> LogIndex {
         self.droppable
+    }
+
+    /// Of those that are waited for, who has delivered least and less than the leader.
+    pub fn slowest(&self) -> Option<MemberId> {
+        self.slowest
     }
 
     /// The leader said so.
@@ -110,8 +116,9 @@ impl Retention {
             verdict.needed = needed.iter().filter(|s| s.delivered == safe).map(|s| s.member).collect();
         }
         self.not_waited_for.extend(&verdict.given_up);
-        let slowest = self.waited_for(others, now, absent_ms).map(|s| s.delivered).min();
-        self.droppable = self.droppable.max(slowest.unwrap_or(own_delivered).min(safe));
+        let slowest = self.waited_for(others, now, absent_ms).min_by_key(|s| s.delivered).copied();
+        self.slowest = slowest.filter(|s| s.delivered < own_delivered).map(|s| s.member);
+        self.droppable = self.droppable.max(slowest.map_or(own_delivered, |s| s.delivered).min(safe));
         verdict
     }
 
@@ -170,7 +177,7 @@ mod tests {
     fn what_every_live_member_has_delivered_may_go() {
         let mut r = Retention::default();
         r.decide(of_three(), LogIndex(50), &[at(2, 40, 0), at(3, 30, 0)], false, ms(10), 1000);
-        assert_eq!(r.droppable(), LogIndex(30));
+        assert_eq!((r.droppable(), r.slowest()), (LogIndex(30), Some(id(3))));
         r.decide(of_three(), LogIndex(50), &[at(2, 40, 900), at(3, 30, 0)], false, ms(1000), 1000);
         assert_eq!(r.droppable(), LogIndex(40), "the third has not been heard for absent_ms");
     }

@@ -19,7 +19,7 @@ const PATIENCE_WAITS: u64 = 3;
 
 impl Replica {
     /// Connected, unformed runs of voter processes, this one included where it may vote.
-    fn unformed(&self) -> Unformed {
+    pub(super) fn unformed(&self) -> Unformed {
         let mut out: Unformed = self
             .peers
             .connected()
@@ -54,8 +54,6 @@ impl Replica {
         }
         if self.may_form(&unformed) {
             self.start_round(&unformed);
-        } else {
-            self.say_what_is_missing(&unformed);
         }
     }
 
@@ -92,9 +90,8 @@ impl Replica {
 
     fn follow(&mut self, progress: Progress) {
         self.out.messages.extend(progress.messages);
-        if progress.waits_for_all {
-            let text = "a formation of runs that are gone may hold logs: waiting for all voter processes".into();
-            self.note("forming", 10_000, Severity::Warning, text);
+        if let Phase::Unformed(shaping) = &mut self.phase {
+            shaping.needs_all |= progress.waits_for_all;
         }
         if let Some(formation) = progress.decided {
             self.on_decided(formation);
@@ -226,33 +223,5 @@ impl Replica {
         let text = format!("{from} admits this run as {id} of formation {:016x}", formation.id);
         self.note("welcome", 0, Severity::Info, text);
         self.join(formation, id);
-    }
-
-    fn say_what_is_missing(&mut self, unformed: &Unformed) {
-        let Phase::Unformed(shaping) = &self.phase else { return };
-        let waited_ms = self.now.millis_since(self.started);
-        if waited_ms < self.config.timing.form_wait_ms {
-            return;
-        }
-        let text = if self.cut_off.is_some() {
-            "still out: no leader has a log from which this process can be rebuilt".to_owned()
-        } else if let (true, Some(survivor)) = (shaping.formed_met.is_empty(), shaping.survivor_told) {
-            format!(
-                "not formed: {} of {} voter processes are connected; raft.restore says that {survivor} has a log to go on \
-                 from, so this waits for it: start it, or take the order out and restart",
-                unformed.len(),
-                self.config.voters.len()
-            )
-        } else if shaping.formed_met.is_empty() {
-            format!(
-                "not formed: {} of {} voter processes are connected, a majority is needed",
-                unformed.len(),
-                self.config.voters.len()
-            )
-        } else {
-            let met: Vec<String> = shaping.formed_met.keys().map(|p| p.to_string()).collect();
-            format!("waiting to be admitted: {} belong(s) to a formation whose leader has not admitted this run", met.join(", "))
-        };
-        self.note("not formed", 10_000, Severity::Warning, text);
     }
 }

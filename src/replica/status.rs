@@ -17,6 +17,8 @@ impl Replica {
             turned_away: self.turned_away.len() as u64,
             given_up: self.given_up,
             restored: self.restored,
+            refused_messages: self.refused_messages,
+            connected: self.peers.connected().map(|(process, _)| process).collect(),
             ..Status::default()
         };
         match &self.phase {
@@ -25,19 +27,6 @@ impl Replica {
             Phase::Member(node) => self.member_status(node, &mut status),
         }
         status
-    }
-
-    /// The state in which nothing goes on here until somebody else, or the operator, does something.
-    fn waits_for(&self) -> &'static str {
-        match &self.phase {
-            Phase::Stopped => "nothing",
-            _ if self.cut_off.is_some() || self.superseded => "a restart",
-            Phase::Unformed(shaping) if !shaping.formed_met.is_empty() => "admission",
-            Phase::Unformed(_) => "a majority to form",
-            Phase::Member(_) if self.stuck_since.is_some() => "a majority of the members",
-            Phase::Member(_) if self.refuses_payload => "its callbacks",
-            Phase::Member(_) => "nothing",
-        }
     }
 
     fn member_status(&self, node: &Node, status: &mut Status) {
@@ -69,6 +58,7 @@ impl Replica {
         status.voter_members = conf.voters.iter().filter_map(|&id| MemberId::new(id)).collect();
         status.changing_members = !conf.voters_outgoing.is_empty()
             || (node.is_leader() && !node.may_change_members());
+        status.foreign = self.peers.connected().filter(|(_, peer)| peer.is_foreign_to(node.formation().id)).count();
         status.formation = Some((node.formation().generation, node.formation().id));
     }
 }

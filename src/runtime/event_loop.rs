@@ -19,6 +19,7 @@ use crate::transport::{NoticeLevel, Transport, TransportEvent};
 use super::log_writer::LogWriter;
 use super::shared::{Command, GroupView, Port, Shared};
 use super::throttle::Throttle;
+use super::watch::Watch;
 
 /// Readiness events taken from one poll; what does not fit comes with the next.
 const EVENTS_PER_POLL: usize = 256;
@@ -177,6 +178,7 @@ pub(super) struct EventLoop {
     /// Deliveries sorted by port, handed over once per turn; indexed as `shared.ports`.
     staged: Vec<Vec<LaneItem>>,
     bad_frames: Throttle,
+    watch: Watch,
     /// Changes of leadership of the pass that is acted on.
     announcements: Vec<Leadership>,
     /// Who waits for the effects of a command.
@@ -208,6 +210,7 @@ impl EventLoop {
             outputs: Outputs::default(),
             arrivals: Vec::new(),
             bad_frames: Throttle::every(Duration::from_secs(1)),
+            watch: Watch::default(),
             announcements: Vec::new(),
             after_turn: Vec::new(),
         }
@@ -251,6 +254,7 @@ impl EventLoop {
                 self.shared.buffers.trim();
             }
             self.groups.iter_mut().for_each(|group| group.replica.tick(time));
+            self.look_for_stands(now);
         }
         let more_to_read = self.transport.poll_io(time, &mut self.arrivals);
         self.take_arrivals();
@@ -276,6 +280,25 @@ impl EventLoop {
         let more_to_send = self.transport.flush();
         let wrote = self.write_held(more_to_read || more_to_send);
         !more_to_read && !more_to_send && !wrote && !self.groups.iter().any(|group| group.replica.has_work())
+    }
+
+    /// Once a second: says what stands still.
+    fn look_for_stands(&mut self, now: Instant) {
+        if !self.watch.is_due(now) || self.is_draining() {
+            return;
+        }
+        let (mut index, mut lines) = (0, Vec::new());
+        for (number, group) in self.groups.iter().enumerate() {
+            let waits_for = group.replica.waits_for();
+            for port in &group.ports {
+                self.watch.port(index, port, waits_for, now, &mut lines);
+                index += 1;
+            }
+            if let Some(writer) = &group.writer {
+                self.watch.writer(number, writer, now, &mut lines);
+            }
+        }
+        lines.into_iter().for_each(|line| log::log!(line.level, "{}", line.text));
     }
 
     /// Polls: until the next tick, a socket or a wake-up when nothing is left to do, else without waiting.

@@ -302,6 +302,11 @@ impl Intake {
         drop((ready, open));
     }
 
+    /// For the event loop's look once a second: submitters that wait, bytes queued, and their bound.
+    pub(super) fn waiting(&self) -> (usize, usize, usize) {
+        (self.waiting.load(Ordering::Relaxed), self.queued_bytes(), self.limits.queue_bytes)
+    }
+
     /// Bytes that count against the bound.
     pub(super) fn queued_bytes(&self) -> usize {
         self.queued_bytes.load(Ordering::Relaxed)

@@ -43,6 +43,8 @@ pub(super) struct Lane {
     delivered: AtomicU64,
     /// The slot whose callback is running; 0 for none.
     calling: AtomicU64,
+    /// Delivery waits for a callback to be registered.
+    missing: AtomicBool,
     /// Items handed over, written by the loop, and finished, written by the lane.
     handed: AtomicU64,
     finished: AtomicU64,
@@ -66,6 +68,7 @@ impl Lane {
             committed: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             calling: AtomicU64::new(0),
+            missing: AtomicBool::new(false),
             handed: AtomicU64::new(0),
             finished: AtomicU64::new(0),
         }
@@ -108,6 +111,11 @@ impl Lane {
     /// The slot whose callback is running now.
     pub(super) fn calling(&self) -> Option<Slot> {
         Some(self.calling.load(Ordering::Relaxed)).filter(|&slot| slot > 0).map(Slot)
+    }
+
+    /// Delivery waits for a callback to be registered.
+    pub(super) fn lacks_callback(&self) -> bool {
+        self.missing.load(Ordering::Relaxed)
     }
 
     /// Ends the lane after the callback that is running. Everything accepted and not delivered is then
@@ -294,6 +302,10 @@ impl<'a> Delivering<'a> {
 
     /// Waits, with a warning now and then, until a callback is registered; false when stopping.
     fn wait_for_callback(&mut self, role: CallbackRole) -> bool {
+        if self.held.choose(role).is_some() {
+            return true;
+        }
+        self.lane.missing.store(true, Ordering::Relaxed);
         while self.held.choose(role).is_none() {
             if self.lane.is_stopping() {
                 return false;
@@ -309,6 +321,9 @@ impl<'a> Delivering<'a> {
                 .wait_change(self.held.version, NO_CALLBACK_WARNING, || self.lane.is_stopping());
             self.held.refresh(&self.lane.callbacks);
         }
+        self.lane.missing.store(false, Ordering::Relaxed);
+        let (partition, slot) = (self.lane.partition, self.last.0 + 1);
+        log::info!("partition {partition}: a callback is registered, delivery goes on at slot {slot}");
         true
     }
 

@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ids::GroupId;
 use crate::replica::output::Write;
@@ -26,6 +26,9 @@ use super::wakeup::Wakeup;
 const HERE_BYTES_MAX: u64 = 16 << 10;
 /// More than a record takes beside the payloads of its entries, for each write and for each entry.
 const RECORD_OVERHEAD_BYTES: u64 = 256;
+
+/// A write that takes so long is a line for the operator.
+const LATE: Duration = Duration::from_secs(1);
 
 /// The loop's and the thread's side of a group's durable log.
 pub(super) struct LogWriter {
@@ -82,7 +85,16 @@ impl LogWriter {
 
     /// Loop: everything that was given is on disk.
     pub(super) fn is_idle(&self) -> bool {
-        self.persisted() == self.given.load(Ordering::Relaxed)
+        self.unwritten() == 0
+    }
+
+    /// Writes that were given and are not on disk.
+    pub(super) fn unwritten(&self) -> u64 {
+        self.given.load(Ordering::Relaxed).saturating_sub(self.persisted())
+    }
+
+    pub(super) fn group(&self) -> GroupId {
+        self.group
     }
 
     /// Loop: `writes` are best written by the caller, with [`LogWriter::write_here`]: they are few, the disk was
@@ -102,8 +114,14 @@ impl LogWriter {
         let Some(last) = writes.last() else { return Ok(()) };
         debug_assert!(self.is_idle(), "the thread's writes come first");
         self.given.store(last.id, Ordering::Relaxed);
+        let begun = Instant::now();
         self.append(writes)?;
         writes.clear();
+        let took = begun.elapsed();
+        if took >= LATE {
+            // The loop itself waited, so nobody could say it earlier.
+            log::warn!("{}: a write took {} ms; look at the disk of raft.data_dir", self.group, took.as_millis());
+        }
         Ok(())
     }
 

@@ -30,6 +30,7 @@ mod roster;
 mod shared;
 pub(crate) mod throttle;
 mod wakeup;
+mod watch;
 
 pub(crate) use callbacks::inside_callback;
 pub use callbacks::{

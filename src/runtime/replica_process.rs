@@ -30,6 +30,8 @@ use super::wakeup::Wakeup;
 
 /// How long shutdown waits for callbacks that are running (contract section 3.8).
 pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// Threads that have nothing to wait for end within milliseconds.
+const QUICK_END: Duration = Duration::from_secs(1);
 /// The first turn opens the gates. It does no waiting of its own: beyond this the machine is in trouble.
 const FIRST_TURN_PATIENCE: Duration = Duration::from_secs(10);
 /// A loop that does not answer a question for so long has stopped.
@@ -127,7 +129,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Transport(error) => error.fmt(f),
             Self::Disk(error) => error.fmt(f),
-            Self::System(error) => error.fmt(f),
+            Self::System(error) => {
+                write!(f, "can't start: {error}; look at the limits of this process (ulimit -n, -u and -v)")
+            }
             Self::Replica(text) => f.write_str(text),
         }
     }
@@ -322,6 +326,11 @@ impl Runtime {
         answered.recv_timeout(ANSWER_PATIENCE).unwrap_or_default()
     }
 
+    /// Writes to a group's durable log that were given and are not on disk; `None` for a log in memory.
+    pub fn unwritten(&self, group: GroupId) -> Option<u64> {
+        self.writers.iter().find(|writer| writer.group() == group).map(|writer| writer.unwritten())
+    }
+
     /// What this process has sent and received, and with how many system calls; `None` when the event loop
     /// has stopped.
     pub fn traffic(&self) -> Option<TransportCounters> {
@@ -344,16 +353,27 @@ impl Runtime {
         if self.shared.failure.is_set() {
             return;
         }
+        let began = Instant::now();
+        let accepted = self.outstanding();
+        if accepted > 0 {
+            log::info!("drain: waiting for {accepted} accepted logs, at most {:?} (raft.drain_ms)", self.drain_wait);
+        }
         self.shared.command(Command::Drain);
         if !self.shared.drained.wait(Instant::now() + self.drain_wait) {
-            let outstanding: u64 = self.shared.ports.iter().map(|port| port.outstanding()).sum();
+            let outstanding = self.outstanding();
             log::warn!("drain: {outstanding} accepted logs are not delivered after {:?}", self.drain_wait);
             self.shared.command(Command::Abandon);
             // Lets the lanes that are not blocked report what was abandoned before this returns.
             self.shared.drained.wait(Instant::now() + ABANDON_PATIENCE);
+        } else if accepted > 0 {
+            log::info!("drain: over after {} ms, {} are left", began.elapsed().as_millis(), self.outstanding());
         }
         // What was proposed and is undecided may stay so until shutdown: nobody waits for it.
         self.shared.ports.iter().for_each(|port| port.ledger.set_ended(true));
+    }
+
+    fn outstanding(&self) -> u64 {
+        self.shared.ports.iter().map(|port| port.outstanding()).sum()
     }
 
     /// Stops every thread and frees the port: no goodbye, no drain. What is not delivered is lost. Not for
@@ -372,6 +392,11 @@ impl Runtime {
     pub fn shutdown_within(&self, patience: Duration) -> Result<(), Unfinished> {
         let deadline = Instant::now() + patience;
         self.stop();
+        let slow = self.roster.wait(deadline.min(Instant::now() + QUICK_END));
+        if !slow.is_empty() {
+            let lines: Vec<String> = slow.into_iter().map(|name| self.describe(name)).collect();
+            log::warn!("shutdown: waiting at most {patience:?} for {}", lines.join("; "));
+        }
         let running = self.roster.join(deadline);
         if running.is_empty() {
             return Ok(());

@@ -51,8 +51,8 @@ impl Roster {
         }
     }
 
-    /// Joins every thread that ends before `deadline`; the names of the others. Those are left alone.
-    pub(super) fn join(&self, deadline: Instant) -> Vec<String> {
+    /// Waits until every thread has ended, or for `deadline`; the names of the others.
+    pub(super) fn wait(&self, deadline: Instant) -> Vec<String> {
         let mut names = locked(&self.running.names);
         while !names.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -61,8 +61,12 @@ impl Roster {
             }
             names = self.running.ended.wait_timeout(names, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let still_running: Vec<String> = names.iter().cloned().collect();
-        drop(names);
+        names.iter().cloned().collect()
+    }
+
+    /// Joins every thread that ends before `deadline`; the names of the others. Those are left alone.
+    pub(super) fn join(&self, deadline: Instant) -> Vec<String> {
+        let still_running = self.wait(deadline);
         for (name, handle) in locked(&self.handles).drain(..) {
             // A thread that has left the list is past its last line: this join is short.
             if !still_running.contains(&name) && handle.join().is_err() {

@@ -102,6 +102,21 @@ impl Port {
         self.failure.reason()
     }
 
+    /// The slot whose callback is running now.
+    pub fn calling(&self) -> Option<Slot> {
+        self.lane.calling()
+    }
+
+    /// Delivery waits for a callback to be registered.
+    pub fn lacks_callback(&self) -> bool {
+        self.lane.lacks_callback()
+    }
+
+    /// Threads that wait in [`Port::submit`].
+    pub fn waiting_submitters(&self) -> usize {
+        self.intake.waiting().0
+    }
+
     /// The group that the partition's logs travel in.
     pub fn group(&self) -> GroupId {
         self.view.group

@@ -31,6 +31,7 @@ mod ticking;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use resolve::look_up;
 pub use room::Transport;
 pub use settings::{PeerAddress, TransportConfig, TransportCounters, TransportError, TransportLimits};
 

@@ -20,6 +20,14 @@ impl Arguments {
         self.words.next()
     }
 
+    /// Everything was read.
+    ///
+    /// # Errors
+    /// Names the word that is left.
+    pub fn end(&mut self) -> Result<(), String> {
+        self.words.next().map_or(Ok(()), |word| Err(format!("nothing is done with \"{word}\"; see --help")))
+    }
+
     /// The value of the option that was just read.
     ///
     /// # Errors
@@ -27,6 +35,21 @@ impl Arguments {
     pub fn value<T: std::str::FromStr>(&mut self, option: &str) -> Result<T, String> {
         let text = self.words.next().ok_or_else(|| format!("{option} needs a value"))?;
         text.parse().map_err(|_| format!("{option} does not take \"{text}\""))
+    }
+}
+
+/// Why the program ends without what it was asked for.
+#[derive(Debug)]
+pub enum Wrong {
+    /// The command line: what is wrong with it. Nothing was begun.
+    Line(String),
+    /// A figure or a file.
+    Run(String),
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self::Run(what)
     }
 }
 
@@ -96,10 +119,43 @@ fn check(cell: &Cell) -> Result<(), String> {
     if matches!(cell.pace, Pace::Open { rate } if !(rate > 0.0 && rate < 1e8)) {
         return Err("--rate takes logs per second, more than 0".into());
     }
-    if !(cell.seconds > 0.0 && cell.seconds <= 86_400.0 && (0.0..=3_600.0).contains(&cell.warmup)) {
+    check_durations(cell.seconds, cell.warmup)
+}
+
+/// For each command that has these options.
+///
+/// # Errors
+/// Says what they take.
+pub fn check_durations(seconds: f64, warmup: f64) -> Result<(), String> {
+    if !(seconds > 0.0 && seconds <= 86_400.0 && (0.0..=3_600.0).contains(&warmup)) {
         return Err("--seconds takes more than 0 and at most 86400, --warmup 0 to 3600".into());
     }
     Ok(())
+}
+
+/// For each command that has this option.
+///
+/// # Errors
+/// Says what it takes.
+pub fn check_repeats(repeats: usize) -> Result<(), String> {
+    if !(1..=1_000).contains(&repeats) {
+        return Err(format!("--repeats takes 1 to 1000, not {repeats}"));
+    }
+    Ok(())
+}
+
+/// `--only` selects something: it is a part of one of `names`, or is not given.
+///
+/// # Errors
+/// Lists the names.
+pub fn check_only<'a>(only: Option<&str>, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let names: Vec<&str> = names.collect();
+    match only {
+        Some(only) if !names.iter().any(|name| name.contains(only)) => {
+            Err(format!("--only \"{only}\" is in no name; there are:\n  {}", names.join("\n  ")))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

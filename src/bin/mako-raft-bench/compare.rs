@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::arguments::Arguments;
+use crate::arguments::{self, Arguments};
 use crate::cell::{Cell, Pace};
 use crate::figures_text;
 use crate::payload::Sizes;
@@ -48,6 +48,10 @@ pub fn options(arguments: &mut Arguments) -> Result<CompareOptions, String> {
     }
     let before = before.ok_or("compare needs --before PROGRAM")?;
     let after = after.ok_or("compare needs --after PROGRAM")?;
+    arguments::check_repeats(repeats)?;
+    arguments::check_durations(seconds, 0.0)?;
+    let cells = cells(seconds, &data);
+    arguments::check_only(only.as_deref(), cells.iter().map(|(name, ..)| *name))?;
     Ok(CompareOptions { before, after, repeats, seconds, only, data })
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::arguments::Arguments;
+use crate::arguments::{self, Arguments};
 use crate::cell::{Cell, Pace};
 use crate::cluster::{self, Cluster, ReplicaProcess};
 use crate::payload::Sizes;
@@ -49,6 +49,7 @@ pub fn options(arguments: &mut Arguments) -> Result<EndureOptions, String> {
             other => return Err(format!("endure has no option \"{other}\"; see --help")),
         }
     }
+    arguments::check_durations(options.minutes * 60.0, options.warmup_s)?;
     if !(options.interval_s >= 0.1 && options.minutes * 60.0 >= 3.0 * options.interval_s) {
         return Err("endure needs three intervals of 0.1 s or more to compare the first third with the last".into());
     }

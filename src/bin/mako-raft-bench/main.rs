@@ -30,7 +30,7 @@ mod words;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use arguments::Arguments;
+use arguments::{Arguments, Wrong};
 use json::Json;
 
 const HELP: &str = "\
@@ -79,17 +79,21 @@ fn main() -> ExitCode {
     }
     match obey(&command, &mut arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(what) => {
+        Err(Wrong::Line(what)) => {
+            eprintln!("mako-raft-bench {command}: {what}");
+            ExitCode::from(2)
+        }
+        Err(Wrong::Run(what)) => {
             eprintln!("mako-raft-bench {command}: {what}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn obey(command: &str, arguments: &mut Arguments) -> Result<(), String> {
+fn obey(command: &str, arguments: &mut Arguments) -> Result<(), Wrong> {
     match command {
         "run" => {
-            let options = arguments::run_options(arguments)?;
+            let options = arguments::run_options(arguments).map_err(Wrong::Line)?;
             let figures = run::measure(options.node.as_ref(), &options.cell)?;
             println!("{}", figures_text::line(&options.cell, &figures));
             let json = Json::object([
@@ -100,48 +104,77 @@ fn obey(command: &str, arguments: &mut Arguments) -> Result<(), String> {
             println!("{}", json.line());
             Ok(())
         }
-        "suite" => suite::run(&suite::options(arguments)?),
-        "endure" => endure::run(&endure::options(arguments)?),
-        "report" => report::write(&arguments.word().map_or_else(|| "docs".into(), PathBuf::from)),
-        "compare" => compare::run(&compare::options(arguments)?),
-        "floor" => print_floor(arguments),
-        "failover" => print_failovers(arguments),
+        "suite" => Ok(suite::run(&suite::options(arguments).map_err(Wrong::Line)?)?),
+        "endure" => Ok(endure::run(&endure::options(arguments).map_err(Wrong::Line)?)?),
+        "report" => {
+            let folder = arguments.word().map_or_else(|| "docs".into(), PathBuf::from);
+            arguments.end().map_err(Wrong::Line)?;
+            Ok(report::write(&folder)?)
+        }
+        "compare" => Ok(compare::run(&compare::options(arguments).map_err(Wrong::Line)?)?),
+        "floor" => {
+            let kind = floor_kind(arguments).map_err(Wrong::Line)?;
+            Ok(print_floor(&kind)?)
+        }
+        "failover" => {
+            let count = failovers(arguments).map_err(Wrong::Line)?;
+            Ok(print_failovers(count)?)
+        }
         // Started by the above, one process each.
-        "node" => node::run(arguments),
-        "floor-receiver" => floor::run_receiver(arguments),
+        "node" => Ok(node::run(arguments)?),
+        "floor-receiver" => Ok(floor::run_receiver(arguments)?),
         "--help" | "-h" | "help" => {
             print!("{HELP}");
             Ok(())
         }
-        other => Err(format!("no such command: \"{other}\"; see --help")),
+        other => Err(Wrong::Line(format!("no such command: \"{other}\"; see --help"))),
     }
 }
 
 /// Of a floor that is asked for by itself.
 const FLOOR_SECONDS: f64 = 2.0;
 
-fn print_floor(arguments: &mut Arguments) -> Result<(), String> {
+/// A floor, with what it takes.
+enum FloorKind {
+    Latency(usize),
+    Bandwidth,
+    Fsync(PathBuf, usize),
+}
+
+fn floor_kind(arguments: &mut Arguments) -> Result<FloorKind, String> {
     let kind = arguments.word().unwrap_or_default();
-    let floor = match kind.as_str() {
-        "latency" => floor::latency(arguments.value("floor latency")?, None, FLOOR_SECONDS)?,
-        "bandwidth" => floor::bandwidth(FLOOR_SECONDS)?,
-        "fsync" => {
-            let directory: PathBuf = arguments.value("floor fsync")?;
-            floor::fsync(&directory, arguments.value("floor fsync")?, FLOOR_SECONDS)?
-        }
+    let kind = match kind.as_str() {
+        "latency" => FloorKind::Latency(arguments.value("floor latency")?),
+        "bandwidth" => FloorKind::Bandwidth,
+        "fsync" => FloorKind::Fsync(arguments.value("floor fsync")?, arguments.value("floor fsync")?),
         other => return Err(format!("floor is latency, bandwidth or fsync, not \"{other}\"")),
+    };
+    arguments.end()?;
+    Ok(kind)
+}
+
+fn print_floor(kind: &FloorKind) -> Result<(), String> {
+    let (name, floor) = match kind {
+        FloorKind::Latency(bytes) => ("latency", floor::latency(*bytes, None, FLOOR_SECONDS)?),
+        FloorKind::Bandwidth => ("bandwidth", floor::bandwidth(FLOOR_SECONDS)?),
+        FloorKind::Fsync(directory, bytes) => ("fsync", floor::fsync(directory, *bytes, FLOOR_SECONDS)?),
     };
     let ns = |ns: u64| figures_text::time(ns as f64);
     let (p50, p99) = (ns(floor.latency.p50), ns(floor.latency.p99));
-    println!("floor {kind}: p50 {p50}, p99 {p99}; {:.1} MB/s", floor.mb_per_s);
+    println!("floor {name}: p50 {p50}, p99 {p99}; {:.1} MB/s", floor.mb_per_s);
     Ok(())
 }
 
-fn print_failovers(arguments: &mut Arguments) -> Result<(), String> {
+fn failovers(arguments: &mut Arguments) -> Result<usize, String> {
     let count = match arguments.word() {
         Some(text) => text.parse().map_err(|_| format!("failover takes a count, not \"{text}\""))?,
         None => 10,
     };
+    arguments.end()?;
+    Ok(count)
+}
+
+fn print_failovers(count: usize) -> Result<(), String> {
     for number in 1..=count {
         let failover::FailOver { accepted_ms, delivered_ms, .. } = failover::measure()?;
         println!("fail-over {number}: accepted after {accepted_ms:.0} ms, delivered after {delivered_ms:.0} ms");

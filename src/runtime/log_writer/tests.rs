@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raft::eraftpb::Entry;
 
+use super::super::watch::Watch;
 use super::*;
 use crate::ids::{MemberId, ProcessId, RunId};
 use crate::replica::config::Recovered;
@@ -37,6 +38,23 @@ fn membership_write() -> Write {
 fn write(id: u64, bytes: usize) -> Write {
     let entry = Entry { index: id - 1, term: 1, data: Bytes::from(vec![id as u8; bytes]), ..Entry::default() };
     Write { id, entries: vec![entry], must_sync: true, ..Write::default() }
+}
+
+#[test]
+fn a_write_that_does_not_end_is_said_after_a_second_and_again_when_it_ended() {
+    let files = SimulatedFiles::new();
+    let writer = LogWriter::new(GroupId(0), open_in(&files, 1 << 20).1);
+    let (mut watch, mut lines, begin) = (Watch::default(), Vec::new(), Instant::now());
+    // No thread runs: as if the disk did not answer.
+    writer.push(&mut vec![membership_write()]);
+    for quarter in 0..=8 {
+        watch.writer(0, &writer, begin + Duration::from_millis(250) * quarter, &mut lines);
+    }
+    assert_eq!((lines.len(), writer.unwritten()), (1, 1));
+    assert!(lines[0].text.contains("group 0: the disk has not finished a write for 1 s"), "{}", lines[0].text);
+    writer.persisted.store(1, Ordering::Release);
+    watch.writer(0, &writer, begin + Duration::from_secs(3), &mut lines);
+    assert_eq!(lines[1].text, "group 0: the disk has finished a write, after 3 s");
 }
 
 /// A writer with its thread, on a disk in memory, whose membership is written.

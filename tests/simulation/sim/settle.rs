@@ -1,7 +1,7 @@
 //! The end of a run: when faults stop, the shard must heal within a bound, deliver the same streams
 //! everywhere, and take new logs.
 
-use mako_raft::replica::output::Gate;
+use mako_raft::replica::output::{Gate, WaitsFor};
 
 use super::checks::{Checked, Violation};
 use super::life::{Ask, Life, Pulse};
@@ -52,7 +52,7 @@ impl World {
 
     /// Lives that a healthy shard needs: all but those that can't be rebuilt and said so.
     fn wanted_lives(&self) -> Vec<LifeId> {
-        let is_out = |life: &&Life| life.replica.status().waits_for == "a restart";
+        let is_out = |life: &&Life| life.replica.status().waits_for == WaitsFor::Restart;
         self.current_lives().filter(|life| !is_out(life)).map(|life| life.id).collect()
     }
 

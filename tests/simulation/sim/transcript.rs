@@ -4,7 +4,7 @@
 //! in order, without times. A test plays the commands again and compares the whole text.
 
 use mako_raft::ids::ProcessId;
-use mako_raft::replica::output::Gate;
+use mako_raft::replica::output::{Gate, WaitsFor};
 use mako_raft::replica::RestoreOrder;
 
 use super::checks::Violation;
@@ -254,8 +254,12 @@ fn status(world: &World) -> Vec<String> {
         let status = life.replica.status();
         let names = |list: &[ProcessId]| list.iter().map(|p| format!("p{}", p.0)).collect::<Vec<_>>().join(" ");
         let [accepted, own, foreign, lost] = life.account.totals();
+        let waits = match status.waits_for {
+            WaitsFor::Nothing => String::new(),
+            what => format!("; waits for {what}"),
+        };
         format!(
-            "p{}  {}, voters [{}], learners [{}]; accepted {accepted}, delivered {own} own and {foreign} others', lost {lost}",
+            "p{}  {}, voters [{}], learners [{}]; accepted {accepted}, delivered {own} own and {foreign} others', lost {lost}{waits}",
             life.process,
             status.role,
             names(&status.voters),

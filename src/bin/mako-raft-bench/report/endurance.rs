@@ -1,19 +1,15 @@
 //! The long run's figures, what "flat" means, and its section of the report.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use crate::figures_text;
 use crate::json::Json;
 
+use super::kept::Kept;
 use super::plot::{Line, Plot, Scale};
 use super::plots::Picture;
 use super::results::Spread;
 
-/// Its name in the report's folder for parts.
-const FILE: &str = "endurance.json";
-/// The file's parts and each interval have lines of their own.
-const BROKEN: usize = 2;
 /// Flat: the last third's median is at most so many times that of the first (a rate: at least one such part).
 const FLAT_FACTOR: f64 = 1.2;
 /// Flat memory: the last third's greatest is at most so many times that of the first, and so much more.
@@ -71,22 +67,8 @@ struct Trend {
     show: fn(f64) -> String,
 }
 
-impl Endurance {
-    /// Writes the file into `folder`.
-    ///
-    /// # Errors
-    /// It can't be written.
-    pub fn save(&self, folder: &Path) -> Result<(), String> {
-        super::save(&folder.join(FILE), &self.write().lines(BROKEN))
-    }
-
-    /// Reads the file in `folder`; `None` where there is none.
-    ///
-    /// # Errors
-    /// It can't be read, or is not one of ours.
-    pub fn load(folder: &Path) -> Result<Option<Self>, String> {
-        super::load(&folder.join(FILE), Self::read)
-    }
+impl Kept for Endurance {
+    const FILE: &'static str = "endurance.json";
 
     fn write(&self) -> Json {
         let numbers = |values: &[f64]| Json::list(values, |value| Json::Number(*value));
@@ -128,7 +110,9 @@ impl Endurance {
             intervals: json.items("intervals")?.iter().map(read_interval).collect::<Result<_, _>>()?,
         })
     }
+}
 
+impl Endurance {
     /// Nothing creeps, and memory is within its bound.
     pub fn is_flat(&self) -> bool {
         self.is_bounded() && self.trends().iter().all(|trend| trend.flat)

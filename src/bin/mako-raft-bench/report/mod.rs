@@ -4,6 +4,7 @@
 
 pub mod endurance;
 mod goals;
+mod kept;
 pub mod machine;
 mod peers;
 mod plot;
@@ -19,6 +20,7 @@ use std::path::Path;
 use crate::json::Json;
 
 use endurance::Endurance;
+use kept::Kept as _;
 use peers::Peers;
 use plots::Picture;
 
@@ -133,4 +135,12 @@ fn load<T>(path: &Path, read: impl Fn(&Json) -> Result<T, String>) -> Result<Opt
 /// The file can't be written.
 pub fn save_endurance(out: &Path, endurance: &Endurance) -> Result<(), String> {
     endurance.save(&out.join(FOLDER))
+}
+
+/// Saves the standard set's figures where [`write`] finds them.
+///
+/// # Errors
+/// The file can't be written.
+pub fn save_record(out: &Path, record: &Record) -> Result<(), String> {
+    record.save(out)
 }

@@ -1,18 +1,12 @@
 //! `performance.json`: everything that the report is written from.
 
-use std::path::Path;
-
 use crate::failover::{self, FailOver};
 use crate::figures_json;
 use crate::json::Json;
 
 use super::goals::{self, Goal};
+use super::kept::Kept;
 use super::results::{Results, Series};
-
-/// Its name in the report's folder.
-pub const FILE: &str = "performance.json";
-/// The file, its parts, and the series of the part "cells" have lines of their own.
-const BROKEN: usize = 2;
 
 /// A run of the standard set.
 pub struct Record {
@@ -72,22 +66,8 @@ impl Setting {
     }
 }
 
-impl Record {
-    /// Writes the file into `folder`.
-    ///
-    /// # Errors
-    /// It can't be written.
-    pub fn save(&self, folder: &Path) -> Result<(), String> {
-        super::save(&folder.join(FILE), &self.write().lines(BROKEN))
-    }
-
-    /// Reads the file in `folder`; `None` where there is none.
-    ///
-    /// # Errors
-    /// It can't be read, or is not one of ours.
-    pub fn load(folder: &Path) -> Result<Option<Self>, String> {
-        super::load(&folder.join(FILE), Self::read)
-    }
+impl Kept for Record {
+    const FILE: &'static str = "performance.json";
 
     fn write(&self) -> Json {
         let Results { series, failovers, failures } = &self.results;
@@ -199,7 +179,7 @@ mod tests {
         assert_eq!(read.write(), Json::parse(&record.write().line()).unwrap());
         assert_eq!((read.setting, read.results.failovers), (record.setting, record.results.failovers));
         assert_eq!(read.results.series[0].repeats, record.results.series[0].repeats);
-        std::fs::write(scratch.path().join(FILE), "{}").unwrap();
+        std::fs::write(scratch.path().join(Record::FILE), "{}").unwrap();
         assert!(Record::load(scratch.path()).err().unwrap().contains("performance.json: \"cells\" is missing"));
     }
 }

@@ -5,7 +5,7 @@ pub mod plan;
 
 use std::path::{Path, PathBuf};
 
-use crate::arguments::Arguments;
+use crate::arguments::{self, Arguments};
 use crate::histogram::Summary;
 use crate::progress::Progress;
 use crate::report::{self, machine, Record, Results, Series, Setting};
@@ -60,6 +60,10 @@ pub fn options(arguments: &mut Arguments) -> Result<SuiteOptions, String> {
             other => return Err(format!("suite has no option \"{other}\"; see --help")),
         }
     }
+    arguments::check_repeats(options.repeats)?;
+    arguments::check_durations(options.durations.seconds, options.durations.warmup)?;
+    let items = available(&options);
+    arguments::check_only(options.only.as_deref(), items.iter().map(|item| item.name.as_str()))?;
     if options.only.is_none() && options.out.is_none() {
         options.out = Some(PathBuf::from("docs"));
     }
@@ -91,7 +95,7 @@ pub fn run(options: &SuiteOptions) -> Result<(), String> {
     fail_over(options.failovers, &mut results, &mut progress);
     let failed = results.failures.len();
     if let Some(out) = &options.out {
-        Record { setting: setting(options, &progress), results }.save(out)?;
+        report::save_record(out, &Record { setting: setting(options, &progress), results })?;
         report::write(out)?;
         progress.say(&format!("the report is {}", out.join(report::FILE).display()));
     }
@@ -102,12 +106,15 @@ pub fn run(options: &SuiteOptions) -> Result<(), String> {
     }
 }
 
+/// What can be measured here.
+fn available(options: &SuiteOptions) -> Vec<Item> {
+    let is_available = |item: &Item| options.cxx.is_some() || !matches!(item.subject, Subject::CxxCell(_));
+    plan::items(options.durations, &options.data).into_iter().filter(is_available).collect()
+}
+
 fn wanted(options: &SuiteOptions) -> Vec<Item> {
-    let is_wanted = |item: &Item| {
-        let named = options.only.as_ref().map_or(true, |only| item.name.contains(only.as_str()));
-        named && (options.cxx.is_some() || !matches!(item.subject, Subject::CxxCell(_)))
-    };
-    plan::items(options.durations, &options.data).into_iter().filter(is_wanted).collect()
+    let is_wanted = |item: &Item| options.only.as_ref().map_or(true, |only| item.name.contains(only.as_str()));
+    available(options).into_iter().filter(is_wanted).collect()
 }
 
 fn series(item: &Item) -> Series {

@@ -1,0 +1,236 @@
+//! What a replica waits for: one word for the status, one line when the wait has lasted, one when it is over.
+//!
+//! Each tick looks at what *is*. Nothing here decides anything; what is waited for is decided where it belongs
+//! (forming, admission, retention, the hand-over), and says by itself when it comes to something.
+
+use crate::ids::{ProcessId, Time};
+
+use super::forming::Unformed;
+use super::group::{Phase, Replica, Shaping};
+use super::node::Node;
+use super::output::{Event, Severity, WaitsFor};
+
+/// A wait is said again after so long, then after twice that, and so on.
+const REPEAT_MS: u64 = 10_000;
+const REPEAT_MS_MAX: u64 = 600_000;
+/// So much longer than the first move takes may a connected majority go without an agreement.
+const AGREEING_MS: u64 = 1_000;
+/// An election among members in reach takes one or two timeouts; so many mean that something keeps failing.
+const LATE_ELECTIONS: u64 = 10;
+/// A newcomer that catches up is told of only when it takes longer than most.
+const CATCHING_UP_MS: u64 = 10_000;
+
+/// The present wait.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    what: WaitsFor,
+    since: Time,
+    said: bool,
+}
+
+/// How often one kind of wait was said lately, so that one that comes and goes fills no log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repeats {
+    last: Time,
+    pause_ms: u64,
+}
+
+impl Replica {
+    /// The state in which nothing goes on here until somebody else, or the operator, does something.
+    pub fn waits_for(&self) -> WaitsFor {
+        match &self.phase {
+            Phase::Stopped => WaitsFor::Nothing,
+            _ if self.cut_off.is_some() || self.superseded => WaitsFor::Restart,
+            Phase::Unformed(shaping) if !shaping.formed_met.is_empty() => WaitsFor::Admission,
+            Phase::Unformed(shaping) if shaping.survivor_told.is_some() => WaitsFor::Survivor,
+            Phase::Unformed(shaping) if shaping.needs_all => WaitsFor::AllVoters,
+            Phase::Unformed(_) => WaitsFor::MajorityToForm,
+            Phase::Member(_) if self.stuck_since.is_some() => WaitsFor::Majority,
+            Phase::Member(node) if node.leader().is_none() => WaitsFor::Election,
+            Phase::Member(_) if self.hand_over.is_active() => WaitsFor::HandOver,
+            Phase::Member(_) if self.refuses_payload => WaitsFor::Callbacks,
+            Phase::Member(node) if node.is_leader() && self.is_at_bound(node) => self.whom_the_bound_waits_for(node),
+            Phase::Member(node) if !node.is_voter() && self.may_vote() => WaitsFor::Promotion,
+            Phase::Member(_) => WaitsFor::Nothing,
+        }
+    }
+
+    fn may_vote(&self) -> bool {
+        self.config.voters.contains(&self.config.me)
+    }
+
+    fn is_at_bound(&self, node: &Node) -> bool {
+        node.log().bytes() >= self.config.limits.log_memory_bytes
+    }
+
+    /// A log on disk leaves memory once it is delivered here; one in memory only, once the others have it too.
+    fn whom_the_bound_waits_for(&self, node: &Node) -> WaitsFor {
+        let delivered = self.streams.delivered_index();
+        if delivered < node.commit_index() && (node.log().has_older() || self.retention.droppable() >= delivered) {
+            WaitsFor::Callbacks
+        } else if !node.log().has_older() && self.retention.droppable() < delivered {
+            WaitsFor::SlowMember
+        } else {
+            // A tail that is not committed yet: acknowledgements are on their way, or the election is lost.
+            WaitsFor::Nothing
+        }
+    }
+
+    /// Called on each tick: says what has been waited for long enough, and that a wait that was said is over.
+    pub(super) fn mind_waiting(&mut self) {
+        let what = self.waits_for();
+        if what != self.waiting.what {
+            let over = std::mem::replace(&mut self.waiting, Waiting { what, since: self.now, said: false });
+            if over.said {
+                let lasted_ms = self.now.millis_since(over.since);
+                let text = format!("no longer waiting for {}, after {lasted_ms} ms", over.what);
+                self.out.events.push(Event::Notice(Severity::Info, text));
+            }
+        }
+        let lasted_ms = self.now.millis_since(self.waiting.since);
+        if self.leaving || self.patience_ms(what).map_or(true, |patience_ms| lasted_ms < patience_ms) {
+            return;
+        }
+        if self.is_wait_to_be_said(what) {
+            self.waiting.said = true;
+            let text = self.explain(what, lasted_ms);
+            self.out.events.push(Event::Notice(Severity::Warning, text));
+        }
+    }
+
+    fn is_wait_to_be_said(&mut self, what: WaitsFor) -> bool {
+        let now = self.now;
+        let Some(repeats) = self.wait_repeats.get_mut(&what) else {
+            self.wait_repeats.insert(what, Repeats { last: now, pause_ms: REPEAT_MS });
+            return true;
+        };
+        let quiet_ms = now.millis_since(repeats.last);
+        if quiet_ms < repeats.pause_ms {
+            return false;
+        }
+        // After a long quiet it is news again.
+        let pause_ms = if quiet_ms >= REPEAT_MS_MAX { REPEAT_MS } else { (2 * repeats.pause_ms).min(REPEAT_MS_MAX) };
+        *repeats = Repeats { last: now, pause_ms };
+        true
+    }
+
+    /// How long a wait may last without a word; `None` where others say it.
+    fn patience_ms(&self, what: WaitsFor) -> Option<u64> {
+        let timing = &self.config.timing;
+        let form_wait_ms = timing.form_wait_ms.min(REPEAT_MS);
+        match what {
+            WaitsFor::Nothing | WaitsFor::HandOver => None,
+            WaitsFor::MajorityToForm if self.sees_a_majority_to_form() => Some(form_wait_ms + AGREEING_MS),
+            WaitsFor::MajorityToForm | WaitsFor::AllVoters | WaitsFor::Survivor | WaitsFor::Admission | WaitsFor::Restart => {
+                Some(form_wait_ms)
+            }
+            WaitsFor::Majority | WaitsFor::Callbacks | WaitsFor::SlowMember => Some(timing.election_ms / 2),
+            WaitsFor::Election => Some(LATE_ELECTIONS * timing.election_ms),
+            WaitsFor::Promotion => Some(CATCHING_UP_MS),
+        }
+    }
+
+    fn sees_a_majority_to_form(&self) -> bool {
+        matches!(&self.phase, Phase::Unformed(shaping) if shaping.forming.has_majority(&self.unformed()))
+    }
+
+    /// What is waited for, and what the operator can do.
+    fn explain(&self, what: WaitsFor, lasted_ms: u64) -> String {
+        match &self.phase {
+            Phase::Stopped => String::new(),
+            Phase::Unformed(shaping) => self.explain_unformed(what, shaping),
+            Phase::Member(node) => self.explain_member(what, node, lasted_ms),
+        }
+    }
+
+    fn explain_unformed(&self, what: WaitsFor, shaping: &Shaping) -> String {
+        let unformed = self.unformed();
+        let here = format!("{} of {} voter processes are connected", unformed.len(), self.config.voters.len());
+        let missing = self.missing(&unformed);
+        match what {
+            WaitsFor::Restart => "still out: no leader has a log from which this process can be rebuilt".to_owned(),
+            WaitsFor::Admission => format!(
+                "waiting to be admitted: {} belong(s) to a formation whose leader has not admitted this run; if it has none, \
+                 start the processes that its own line says it waits for",
+                list(shaping.formed_met.keys().copied())
+            ),
+            WaitsFor::Survivor => {
+                let survivor = shaping.survivor_told.map_or_else(String::new, |process| process.to_string());
+                format!(
+                    "not formed: {here}; raft.restore says that {survivor} has a log to go on from, so this waits for it: \
+                     start it, or take the order out and restart"
+                )
+            }
+            WaitsFor::AllVoters => format!(
+                "not formed: {here}; a formation of runs that are gone may hold logs, so this waits for all of them: start \
+                 {missing}"
+            ),
+            _ if shaping.forming.has_majority(&unformed) => format!(
+                "not formed: {here}, which is a majority, and they have not agreed: one of them leaves the others the first \
+                 move (action 1), or knows of a formation and says so itself"
+            ),
+            _ => format!("not formed: {here}, a majority is needed: start {missing}, or look at the addresses"),
+        }
+    }
+
+    fn missing(&self, unformed: &Unformed) -> String {
+        list(self.config.voters.iter().copied().filter(|process| !unformed.contains_key(process)))
+    }
+
+    fn explain_member(&self, what: WaitsFor, node: &Node, lasted_ms: u64) -> String {
+        let bound = self.config.limits.log_memory_bytes;
+        match what {
+            WaitsFor::Restart if self.superseded => {
+                "serves no more: a later generation of this shard goes on without it; restart it (without its data \
+                 directory) to be admitted there"
+                    .to_owned()
+            }
+            WaitsFor::Restart => {
+                "still out: no leader has a log from which this member can go on; restart it (without its data directory)"
+                    .to_owned()
+            }
+            WaitsFor::Majority => {
+                let conf = node.log().conf_state();
+                format!(
+                    "no leader: waiting for a majority of the members {:?} (processes {:?}); if they are lost for good, \
+                     an operator may let this survivor go on alone (mako_raft_restore_alone here, or raft.restore with this \
+                     process's name and formation {:016x} in one that is started again)",
+                    conf.voters,
+                    node.members().processes(&conf.voters).iter().map(|p| p.0).collect::<Vec<_>>(),
+                    node.formation().id
+                )
+            }
+            WaitsFor::Election => format!(
+                "no leader for {lasted_ms} ms, although a majority of the members is connected (term {}): elections fail; \
+                 look at the delays between the processes, and at raft.election_ms",
+                node.term()
+            ),
+            WaitsFor::Callbacks if node.is_leader() => format!(
+                "callbacks here are {bound} bytes of log behind (raft.log_memory_bytes): submitters wait until they have \
+                 caught up"
+            ),
+            WaitsFor::Callbacks => {
+                format!("callbacks here are {bound} bytes of log behind: taking no more until they have caught up")
+            }
+            WaitsFor::SlowMember => format!(
+                "the log is at its memory bound ({bound} bytes, raft.log_memory_bytes) and {} not delivered it: submitters \
+                 wait until that is done, or until raft.absent_ms ({}) is over",
+                self.retention.slowest().map_or_else(|| "a majority has".to_owned(), |member| {
+                    let process = node.members().get(member.get()).map(|m| m.process.to_string());
+                    format!("{member} of {} has", process.unwrap_or_default())
+                }),
+                self.config.timing.absent_ms
+            ),
+            WaitsFor::Promotion => format!(
+                "catching up: this process votes once it has what the leader has; it has delivered entry {} of {} so far",
+                self.streams.delivered_index(),
+                node.commit_index()
+            ),
+            _ => format!("waiting for {what}"),
+        }
+    }
+}
+
+fn list(processes: impl Iterator<Item = ProcessId>) -> String {
+    processes.map(|process| process.to_string()).collect::<Vec<_>>().join(", ")
+}
