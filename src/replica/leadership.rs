@@ -143,7 +143,7 @@ impl Leadership {
         let keeps = self.early == Early::Kept || self.seek_until.is_some_and(|until| now < until);
         match (self.announced, leading) {
             // Also while nobody leads, when the target has begun its campaign: what is accepted then is lost when it wins.
-            (true, _) if handing_over => Gate::Hold,
+            (true, _) if handing_over && (leading || !planted::has(Bug::AcceptWhileTargetCampaigns)) => Gate::Hold,
             (true, true) => Gate::Open,
             (true, false) => Gate::Queue,
             (false, _) if keeps => Gate::Queue,
