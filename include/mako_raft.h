@@ -18,13 +18,13 @@
  *   Errors     A function that can fail returns a mako_raft_status and leaves its out-parameters
  *              untouched, except where it says what it stores. mako_raft_last_error() then tells
  *              what was wrong and what would be right. Nothing here aborts or exits the process,
- *              and no exception or panic leaves a function of this header. The exception is memory
- *              that can't be had: it aborts the process. Allow for raft.log_memory_bytes, twice the
- *              longest log, and raft.queue_bytes for each partition.
+ *              and no exception or panic leaves a function of this header; only memory that can't
+ *              be had ends the process. Allow for raft.log_memory_bytes, twice the longest log, and
+ *              raft.queue_bytes for each partition.
  *   fork       A child that was forked while the library is set up can only call exec or _exit:
  *              there every function fails with MAKO_RAFT_ORDER (those without a status return 0 or
- *              null). Until it does one of them the parent's port and data directory stay in use,
- *              also when the parent has died.
+ *              null). Until then the parent's port and data directory stay in use, also when the
+ *              parent has died.
  *   Pointers   An in-pointer must not be null where nothing else is said; a null one is reported as
  *              MAKO_RAFT_INVALID. An out-pointer may be null where the caller does not want the
  *              value and the text says "may be null".
