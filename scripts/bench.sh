@@ -8,7 +8,8 @@
 #                                           this work tree against a commit, interleaved (options of
 #                                           `mako-raft-bench compare`); says what differs beyond the noise
 #
-# Figures on the C++ surface are taken where there is a cmake and a C++ compiler.
+# Figures on the C++ surface are taken where there is a cmake and a C++ compiler, those with Mako's allocator where
+# libjemalloc.so.2 is installed (Debian: libjemalloc2).
 set -euo pipefail
 . "$(dirname "$0")/tools.sh"
 cd "$root_dir"
@@ -30,6 +31,18 @@ build_cxx() {
   cmake -S . -B "$target/bench" -DCMAKE_BUILD_TYPE=Release -DMAKO_RAFT_CARGO_TARGET_DIR="$target" >/dev/null
   cmake --build "$target/bench" --target bench_node --parallel "$(nproc)" >/dev/null
   cxx=(--cxx "$target/bench/ctest/bench_node")
+}
+
+# Sets `preload` to the option for Mako's allocator, or to nothing.
+find_jemalloc() {
+  preload=()
+  local library
+  library=$(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p | sed -n 's/.*libjemalloc\.so\.2 .*=> //p' | head -1)
+  if [ -n "$library" ]; then
+    preload=(--preload "$library")
+  else
+    echo "No libjemalloc.so.2: without figures with Mako's allocator" >&2
+  fi
 }
 
 against() { # COMMIT [OPTION]...
@@ -65,6 +78,7 @@ case "${1-}" in
   *)
     build_bench . "$target"
     build_cxx
-    exec "$bench" suite --data "$target" "${cxx[@]}" "$@"
+    find_jemalloc
+    exec "$bench" suite --data "$target" "${cxx[@]}" "${preload[@]}" "$@"
     ;;
 esac

@@ -86,3 +86,12 @@ fn a_wrong_line_is_answered_with_what_is_wrong() {
         assert!(output.status.code() == Some(2) && said.contains(answer), "{line:?}: {:?} {said}", output.status);
     }
 }
+
+#[test]
+fn a_reader_that_is_gone_ends_it_quietly() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mako-raft-bench"));
+    let output = command.arg("--help").stdout(writer).output().expect("it starts");
+    assert_eq!((output.status.code(), output.stderr), (Some(141), Vec::new()));
+}

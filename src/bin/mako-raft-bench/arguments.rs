@@ -36,6 +36,15 @@ impl Arguments {
         let text = self.words.next().ok_or_else(|| format!("{option} needs a value"))?;
         text.parse().map_err(|_| format!("{option} does not take \"{text}\""))
     }
+
+    /// The value of the option that was just read: a file that is there.
+    ///
+    /// # Errors
+    /// There is none, or no such file.
+    pub fn file(&mut self, option: &str) -> Result<PathBuf, String> {
+        let path: PathBuf = self.value(option)?;
+        if path.is_file() { Ok(path) } else { Err(format!("{option}: there is no file \"{}\"", path.display())) }
+    }
 }
 
 /// Why the program ends without what it was asked for.
@@ -90,6 +99,7 @@ pub fn run_options(arguments: &mut Arguments) -> Result<RunOptions, String> {
             "--beside" => cell.big_bytes = Some(arguments.value(&option)?),
             "--beside-every-ms" => cell.big_every_ms = Some(arguments.value(&option)?),
             "--log-memory" => cell.log_memory_bytes = Some(arguments.value(&option)?),
+            "--preload" => cell.preload = Some(arguments.file(&option)?),
             "--seconds" => cell.seconds = arguments.value(&option)?,
             "--warmup" => cell.warmup = arguments.value(&option)?,
             "--stop-follower" => cell.trouble = Trouble::StoppedFollower,
@@ -180,5 +190,6 @@ mod tests {
         assert!(run("--beside 50000000").is_err());
         assert!(run("--beside-every-ms 10").unwrap_err().contains("--beside"));
         assert!(run("--partitions").unwrap_err().contains("needs a value"));
+        assert!(run("--preload /no/such.so").unwrap_err().contains("/no/such.so"));
     }
 }

@@ -1,6 +1,6 @@
 //! One cell of the measurement: a load on a cluster, and what is special about either.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::payload::Sizes;
 
@@ -58,6 +58,8 @@ pub struct Cell {
     pub big_every_ms: Option<u64>,
     /// `raft.log_memory_bytes`; `None` for the default, 1 GiB.
     pub log_memory_bytes: Option<u64>,
+    /// A library that is loaded before the others in each replica (LD_PRELOAD): the host's allocator.
+    pub preload: Option<PathBuf>,
     /// What is wrong.
     pub trouble: Trouble,
     /// How long it is measured.
@@ -77,6 +79,7 @@ impl Default for Cell {
             big_bytes: None,
             big_every_ms: None,
             log_memory_bytes: None,
+            preload: None,
             trouble: Trouble::None,
             seconds: 5.0,
             warmup: 1.0,
@@ -129,6 +132,9 @@ impl Cell {
         }
         if let Some(bytes) = self.log_memory_bytes {
             text += &format!(", {} MiB of log", bytes >> 20);
+        }
+        if let Some(library) = self.preload.as_deref().and_then(Path::file_name) {
+            text += &format!(", with {}", library.to_string_lossy());
         }
         match self.trouble {
             Trouble::None => {}

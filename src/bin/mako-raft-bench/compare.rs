@@ -26,6 +26,7 @@ pub struct CompareOptions {
     seconds: f64,
     only: Option<String>,
     data: PathBuf,
+    preload: Option<PathBuf>,
 }
 
 /// Reads the options of `compare`.
@@ -34,7 +35,7 @@ pub struct CompareOptions {
 /// Names the option that is wrong or missing.
 pub fn options(arguments: &mut Arguments) -> Result<CompareOptions, String> {
     let (mut before, mut after, mut repeats, mut seconds) = (None, None, REPEATS, 2.0);
-    let (mut only, mut data) = (None, std::env::temp_dir());
+    let (mut only, mut data, mut preload) = (None, std::env::temp_dir(), None);
     while let Some(option) = arguments.word() {
         match option.as_str() {
             "--before" => before = Some(arguments.value(&option)?),
@@ -43,6 +44,7 @@ pub fn options(arguments: &mut Arguments) -> Result<CompareOptions, String> {
             "--seconds" => seconds = arguments.value(&option)?,
             "--only" => only = Some(arguments.value(&option)?),
             "--data" => data = arguments.value(&option)?,
+            "--preload" => preload = Some(arguments.file(&option)?),
             other => return Err(format!("compare has no option \"{other}\"; see --help")),
         }
     }
@@ -50,9 +52,9 @@ pub fn options(arguments: &mut Arguments) -> Result<CompareOptions, String> {
     let after = after.ok_or("compare needs --after PROGRAM")?;
     arguments::check_repeats(repeats)?;
     arguments::check_durations(seconds, 0.0)?;
-    let cells = cells(seconds, &data);
+    let cells = cells(seconds, &data, preload.as_deref());
     arguments::check_only(only.as_deref(), cells.iter().map(|(name, ..)| *name))?;
-    Ok(CompareOptions { before, after, repeats, seconds, only, data })
+    Ok(CompareOptions { before, after, repeats, seconds, only, data, preload })
 }
 
 /// A number of a cell, and whether more of it is better.
@@ -74,12 +76,13 @@ const CPU: Number = Number {
 };
 
 /// Each with a short name, and in full log memory, as in the standard set.
-fn cells(seconds: f64, data: &Path) -> Vec<(&'static str, Cell, &'static [Number])> {
+fn cells(seconds: f64, data: &Path, preload: Option<&Path>) -> Vec<(&'static str, Cell, &'static [Number])> {
     let cell = |bytes, outstanding, partitions| Cell {
         sizes: Sizes::Fixed(bytes),
         pace: Pace::Closed { outstanding },
         partitions,
         log_memory_bytes: Some(256 << 20),
+        preload: preload.map(Path::to_path_buf),
         seconds,
         ..Cell::default()
     };
@@ -101,7 +104,7 @@ fn cells(seconds: f64, data: &Path) -> Vec<(&'static str, Cell, &'static [Number
 /// A cell had no figure.
 pub fn run(options: &CompareOptions) -> Result<(), String> {
     let is_wanted = |name: &str| options.only.as_ref().map_or(true, |only| name.contains(only.as_str()));
-    let cells: Vec<_> = cells(options.seconds, &options.data).into_iter().filter(|(name, ..)| is_wanted(name)).collect();
+    let cells: Vec<_> = cells(options.seconds, &options.data, options.preload.as_deref()).into_iter().filter(|(name, ..)| is_wanted(name)).collect();
     let mut progress = Progress::new(cells.len() * options.repeats * 2);
     let mut figures: Vec<[Vec<Figures>; 2]> = cells.iter().map(|_| Default::default()).collect();
     for repeat in 0..options.repeats {
@@ -124,7 +127,7 @@ fn print_table(cells: &[(&str, Cell, &[Number])], figures: &[[Vec<Figures>; 2]])
         let [cell, number, before, after, change, range, verdict] = cells;
         format!("{cell:<30} {number:<12} {before:>9} {after:>9} {change:>8}  {range:<18} {verdict}")
     };
-    println!("{}", row(["cell", "", "before", "after", "change", "least to greatest", ""]).trim_end());
+    say!("{}", row(["cell", "", "before", "after", "change", "least to greatest", ""]).trim_end());
     let mut differing = Vec::new();
     for ((name, _, numbers), both) in cells.iter().zip(figures) {
         for number in *numbers {
@@ -136,16 +139,16 @@ fn print_table(cells: &[(&str, Cell, &[Number])], figures: &[[Vec<Figures>; 2]])
             let range = format!("{} to {}", percent(min), percent(max));
             let verdict = change.verdict(number.more);
             let line = row([name, number.name, &median(0), &median(1), &percent(middle), &range, verdict]);
-            println!("{}", line.trim_end());
+            say!("{}", line.trim_end());
             if !verdict.is_empty() {
                 differing.push(format!("{name}: {} {} {verdict}", number.name, percent(middle)));
             }
         }
     }
-    println!("before, after: medians; change: of the two runs of one repeat, the median");
+    say!("before, after: medians; change: of the two runs of one repeat, the median");
     match differing.as_slice() {
-        [] => println!("Nothing differs beyond the noise."),
-        some => println!("Beyond the noise:\n  {}", some.join("\n  ")),
+        [] => say!("Nothing differs beyond the noise."),
+        some => say!("Beyond the noise:\n  {}", some.join("\n  ")),
     }
 }
 

@@ -73,7 +73,7 @@ pub fn run(options: &EndureOptions) -> Result<(), String> {
     let endurance = measure(&cell, options)?;
     report::save_endurance(&options.out, &endurance)?;
     report::write(&options.out)?;
-    print!("{}", endurance.section());
+    crate::stdout::write(format_args!("{}", endurance.section()));
     match endurance.is_flat() {
         true => Ok(()),
         false => Err("latency, rate or memory was not flat".into()),

@@ -4,6 +4,9 @@
 //! speaks its lines. Open `run.rs` for how one figure comes about, `suite/plan.rs` for which ones are taken, and
 //! `report/` for what is made of them.
 
+#[macro_use]
+mod stdout;
+
 mod arguments;
 mod cell;
 mod clock;
@@ -52,6 +55,7 @@ mako-raft-bench measures three replicas on this machine.
       --slow-callback        one follower's callback of partition 0 takes 1 ms
       --seconds S            measured (5), after --warmup S (1)
       --node PROGRAM         replicas of another program that speaks the same lines
+      --preload LIBRARY      loaded before the others in each replica: the host's allocator
   floor latency BYTES      quorum round trips without Raft
   floor bandwidth          blocks of 1 MiB to two receivers
   floor fsync DIR BYTES    pwrite and fdatasync
@@ -61,12 +65,13 @@ mako-raft-bench measures three replicas on this machine.
       --data DIR             where durable logs go meanwhile (the directory for temporary files)
       --only TEXT            cells whose name contains it; no report then, without --out
       --cxx PROGRAM          replicas on the C++ surface, for the cells that are taken through both
+      --preload LIBRARY      the host's allocator, for the cells that are taken with both
   endure [OPTION]...       full load for long: are latency, rate and memory flat? writes its section of the report
       --minutes M            (10); --interval S (10); --warmup S (15); --out DIR (docs)
   report [DIR]             writes the report anew from the files in DIR (docs), without measuring
   compare --before PROGRAM --after PROGRAM [OPTION]...
                            two builds of this program, interleaved: what differs beyond the noise
-      --repeats N            (7); --seconds S (2); --only TEXT; --data DIR
+      --repeats N            (7); --seconds S (2); --only TEXT; --data DIR; --preload LIBRARY
   failover [COUNT]         kill -9 of the leader under load, COUNT times (10)
 ";
 
@@ -95,13 +100,13 @@ fn obey(command: &str, arguments: &mut Arguments) -> Result<(), Wrong> {
         "run" => {
             let options = arguments::run_options(arguments).map_err(Wrong::Line)?;
             let figures = run::measure(options.node.as_ref(), &options.cell)?;
-            println!("{}", figures_text::line(&options.cell, &figures));
+            say!("{}", figures_text::line(&options.cell, &figures));
             let json = Json::object([
                 ("cell", options.cell.describe().into()),
                 ("bound_mib", (options.cell.memory_bound_bytes() as f64 / f64::from(1 << 20)).into()),
                 ("figures", figures_json::write(&figures)),
             ]);
-            println!("{}", json.line());
+            say!("{}", json.line());
             Ok(())
         }
         "suite" => Ok(suite::run(&suite::options(arguments).map_err(Wrong::Line)?)?),
@@ -124,7 +129,7 @@ fn obey(command: &str, arguments: &mut Arguments) -> Result<(), Wrong> {
         "node" => Ok(node::run(arguments)?),
         "floor-receiver" => Ok(floor::run_receiver(arguments)?),
         "--help" | "-h" | "help" => {
-            print!("{HELP}");
+            stdout::write(format_args!("{HELP}"));
             Ok(())
         }
         other => Err(Wrong::Line(format!("no such command: \"{other}\"; see --help"))),
@@ -161,7 +166,7 @@ fn print_floor(kind: &FloorKind) -> Result<(), String> {
     };
     let ns = |ns: u64| figures_text::time(ns as f64);
     let (p50, p99) = (ns(floor.latency.p50), ns(floor.latency.p99));
-    println!("floor {name}: p50 {p50}, p99 {p99}; {:.1} MB/s", floor.mb_per_s);
+    say!("floor {name}: p50 {p50}, p99 {p99}; {:.1} MB/s", floor.mb_per_s);
     Ok(())
 }
 
@@ -177,7 +182,7 @@ fn failovers(arguments: &mut Arguments) -> Result<usize, String> {
 fn print_failovers(count: usize) -> Result<(), String> {
     for number in 1..=count {
         let failover::FailOver { accepted_ms, delivered_ms, .. } = failover::measure()?;
-        println!("fail-over {number}: accepted after {accepted_ms:.0} ms, delivered after {delivered_ms:.0} ms");
+        say!("fail-over {number}: accepted after {accepted_ms:.0} ms, delivered after {delivered_ms:.0} ms");
     }
     Ok(())
 }

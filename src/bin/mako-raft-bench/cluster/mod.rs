@@ -53,7 +53,7 @@ impl Cluster {
         let mut cluster = Self { replicas: Vec::new(), _data: data, _scratch: scratch };
         for name in PROCESSES {
             let arguments = cluster.arguments(&file, name, cell);
-            let started = ReplicaProcess::start(node, name, &arguments, cluster._scratch.path())?;
+            let started = ReplicaProcess::start(node, cell.preload.as_deref(), name, &arguments, cluster._scratch.path())?;
             cluster.replicas.push(started);
         }
         match cluster.wait_leading() {

@@ -32,14 +32,25 @@ pub struct ReplicaProcess {
 }
 
 impl ReplicaProcess {
-    /// Starts `program node ...`; its log goes to a file in `directory`.
+    /// Starts `program node ...`, with the library `preload` loaded before the others; its log goes to a file in
+    /// `directory`.
     ///
     /// # Errors
     /// It can't be started.
-    pub fn start(program: &Path, name: &str, arguments: &[String], directory: &Path) -> Result<Self, String> {
+    pub fn start(
+        program: &Path,
+        preload: Option<&Path>,
+        name: &str,
+        arguments: &[String],
+        directory: &Path,
+    ) -> Result<Self, String> {
         let log = directory.join(format!("{name}.log"));
         let file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        if let Some(library) = preload {
+            command.env("LD_PRELOAD", library);
+        }
+        let mut child = command
             .arg("node")
             .args(arguments)
             .stdin(Stdio::piped())

@@ -78,6 +78,7 @@ fn measured(out: &Path, record: &Record, peers: &Peers) -> Result<String, String
     text += &tables::goals(&goals::judge(results));
     text += &pictures(out, &plots::draw(results))?;
     text += &tables::surfaces(results);
+    text += &tables::allocators(results);
     text += &peers.table(results);
     if let Ok(notes) = fs::read_to_string(out.join(NOTES)) {
         let _ = writeln!(text, "## Where the time goes\n\nThis section is written by hand, in `{NOTES}`.\n\n{notes}");

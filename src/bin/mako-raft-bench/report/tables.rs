@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::figures_text;
 use crate::run::{Figures, ProcessFigures};
+use crate::suite::plan::PRELOADED;
 
 use super::goals::Goal;
 use super::results::{bandwidth, p50, p99, peak_mib, rate, Results, Series, Spread};
@@ -19,23 +20,43 @@ pub fn goals(goals: &[Goal]) -> String {
     text + "\n"
 }
 
-/// Cells that were taken through both surfaces; nothing where there are none.
-pub fn surfaces(results: &Results) -> String {
+/// The cells whose names begin with `prefix`, each beside the one that has the rest of its name.
+fn beside_plain(results: &Results, prefix: &str) -> String {
     let mut rows = String::new();
-    for cxx in &results.series {
-        let Some(name) = cxx.name.strip_prefix("c++ ") else { continue };
+    for other in &results.series {
+        let Some(name) = other.name.strip_prefix(prefix) else { continue };
         let both = |number: fn(&Figures) -> f64, show: fn(f64) -> String| {
-            format!("{} | {}", with_spread(results.spread(name, number), show), with_spread(cxx.spread(number), show))
+            format!("{} | {}", with_spread(results.spread(name, number), show), with_spread(other.spread(number), show))
         };
         let _ = writeln!(
             rows,
             "| {} | {} | {} | {} |",
-            cxx.what,
+            other.what,
             both(rate, figures_text::rate),
             both(p50, figures_text::time),
             both(p99, figures_text::time)
         );
     }
+    rows
+}
+
+/// Cells that were also taken with the host's allocator; nothing where there are none.
+pub fn allocators(results: &Results) -> String {
+    let rows = beside_plain(results, PRELOADED);
+    if rows.is_empty() {
+        return rows;
+    }
+    format!(
+        "## With the host's allocator\n\nMako links jemalloc. The same cells with that library preloaded in the replicas, \
+         beside those with the C library's own allocator, in the same run.\n\n\
+         | cell | own: rate | preloaded | own: p50 | preloaded | own: p99 | preloaded |\n\
+         |---|---|---|---|---|---|---|\n{rows}\n"
+    )
+}
+
+/// Cells that were taken through both surfaces; nothing where there are none.
+pub fn surfaces(results: &Results) -> String {
+    let rows = beside_plain(results, "c++ ");
     if rows.is_empty() {
         return rows;
     }
@@ -163,5 +184,9 @@ mod tests {
         results.series.push(measured("c++ latency/100", &Cell::default(), 60_000));
         let text = surfaces(&results);
         assert!(text.contains("| 50 µs (50 µs to 50 µs) | 60 µs (60 µs to 60 µs) |"), "{text}");
+        assert_eq!(allocators(&results), "");
+        results.series.push(measured("preloaded latency/100", &Cell::default(), 70_000));
+        let text = allocators(&results);
+        assert!(text.contains("| 50 µs (50 µs to 50 µs) | 70 µs (70 µs to 70 µs) |"), "{text}");
     }
 }

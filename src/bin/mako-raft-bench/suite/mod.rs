@@ -31,6 +31,8 @@ pub struct SuiteOptions {
     only: Option<String>,
     /// Replicas on the C++ surface; their cells are left out without it.
     cxx: Option<PathBuf>,
+    /// The host's allocator; cells with it are left out without it.
+    preload: Option<PathBuf>,
 }
 
 /// Reads the options of `suite`.
@@ -46,6 +48,7 @@ pub fn options(arguments: &mut Arguments) -> Result<SuiteOptions, String> {
         durations: Durations { seconds: 2.0, warmup: 1.0 },
         only: None,
         cxx: None,
+        preload: None,
     };
     while let Some(option) = arguments.word() {
         match option.as_str() {
@@ -57,6 +60,7 @@ pub fn options(arguments: &mut Arguments) -> Result<SuiteOptions, String> {
             "--warmup" => options.durations.warmup = arguments.value(&option)?,
             "--only" => options.only = Some(arguments.value(&option)?),
             "--cxx" => options.cxx = Some(arguments.value(&option)?),
+            "--preload" => options.preload = Some(arguments.file(&option)?),
             other => return Err(format!("suite has no option \"{other}\"; see --help")),
         }
     }
@@ -109,7 +113,7 @@ pub fn run(options: &SuiteOptions) -> Result<(), String> {
 /// What can be measured here.
 fn available(options: &SuiteOptions) -> Vec<Item> {
     let is_available = |item: &Item| options.cxx.is_some() || !matches!(item.subject, Subject::CxxCell(_));
-    plan::items(options.durations, &options.data).into_iter().filter(is_available).collect()
+    plan::items(options.durations, &options.data, options.preload.as_deref()).into_iter().filter(is_available).collect()
 }
 
 fn wanted(options: &SuiteOptions) -> Vec<Item> {

@@ -1,6 +1,6 @@
 //! Which figures the standard set takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cell::{Cell, Pace, Trouble};
 use crate::payload::Sizes;
@@ -62,11 +62,15 @@ pub struct Durations {
     pub warmup: f64,
 }
 
-/// The set, each floor next to what it is compared with. Logs that last lie in `data`.
-pub fn items(durations: Durations, data: &PathBuf) -> Vec<Item> {
+/// Of a cell that is taken a second time, with the host's allocator, the name begins with this.
+pub const PRELOADED: &str = "preloaded ";
+
+/// The set, each floor next to what it is compared with. Logs that last lie in `data`; `preload` is the host's
+/// allocator.
+pub fn items(durations: Durations, data: &PathBuf, preload: Option<&Path>) -> Vec<Item> {
     let Durations { seconds, warmup } = durations;
     let base = Cell { seconds, warmup, log_memory_bytes: Some(LOG_MEMORY_BYTES), ..Cell::default() };
-    let mut plan = Plan { items: Vec::new(), base };
+    let mut plan = Plan { items: Vec::new(), base, preload: preload.map(Path::to_path_buf) };
     plan.latency();
     plan.tpcc();
     plan.rates();
@@ -80,6 +84,7 @@ pub fn items(durations: Durations, data: &PathBuf) -> Vec<Item> {
 struct Plan {
     items: Vec<Item>,
     base: Cell,
+    preload: Option<PathBuf>,
 }
 
 impl Plan {
@@ -100,6 +105,14 @@ impl Plan {
         self.items.push(Item { name: name.unwrap_or_default(), subject: Subject::CxxCell(cell) });
     }
 
+    /// `cell`, which is called `name`, once more with the host's allocator.
+    fn and_preloaded(&mut self, name: &str, cell: Cell) {
+        if let Some(library) = &self.preload {
+            let cell = Cell { preload: Some(library.clone()), ..cell };
+            self.items.push(Item { name: format!("{PRELOADED}{name}"), subject: Subject::Cell(cell) });
+        }
+    }
+
     fn latency(&mut self) {
         for bytes in SIZES {
             self.floor(&format!("floor latency/{bytes}"), Subject::LatencyFloor(bytes));
@@ -118,6 +131,7 @@ impl Plan {
             cell.log_memory_bytes = Some(TPCC_LOG_MEMORY_BYTES);
         });
         self.and_from_cxx(full.clone());
+        self.and_preloaded("latency/tpcc", full.clone());
         self.cell("latency/tpcc growing".into(), |cell| *cell = Cell { log_memory_bytes: None, ..full });
     }
 
@@ -129,7 +143,8 @@ impl Plan {
                     (cell.sizes, cell.pace) = (Sizes::Fixed(bytes), Pace::Closed { outstanding: *outstanding });
                 });
                 if *outstanding == 1024 {
-                    self.and_from_cxx(cell);
+                    self.and_from_cxx(cell.clone());
+                    self.and_preloaded(&format!("rate/{bytes}/1024"), cell);
                 }
             }
         }
@@ -144,7 +159,10 @@ impl Plan {
                 (cell.sizes, cell.pace) = (Sizes::Fixed(bytes), Pace::Closed { outstanding });
             });
             if bytes == TPCC.0 {
-                self.and_from_cxx(cell);
+                self.and_from_cxx(cell.clone());
+            }
+            if bytes == TPCC.0 || bytes == 64 << 10 {
+                self.and_preloaded(&format!("bandwidth/{bytes}"), cell);
             }
         }
     }
@@ -208,7 +226,7 @@ mod tests {
     use super::*;
 
     fn set() -> Vec<Item> {
-        items(Durations { seconds: 1.0, warmup: 0.0 }, &PathBuf::from("d"))
+        items(Durations { seconds: 1.0, warmup: 0.0 }, &PathBuf::from("d"), Some(Path::new("malloc.so")))
     }
 
     #[test]
@@ -233,6 +251,20 @@ mod tests {
             };
             assert_eq!((rust, format!("c++ {}", pair[0].name)), (cxx, pair[1].name.clone()));
         }
+    }
+
+    #[test]
+    fn every_preloaded_cell_is_another_one_with_the_library() {
+        let items = set();
+        let find = |name: &str| items.iter().find(|item| item.name == name).map(|item| item.subject.clone());
+        let preloaded: Vec<&Item> = items.iter().filter(|item| item.name.starts_with(PRELOADED)).collect();
+        assert_eq!(preloaded.len(), 5);
+        for item in preloaded {
+            let Some(Subject::Cell(plain)) = find(&item.name[PRELOADED.len()..]) else { panic!("{}", item.name) };
+            assert_eq!(item.subject, Subject::Cell(Cell { preload: Some("malloc.so".into()), ..plain }));
+        }
+        let without = super::items(Durations { seconds: 1.0, warmup: 0.0 }, &PathBuf::from("d"), None);
+        assert_eq!(without.len() + 5, items.len());
     }
 
     #[test]
