@@ -243,6 +243,13 @@ impl Replica {
                 unformed.len(),
                 self.config.voters.len()
             )
+        } else if shaping.formed_met.is_empty() && shaping.forming.has_majority(unformed) {
+            format!(
+                "not formed: {} of {} voter processes are connected, and others than the designated process wait for it to form \
+                 the shard",
+                unformed.len(),
+                self.config.voters.len()
+            )
         } else if shaping.formed_met.is_empty() {
             format!(
                 "not formed: {} of {} voter processes are connected, a majority is needed",
