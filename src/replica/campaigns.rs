@@ -111,3 +111,34 @@ impl Campaigns {
         node.election_elapsed_ticks() >= self.timeout_ticks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Term = Term(3);
+
+    /// Election timeout 300 ms; the leader speaks at these moments.
+    fn after(spoke_ms: &[u64]) -> Campaigns {
+        let mut campaigns = Campaigns::new(&Timing { election_ms: 300, ..Timing::default() }, Time(0));
+        spoke_ms.iter().for_each(|&ms| campaigns.leader_spoke(T, Time(0).plus_millis(ms)));
+        campaigns
+    }
+
+    #[test]
+    fn a_call_that_comes_shortly_after_a_silence_may_be_late() {
+        assert!(!after(&[0, 50, 100]).call_may_be_late(Time(0).plus_millis(100)));
+        assert!(!after(&[0, 224]).call_may_be_late(Time(0).plus_millis(224)));
+        assert!(after(&[0, 225]).call_may_be_late(Time(0).plus_millis(225)), "the call itself ends the silence");
+        let woke = after(&[0, 5_000, 5_000]);
+        assert!(woke.call_may_be_late(Time(0).plus_millis(5_299)), "it is read with what was sent before and after it");
+        assert!(!woke.call_may_be_late(Time(0).plus_millis(5_300)));
+    }
+
+    #[test]
+    fn the_silence_before_a_new_leaders_first_word_is_none() {
+        let mut campaigns = after(&[0]);
+        campaigns.leader_spoke(Term(4), Time(0).plus_millis(5_000));
+        assert!(!campaigns.call_may_be_late(Time(0).plus_millis(5_000)));
+    }
+}

@@ -37,6 +37,7 @@ pub enum Bug {
     RestoreAgain,
     RemoveUntold,
     ObeyLateCall,
+    MissWhoIsOutrun,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -51,6 +51,7 @@ scenarios! {
     a_removed_member_that_is_not_told: RemoveUntold, "35-", "p2  reports an error: cut off";
     a_late_call_that_is_obeyed: ObeyLateCall, "36-", "p0  leader, voters [p0 p1 p2], learners []; accepted 6";
     a_late_call_that_is_obeyed_behind_a_line: ObeyLateCall, "36-", "p1  leader, voters [p0 p1 p2], learners []; accepted 6";
+    an_outrun_member_that_is_not_seen: MissWhoIsOutrun, "42-", "p2  reports an error: cut off";
 }
 
 #[test]

@@ -155,6 +155,8 @@ pub struct Life {
     pub first_partition: u32,
     /// It promised or accepted something while the shard formed.
     pub took_part: bool,
+    /// It accepted another process's formation.
+    pub accepted_a_formation: bool,
     /// The formation that it belongs to.
     pub formation: Option<u64>,
     /// It heard of a later generation that began from its formation.

@@ -17,6 +17,9 @@ use super::world::{World, FOREVER_US};
 /// A command must show its effect within this time, simulated.
 const WAIT_MS_MAX: u64 = 20_000;
 
+/// Shorter than a message's way, so that what was just sent has not arrived.
+const ACCEPTANCE_STEP_US: u64 = 20;
+
 /// Plays the commands of a scenario; returns its whole text as it should be.
 pub fn play(text: &str) -> Result<String, String> {
     let mut player: Option<World> = None;
@@ -83,7 +86,8 @@ fn name_numbers(text: &str) -> String {
     out
 }
 
-/// `shard voters=3 learners=0 partitions=1 designated=p0 preferred=p0 durable`
+/// `shard voters=3 learners=0 partitions=1 designated=p0 preferred=p0 durable`; `reckless` where more is lost than a shard
+/// tolerates, so that it may form twice.
 fn shard(words: &[&str]) -> Result<World, String> {
     let mut plan = Plan::new(Request::new(1, Profile::Calm));
     plan.voters = 3;
@@ -112,6 +116,7 @@ fn shard(words: &[&str]) -> Result<World, String> {
             "log-memory" => plan.limits.log_memory_bytes = number()? as usize,
             "absent-ms" => plan.timing.absent_ms = number()?,
             "durable" => plan.durable = true,
+            "reckless" => plan.request.profile = Profile::Reckless,
             _ => return Err(format!("shard does not know {word}")),
         }
     }
@@ -133,16 +138,35 @@ fn process(word: &str) -> Result<u16, String> {
 
 fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
     match *words {
+        ["start", "a", "twin", "of", who] => {
+            let process = process(who)?;
+            let older = life(world, who)?;
+            let place = &mut world.processes[process as usize];
+            (place.twin, place.current) = (Some(older), None);
+            world.start(process).map_err(told)?;
+        }
         ["start", ref who @ ..] => {
             for word in who {
                 world.start(process(word)?).map_err(told)?;
             }
+        }
+        ["end", "the", "older", "twin", "of", who] => {
+            let older = world.processes[process(who)? as usize].twin.ok_or(format!("{who} has no twin"))?;
+            world.kill(older, "the older twin is stopped");
+        }
+        ["continue", "the", "older", "twin", "of", who] => {
+            let older = world.processes[process(who)? as usize].twin.ok_or(format!("{who} has no twin"))?;
+            world.resume(older);
         }
         ["run", ms, "ms"] => run(world, ms.parse().map_err(|_| format!("{ms} is no number"))?)?,
         ["wait", "until", who, "leads"] => wait(world, process(who)?, |world, life| world.lives[life].account.announced)?,
         ["wait", "until", who, "has", slots, "logs"] => {
             let slots: u64 = slots.parse().map_err(|_| format!("{slots} is no number"))?;
             wait(world, process(who)?, move |world, life| world.lives[life].lanes[0].told.0 >= slots)?;
+        }
+        ["wait", "until", who, "accepts", "a", "formation"] => {
+            let process = process(who)?;
+            wait_in_steps(world, process, ACCEPTANCE_STEP_US, |world, life| world.lives[life].accepted_a_formation)?;
         }
         ["wait", "until", who, "votes"] => {
             wait(world, process(who)?, |world, life| world.has_seat(life))?;
@@ -153,6 +177,13 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
         ["submit", who, count, "logs"] => return submit(world, who, count, 40),
         ["submit", who, count, "logs", "of", bytes, "bytes"] => {
             return submit(world, who, count, bytes.parse().map_err(|_| format!("{bytes} is no number"))?);
+        }
+        ["submit", who, count, "logs", "of", bytes, "bytes", "one", "by", "one"] => {
+            let bytes = bytes.parse().map_err(|_| format!("{bytes} is no number"))?;
+            for _ in 0..count.parse().map_err(|_| format!("{count} is no number"))? {
+                submit(world, who, "1", bytes)?;
+                run(world, 1)?;
+            }
         }
         ["crash", who] => world.kill(life(world, who)?, "crash"),
         ["wipe", "the", "disk", "of", who] => world.processes[process(who)? as usize].disk.wipe(),
@@ -228,11 +259,20 @@ fn run(world: &mut World, ms: u64) -> Result<(), String> {
 }
 
 fn wait(world: &mut World, process: u16, done: impl Fn(&World, LifeId) -> bool) -> Result<(), String> {
-    for _ in 0..WAIT_MS_MAX {
+    wait_in_steps(world, process, 1_000, done)
+}
+
+fn wait_in_steps(
+    world: &mut World,
+    process: u16,
+    step_us: u64,
+    done: impl Fn(&World, LifeId) -> bool,
+) -> Result<(), String> {
+    for _ in 0..WAIT_MS_MAX * 1_000 / step_us {
         if world.processes[process as usize].current.is_some_and(|life| done(world, life)) {
             return Ok(());
         }
-        run(world, 1)?;
+        world.run_until(world.now() + step_us).map_err(told)?;
     }
     Err(format!("in vain; so far:\n{}", world.trace.text()))
 }

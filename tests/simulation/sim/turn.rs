@@ -179,6 +179,7 @@ impl World {
             PeerMessage::Promise(..) | PeerMessage::Accept(..) | PeerMessage::Accepted(..) => life.took_part = true,
             _ => {}
         }
+        life.accepted_a_formation |= matches!(message, PeerMessage::Accepted(_));
         self.checks.sent(message)?;
         if self.plan.durable {
             self.check_is_on_disk(id, message)?;

@@ -304,6 +304,7 @@ impl World {
             last_write: 0,
             first_partition: FIRST_PARTITION,
             took_part: false,
+            accepted_a_formation: false,
             formation: None,
             met_child: false,
             member: None,
