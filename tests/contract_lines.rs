@@ -276,7 +276,7 @@ fn a_callback_that_does_not_return_holds_its_leader_at_the_bound_and_each_wait_i
         LINES.wait(log::Level::Warn, "callbacks here are 1048576 bytes of log behind (raft.log_memory_bytes)", 1);
         LINES.wait(log::Level::Warn, "partition 0: the callback of slot 1 has been running for 1", 1);
         let shown = status(&shard);
-        for part in ["waits for its callbacks", "submitters waiting 1, callback in slot 1", "submitters waiting 0, callback idle"] {
+        for part in ["waits for its callbacks", "frames lost 0, handshakes refused 0", "submitters waiting 1, callback in slot 1", "submitters waiting 0, callback idle"] {
             assert!(shown.contains(part), "no {part:?} in {shown}");
         }
         release.send(()).unwrap();
