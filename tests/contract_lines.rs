@@ -143,6 +143,7 @@ fn setup_says_on_which_port_the_process_will_listen_and_that_it_is_the_first_sit
     let lines = LINES.now(log::Level::Info, &format!("it listens on {}:21001", shard.host));
     assert_eq!(lines.len(), 1);
     assert!(lines[0].contains("first site (s101)"), "{}", lines[0]);
+    assert_eq!(LINES.now(log::Level::Info, &format!("process 0 is localhost at {}:21001", shard.host)).len(), 1);
     assert_eq!(helper::shutdown(), Ok(()));
 }
 
@@ -181,6 +182,8 @@ fn refusals_are_all_counted_and_few_are_logged() {
     // 5,001 refusals take far less than the seconds that a tenth of these lines would need.
     assert!((1..100).contains(&lines.len()), "{} lines", lines.len());
     assert!(lines[0].contains("partition 1") && lines[0].contains("negative length"), "{}", lines[0]);
+    helper::refuse(1, "partition 1: a reason that names it");
+    assert!(LINES.now(log::Level::Warn, "partition 1: a log was refused: partition 1").is_empty());
     assert_eq!(helper::shutdown(), Ok(()));
 }
 
@@ -273,7 +276,7 @@ fn a_callback_that_does_not_return_holds_its_leader_at_the_bound_and_each_wait_i
         LINES.wait(log::Level::Warn, "callbacks here are 1048576 bytes of log behind (raft.log_memory_bytes)", 1);
         LINES.wait(log::Level::Warn, "partition 0: the callback of slot 1 has been running for 1", 1);
         let shown = status(&shard);
-        for part in ["waits for its callbacks", "submitters waiting 1, callback in slot 1", "submitters waiting 0, callback idle"] {
+        for part in ["waits for its callbacks", "frames lost 0, handshakes refused 0", "submitters waiting 1, callback in slot 1", "submitters waiting 0, callback idle"] {
             assert!(shown.contains(part), "no {part:?} in {shown}");
         }
         release.send(()).unwrap();

@@ -182,6 +182,7 @@ impl Bench {
         let told = self.notices.iter().any(|text| text.contains(why));
         assert!(told, "no line with {why:?} among {:?}", self.notices);
         assert_eq!(self.fatal, None);
+        assert!(self.replica.status().refused_messages > 0, "it is counted");
         self.notices.clear();
         for _ in 0..5 {
             self.tick();
@@ -368,6 +369,25 @@ fn ballots_that_nobody_can_pass_are_refused() {
     let mut bench = Bench::unformed(false);
     bench.receive(LIAR, PeerMessage::Prepare(Ballot { round: 1, process: OTHER.0 }));
     bench.assert_refused("a ballot of another process");
+}
+
+#[test]
+fn a_peer_of_an_unrelated_formation_is_told_to_the_operator_and_counted_while_it_is_connected() {
+    let mut bench = Bench::follower(false, 3);
+    assert_eq!(bench.replica.status().foreign, 0);
+    let theirs = Formation { id: 99, ..formation() };
+    bench.receive(OTHER, PeerMessage::Standing(Standing { member: Some((theirs, id(3))), leaving: false }));
+    let told = bench.notices.iter().any(|text| text.contains("unrelated to ours: two shards were formed"));
+    assert!(told && bench.replica.status().foreign == 1, "{:?}", bench.notices);
+    bench.replica.peer_down(OTHER);
+    assert_eq!(bench.replica.status().foreign, 0);
+}
+
+#[test]
+fn a_data_directory_put_back_from_a_copy_is_told_from_a_heartbeat_that_commits_what_it_lacks() {
+    let mut bench = Bench::follower(true, 3);
+    bench.raft(LIAR, MessageType::MsgHeartbeat, Message { term: 1, commit: 9, ..Message::default() });
+    bench.assert_refused("acknowledged and does not have: where raft.data_dir is an older copy, move it away and restart");
 }
 
 #[test]

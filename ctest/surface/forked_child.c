@@ -51,7 +51,7 @@ int main(void) {
                       16 + (getpid() >> 8) % 200, getpid() & 255);
     CHECK(write(descriptor, shard, (size_t)length) == length && close(descriptor) == 0);
     CHECK(mako_raft_setup(5, argv, NULL) == MAKO_RAFT_OK);
-    CHECK(mako_raft_register_for_leader(0, on_log, &last_slot, NULL) == MAKO_RAFT_OK);
+    CHECK(mako_raft_register_for_leader(on_log, &last_slot, NULL, 0) == MAKO_RAFT_OK);
     CHECK(mako_raft_setup2(0, 0) == MAKO_RAFT_OK);
     for (forks = 1; forks <= 5; ++forks) {
         int status = 0;

@@ -37,7 +37,11 @@ enum LogLevel { kError = 1, kWarning = 2 };
 bool ok_or_logged(const char* function, mako_raft_status status) {
   if (status == MAKO_RAFT_OK) return true;
   char line[4352];
-  std::snprintf(line, sizeof line, "%s: %s", function, mako_raft_last_error());
+  const char* error = mako_raft_last_error();
+  // Some errors begin with the name of the call: it is the same for both surfaces, mostly.
+  const size_t length = std::strlen(function);
+  const bool is_named = std::strncmp(error, function, length) == 0 && error[length] == ':';
+  std::snprintf(line, sizeof line, "%s%s%s", is_named ? "" : function, is_named ? "" : ": ", error);
   mako_raft_log(kError, line);
   return false;
 }

@@ -169,6 +169,13 @@ fn log_what_is_set_up(configuration: &Configuration, config: &RuntimeConfig) {
     let topology = &configuration.topology;
     let me = topology.process(topology.me);
     let durable = config.disk.as_ref();
+    // Later lines speak of processes by number.
+    let processes: Vec<String> = topology
+        .processes
+        .iter()
+        .map(|process| format!("{} is {} at {}:{}", process.id, process.name, process.host, process.listen_port))
+        .collect();
+    log::info!("the shard's processes: {}", processes.join(", "));
     log::info!(
         "{} is {}, run {}: {} partitions, {} processes, groups {:?}; it listens on {}:{}, the port of its first \
          site ({}); the log is {}",

@@ -107,7 +107,8 @@ fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
 fn traffic_line(traffic: &TransportCounters) -> String {
     let TransportCounters { bytes_in, bytes_out, frames_dropped, frames_lost, handshakes_refused, .. } = traffic;
     format!(
-        "transport: received {bytes_in} B, sent {bytes_out} B, frames dropped {frames_dropped}, frames lost {frames_lost},          handshakes refused {handshakes_refused}"
+        "transport: received {bytes_in} B, sent {bytes_out} B, frames dropped {frames_dropped}, frames lost {frames_lost}, \
+         handshakes refused {handshakes_refused}"
     )
 }
 

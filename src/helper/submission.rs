@@ -65,6 +65,8 @@ pub fn refuse(partition: u32, reason: &str) {
 #[cold]
 fn warn(partition: u32, reason: &str) {
     if let Some(held_back) = REFUSALS.pass() {
+        let place = format!("partition {partition}: ");
+        let reason = reason.strip_prefix(&place).unwrap_or(reason);
         log::warn!("partition {partition}: a log was refused: {reason} ({held_back} more were since the last such line)");
     }
 }

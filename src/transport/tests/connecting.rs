@@ -44,6 +44,7 @@ fn another_topology_is_refused_and_both_sides_say_so_with_both_fingerprints() {
     let both = ["123456789abcdef0", "0000000000000bad"];
     until("both told", &mut [&mut zero, &mut one], |nodes| nodes.iter().all(|node| node.said(&both)));
     assert!(!zero.is_up(1) && !one.is_up(0));
+    assert!([&zero, &one].iter().all(|node| node.transport.counters().handshakes_refused > 0));
     assert!(one.said(&["process 0 (p0,", "refused our connection"]), "{:?}", one.notices());
 }
 
@@ -83,6 +84,7 @@ fn a_second_run_of_a_connected_process_is_refused_and_takes_over_when_the_first_
     });
     exchange(&mut zero, &mut one, (0, 1), "the first still works");
     assert!(second.ups(0) == 0 && zero.ups(1) == 1);
+    assert!(zero.transport.counters().handshakes_refused > 0);
     drop(one);
     until("taken over", &mut [&mut zero, &mut second], |nodes| nodes[0].ups(1) == 2 && nodes[1].is_up(0));
 }

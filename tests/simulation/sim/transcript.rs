@@ -298,6 +298,17 @@ fn status(world: &World) -> Vec<String> {
             WaitsFor::Nothing => String::new(),
             what => format!("; waits for {what}"),
         };
+        let counters = [
+            ("turned away", status.turned_away),
+            ("given up", status.given_up),
+            ("lost accepted", u64::from(status.lost_accepted)),
+            ("restored", u64::from(status.restored)),
+            ("refused messages", status.refused_messages),
+            ("foreign", status.foreign as u64),
+            ("first in memory", if status.first_in_memory.0 > 1 { status.first_in_memory.0 } else { 0 }),
+        ];
+        let counted = counters.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("; {name} {count}"));
+        let waits = waits + &counted.collect::<String>();
         format!(
             "p{}  {}, voters [{}], learners [{}]; accepted {accepted}, delivered {own} own and {foreign} others', lost {lost}{waits}",
             life.process,
