@@ -4,12 +4,23 @@
 #
 # Or real processes under faults, through the C++ surface: scripts/soak.sh --processes [MINUTES] [--rounds N] [--seed S]
 # and what else the campaign takes: --history H, --memory, --durable, --only FAULT, --plain (docs/testing.md). It ends at
-# the first broken check.
+# the first broken check. scripts/soak.sh --processes --planted runs them on a library with bugs, and ends with 0 if each is found.
 set -eu
 . "$(dirname "$0")/tools.sh"
 cd "$root_dir"
 
+# The same build as that of the planted bugs' simulation test.
+planted() {
+    need_tools
+    build_tests Debug
+    cargo build --quiet --locked --lib --features planted-bugs
+    mkdir -p "$build/planted"
+    cp "${CARGO_TARGET_DIR:-$root_dir/target}/debug/libmako_raft.so" "$build/planted/libmako_raft.so.0"
+    LD_LIBRARY_PATH="$build/planted" exec "$build/ctest/campaign" --planted
+}
+
 processes() {
+    if [ "${1:-}" = --planted ]; then planted; fi
     local length=(--minutes 60) options=(--seed "$(date +%s)")
     case "${1:-}" in [0-9]*) length=(--minutes "$1"); shift ;; esac
     while [ $# -gt 0 ]; do

@@ -36,6 +36,7 @@ struct Checker {
       }
       ++expected_slot;
       if (!call.nul_behind) fail(call, "no NUL behind the log, or a null pointer");
+      if (!call.intact) fail(call, "the log's bytes are not those that were submitted");
       if (call.overlapped) fail(call, "called while another call of the partition was running");
       check_thread(call, calls.front());
       if (call.run == 0) continue;
@@ -61,13 +62,22 @@ struct Checker {
 
 // A campaign reads millions of these: an input stream would take most of its time.
 bool parse_call(const char *words, RecordedCall *call) {
-  int nul_behind = 0, overlapped = 0;
-  const int fields = sscanf(words, " %d %c %" SCNu64 " %d %" SCNx64 " %d %d %" SCNu64 " %" SCNx64 " %" SCNu64 " %" SCNu64,
+  int nul_behind = 0, overlapped = 0, intact = 0;
+  const int fields = sscanf(words, " %d %c %" SCNu64 " %d %" SCNx64 " %d %d %d %" SCNu64 " %" SCNx64 " %" SCNu64 " %" SCNu64,
                             &call->partition, &call->role, &call->slot, &call->length, &call->hash, &nul_behind,
-                            &overlapped, &call->thread, &call->run, &call->submitter, &call->sequence);
+                            &overlapped, &intact, &call->thread, &call->run, &call->submitter, &call->sequence);
   call->nul_behind = nul_behind != 0;
   call->overlapped = overlapped != 0;
-  return fields == 11;
+  call->intact = intact != 0;
+  return fields == 12;
+}
+
+bool parse_submission(const char *words, Submission *submission) {
+  int accepted = 0;
+  const int fields = sscanf(words, "%" SCNx64 " %" SCNu64 " %" SCNu64 " %d %lld", &submission->run, &submission->submitter,
+                            &submission->sequence, &accepted, &submission->us);
+  submission->accepted = accepted != 0;
+  return fields == 5;
 }
 
 }  // namespace
@@ -95,6 +105,10 @@ History read_history(const std::string &replica, const std::string &file) {
       history.election_us.push_back(microseconds);
       leads = code == 1;
       replayed.clear();
+    } else if (line[0] == 'S') {
+      Submission submission{};
+      require(parse_submission(line.c_str() + 1, &submission), "a broken record of " + replica + ": " + line);
+      history.submissions.push_back(submission);
     } else {
       RecordedCall call{};
       require(parse_call(line.c_str() + 1, &call), "a broken record of " + replica + ": " + line);
@@ -157,6 +171,23 @@ void check_no_hole(const History &life, const History &now) {
       last = call.sequence;
     }
   }
+}
+
+std::vector<Submission> lost_logs(const History &life, const History &now) {
+  // Ascending: check_history has seen that each submitter's order is kept.
+  std::map<std::pair<uint64_t, uint64_t>, std::vector<uint64_t>> arrived;
+  for (const auto &partition : now.calls) {
+    for (const RecordedCall &call : partition.second) {
+      if (life.own_runs.count(call.run) != 0) arrived[{call.run, call.submitter}].push_back(call.sequence);
+    }
+  }
+  std::vector<Submission> lost;
+  for (const Submission &submission : life.submissions) {
+    const std::vector<uint64_t> &there = arrived[{submission.run, submission.submitter}];
+    const bool found = std::binary_search(there.begin(), there.end(), submission.sequence);
+    if (submission.accepted && !found) lost.push_back(submission);
+  }
+  return lost;
 }
 
 void check_complete(const std::vector<History> &histories) {

@@ -15,8 +15,15 @@ struct RecordedCall {
   uint64_t slot;
   int length;
   uint64_t hash;
-  bool nul_behind, overlapped;
+  bool nul_behind, overlapped, intact;
   uint64_t thread, run, submitter, sequence;
+};
+
+// A log that was handed over while the submitters' record was kept.
+struct Submission {
+  uint64_t run, submitter, sequence;
+  bool accepted;
+  long long us;  // when the call began, on the steady clock
 };
 
 // One life of one replica.
@@ -25,6 +32,7 @@ struct History {
   std::map<int, std::vector<RecordedCall>> calls;  // by partition, in order
   std::set<uint64_t> own_runs;
   std::vector<int> elections;
+  std::vector<Submission> submissions;
   std::vector<long long> election_us;  // when each came, on the steady clock; 0 where the record does not say
   size_t total() const;
 };
@@ -33,7 +41,7 @@ struct History {
 // were those of an earlier leader. (Those of a later one may come before "lost it": that is told on another thread.)
 History read_history(const std::string &replica, const std::string &file);
 
-// What holds for each replica alone: slots 1, 2, 3, ...; a NUL behind each log; one thread per partition
+// What holds for each replica alone: slots 1, 2, 3, ...; the bytes that were submitted, a NUL behind them; one thread per partition
 // and no two partitions on one; no overlapping calls; each submitter's order kept; the leader callback for
 // own logs and the follower callback for others.
 // Throws Failure.
@@ -48,6 +56,9 @@ void check_survival(const History &earlier, const History &now);
 // What `life` submitted while it led without a break is in `now` without a hole: a log may be missing behind
 // the last that arrived, never before it. Says nothing about a life that lost its leadership. Throws Failure.
 void check_no_hole(const History &life, const History &now);
+
+// What `life` accepted and `now`, in which all is decided, does not have.
+std::vector<Submission> lost_logs(const History &life, const History &now);
 
 // check_history on each, check_agreement between each two, and equally many logs on all.
 void check_complete(const std::vector<History> &histories);

@@ -18,7 +18,7 @@ History right(const char *name, uint64_t own_run) {
   history.own_runs.insert(own_run);
   if (own_run == kRun) history.elections = {1};
   for (uint64_t slot = 1; slot <= 5; ++slot) {
-    history.calls[0].push_back(RecordedCall{0, own_run == kRun ? 'L' : 'F', slot, 300, 1000 + slot, true, false,
+    history.calls[0].push_back(RecordedCall{0, own_run == kRun ? 'L' : 'F', slot, 300, 1000 + slot, true, false, true,
                                             own_run, kRun, 0, slot});
   }
   return history;
@@ -55,7 +55,7 @@ void read_back(const std::vector<std::string> &lines) {
   for (const std::string &line : lines) {
     const std::string slot = line.substr(2);
     const char *run = line[0] == 'L' ? "7" : "9";
-    text += line[0] == 'E' ? line + " 1000\n" : "C 0 " + line.substr(0, 1) + " " + slot + " 300 abc 1 0 1 " + run + " 0 " + slot + "\n";
+    text += line[0] == 'E' ? line + " 1000\n" : "C 0 " + line.substr(0, 1) + " " + slot + " 300 abc 1 0 1 1 " + run + " 0 " + slot + "\n";
   }
   require(write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()), "no room for a record");
   close(file);
@@ -87,6 +87,9 @@ int main() {
   History wrong_own = leader;
   wrong_own.calls[0][3].role = 'F';
   expect(false, "an own log at the follower callback", [&] { check_history(wrong_own); });
+  History broken = follower;
+  broken.calls[0][1].intact = false;
+  expect(false, "a log with other bytes than were submitted", [&] { check_history(broken); });
   History other_bytes = follower;
   other_bytes.calls[0][1].hash ^= 1;
   expect(false, "other bytes in a slot", [&] { check_agreement(leader, other_bytes); });
@@ -100,6 +103,13 @@ int main() {
   History deposed = leader;
   deposed.elections = {1, 0};
   expect(true, "a hole after a lost leadership", [&] { check_no_hole(deposed, without(follower, 2, true)); });
+
+  History submitter = leader;
+  for (uint64_t sequence = 1; sequence <= 6; ++sequence) submitter.submissions.push_back({kRun, 0, sequence, true, 0});
+  submitter.submissions.push_back({kRun, 0, 7, false, 0});
+  const std::vector<Submission> lost = lost_logs(submitter, without(follower, 2, true));
+  expect(true, "the two accepted logs of seven that are missing, and no refused one",
+         [&] { require(lost.size() == 2 && lost[0].sequence == 3 && lost[1].sequence == 6, "others"); });
 
   expect(true, "earlier logs before leadership, later ones after it",
          [&] { read_back({"F 1", "E 1", "L 2", "E 0", "F 3"}); });

@@ -34,6 +34,10 @@ extern void submit(const char *, int, uint32_t);
 extern void add_log(const char *, int, uint32_t);
 extern void add_log_without_queue(const char *, int, uint32_t);
 extern void add_log_to_nc(const char *, int, uint32_t, int batch_size = 0);
+// Of the 2026 vintage: the only one that says whether the log was accepted.
+namespace raft_impl {
+extern bool add_log_to_nc(const char *, int, uint32_t, int batch_size, uint16_t *leader_hint_out = nullptr);
+}
 extern void wait_for_submit(uint32_t);
 extern void pre_shutdown_step();
 extern int get_epoch();

@@ -275,6 +275,18 @@ class Node {
     memset(&log[0], 0x5a, log.size());
   }
 
+  // The same, and what became of it is recorded.
+  void submit_recorded(int partition, size_t size) {
+    const uint64_t sequence = ++sequences_[partition][0];
+    const uint32_t submitter = static_cast<uint32_t>(partition * kMaxThreads);
+    std::string log = test_log::make(run_, submitter, sequence, ++timestamp_, size);
+    const long long began = now_us();
+    const bool accepted =
+        raft_impl::add_log_to_nc(log.data(), static_cast<int>(log.size()), static_cast<uint32_t>(partition), 0);
+    memset(&log[0], 0x5a, log.size());
+    recorder_.submitted(run_, submitter, sequence, accepted, began);
+  }
+
   // submit PARTITION COUNT SIZE [THREADS]
   std::string submit_logs(const Words &words) {
     const int partition = number(words, 0), count = number(words, 1);
@@ -311,7 +323,7 @@ class Node {
     for (int partition = 0; partition < partitions; ++partition) {
       loaders_.emplace_back([=] {
         for (int i = 1; loading_; ++i) {
-          submit_one(partition, 0, i % every == 0 ? big_size : size);
+          submit_recorded(partition, i % every == 0 ? big_size : size);
           std::this_thread::sleep_for(std::chrono::microseconds(pace_us));
         }
       });

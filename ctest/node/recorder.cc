@@ -10,6 +10,11 @@
 
 #include "test_log.h"
 
+long long now_us() {
+  using namespace std::chrono;
+  return duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
+}
+
 bool Recorder::record_to(const std::string &file) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (file_ >= 0) close(file_);
@@ -41,6 +46,7 @@ Call Recorder::begin(char role, int partition, uint64_t slot, const char *log, i
   call.slot = slot;
   call.length = length;
   call.thread = static_cast<uint64_t>(syscall(SYS_gettid));
+  call.intact = true;
   if (log != nullptr && length >= 0) {
     const size_t size = static_cast<size_t>(length);
     call.hash = test_log::hash(log, size);
@@ -50,6 +56,7 @@ Call Recorder::begin(char role, int partition, uint64_t slot, const char *log, i
       call.run = header.run;
       call.submitter = header.thread;
       call.sequence = header.sequence;
+      call.intact = test_log::is_intact(log, size, header);
     }
   }
   std::lock_guard<std::mutex> lock(mutex_);
@@ -60,8 +67,8 @@ Call Recorder::begin(char role, int partition, uint64_t slot, const char *log, i
 void Recorder::end(int partition, const Call &call) {
   char line[256];
   snprintf(line, sizeof line,
-           "C %d %c %" PRIu64 " %d %" PRIx64 " %d %d %" PRIu64 " %" PRIx64 " %u %" PRIu64 "\n", partition,
-           call.role, call.slot, call.length, call.hash, call.nul_behind, call.overlapped, call.thread,
+           "C %d %c %" PRIu64 " %d %" PRIx64 " %d %d %d %" PRIu64 " %" PRIx64 " %u %" PRIu64 "\n", partition,
+           call.role, call.slot, call.length, call.hash, call.nul_behind, call.overlapped, call.intact, call.thread,
            call.run, call.submitter, call.sequence);
   std::lock_guard<std::mutex> lock(mutex_);
   write_line(line);
@@ -73,12 +80,16 @@ void Recorder::end(int partition, const Call &call) {
 
 void Recorder::elected(int code) {
   std::lock_guard<std::mutex> lock(mutex_);
-  using namespace std::chrono;
-  // The steady clock is the machine's, so a driver may subtract its own from it.
-  const auto now = duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
-  write_line("E " + std::to_string(code) + " " + std::to_string(now) + "\n");
+  write_line("E " + std::to_string(code) + " " + std::to_string(now_us()) + "\n");
   elections_.push_back(code);
   changed_.notify_all();
+}
+
+void Recorder::submitted(uint64_t run, uint32_t submitter, uint64_t sequence, bool accepted, long long microseconds) {
+  char line[128];
+  snprintf(line, sizeof line, "S %" PRIx64 " %u %" PRIu64 " %d %lld\n", run, submitter, sequence, accepted, microseconds);
+  std::lock_guard<std::mutex> lock(mutex_);
+  write_line(line);
 }
 
 bool Recorder::await_calls(int partition, uint64_t calls, uint64_t timeout_ms) {

@@ -3,8 +3,10 @@
 // One line per event, written with one system call each, so that nothing is missing after kill -9:
 //   R <run>                       the run that submits from here on
 //   E <code> <microseconds>       the election callback, and when it began, on the steady clock
-//   C <partition> <role> <slot> <length> <hash> <nul> <overlap> <thread> <run> <submitter> <sequence>
+//   C <partition> <role> <slot> <length> <hash> <nul> <overlap> <intact> <thread> <run> <submitter> <sequence>
 //                                 a log callback, at its end; role L or F
+//   S <run> <submitter> <sequence> <accepted> <microseconds>
+//                                 a log was submitted, and when the call began
 #ifndef RECORDER_H
 #define RECORDER_H
 
@@ -23,11 +25,15 @@ struct Call {
   uint64_t hash;
   bool nul_behind;
   bool overlapped;  // another call of this partition was running
+  bool intact;      // the bytes are those that were submitted; true where the log does not say
   uint64_t thread;
   uint64_t run;  // who submitted it; 0 where the log does not say
   uint32_t submitter;
   uint64_t sequence;
 };
+
+// On the steady clock, which is the machine's: a driver may subtract its own from it.
+long long now_us();
 
 class Recorder {
  public:
@@ -38,6 +44,7 @@ class Recorder {
   Call begin(char role, int partition, uint64_t slot, const char *log, int length);
   void end(int partition, const Call &call);
   void elected(int code);
+  void submitted(uint64_t run, uint32_t submitter, uint64_t sequence, bool accepted, long long microseconds);
 
   // Wait until there have been so many; false after `timeout_ms`.
   bool await_calls(int partition, uint64_t calls, uint64_t timeout_ms);

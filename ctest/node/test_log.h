@@ -27,8 +27,9 @@ constexpr size_t kHeaderBytes = sizeof(Header) + kTrailerBytes;
 inline std::string make(uint64_t run, uint32_t thread, uint64_t sequence, uint32_t timestamp, size_t size) {
   if (size < kHeaderBytes) return std::string(size, 'm');
   std::string log(size, '\0');
-  // Bytes that differ from log to log and from place to place, so that a mixed-up fragment shows.
-  uint64_t state = run ^ (sequence * 0x9e3779b97f4a7c15ull);
+  // Bytes that differ from log to log, from place to place and with the length, so that a mixed-up or missing
+  // fragment shows.
+  uint64_t state = run ^ (sequence * 0x9e3779b97f4a7c15ull) ^ size;
   for (size_t at = 0; at + 8 <= size; at += 8) {
     state = state * 6364136223846793005ull + 1442695040888963407ull;
     memcpy(&log[at], &state, 8);
@@ -51,6 +52,12 @@ inline uint32_t timestamp_of(const char *log, size_t size) {
   uint32_t timestamp = 0;
   if (size >= kTrailerBytes) memcpy(&timestamp, log + size - kTrailerBytes, 4);
   return timestamp;
+}
+
+// The bytes are those that `make` wrote for this header, trailer and length.
+inline bool is_intact(const char *log, size_t size, const Header &header) {
+  const std::string made = make(header.run, header.thread, header.sequence, timestamp_of(log, size), size);
+  return memcmp(made.data(), log, size) == 0;
 }
 
 inline uint64_t hash(const char *log, size_t size) {

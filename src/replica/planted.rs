@@ -45,7 +45,23 @@ mod planting {
     use std::cell::Cell;
 
     thread_local! {
-        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+        static PLANTED: Cell<Option<Bug>> = Cell::new(from_environment());
+    }
+
+    /// For whole processes: `MAKO_RAFT_PLANTED` names one of the bugs that the campaign on them looks for.
+    fn from_environment() -> Option<Bug> {
+        let name = std::env::var("MAKO_RAFT_PLANTED").ok()?;
+        let suited = [
+            Bug::AnnounceBeforeDelivered,
+            Bug::CallbackByRole,
+            Bug::SkipSlotAtNewTerm,
+            Bug::ProposeAgainInNewTerm,
+            Bug::DropFragment,
+            Bug::LossIsNotTold,
+            Bug::LetInDuringCampaign,
+        ];
+        let named = suited.into_iter().find(|bug| format!("{bug:?}") == name);
+        Some(named.unwrap_or_else(|| panic!("MAKO_RAFT_PLANTED={name}: no such bug suits a process")))
     }
 
     /// Plants `bug` in all replicas of this thread; `None` takes it out.

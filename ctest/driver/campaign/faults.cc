@@ -6,6 +6,9 @@
 namespace {
 
 constexpr int kLeaderBoundMs = 20000;
+// A leader looks once per election timeout (300 ms) whether it was in touch with a majority since the last look: two
+// of them, and what a busy machine takes.
+constexpr int kQuorumLostMs = 1500;
 // More than two segments of the log on disk, of which one may be prepared ahead.
 constexpr int kFullDiskBatches = 40;
 
@@ -80,6 +83,7 @@ void Round::run() {
   leader_ = shard_.await_leader(shard_.usable(), kLeaderBoundMs);
   (this->*chosen->run)();
   shard_.heal();
+  shard_.calm();
 }
 
 int Round::between(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
@@ -170,6 +174,7 @@ void Round::kill_all() { take_down(shard_.usable()); }
 
 void Round::stop_leader() {
   leader_goes();
+  shard_.may_lose(leader_);
   shard_.pause(leader_);
   const long long until = now_ms() + between(1000, 5000);
   await_next();
@@ -179,6 +184,7 @@ void Round::stop_leader() {
 
 // Around the election timeout: whether another leads is open.
 void Round::stop_leader_briefly() {
+  shard_.may_lose(leader_);
   shard_.pause(leader_);
   shard_.load_for(between(200, 700));
   shard_.resume(leader_);
@@ -202,7 +208,9 @@ void Round::goodbye_follower() { shard_.say_goodbye(follower(), one_in(2)); }
 
 void Round::cut_off_leader() {
   leader_goes();
+  shard_.may_lose(leader_);
   around(leader_, [&](int from, int to) { shard_.cut(from, to); });
+  shard_.await_not_leading(leader_, kQuorumLostMs);
   await_next();
   shard_.load_for(between(0, 3000));
 }
@@ -214,14 +222,18 @@ void Round::cut_off_follower() {
 
 void Round::leader_hears_nothing() {
   leader_goes();
+  shard_.may_lose(leader_);
   for (const int other : shard_.others(leader_)) shard_.cut(other, leader_);
+  shard_.await_not_leading(leader_, kQuorumLostMs);
   await_next();
   shard_.load_for(between(0, 2000));
 }
 
 void Round::leader_is_not_heard() {
   leader_goes();
+  shard_.may_lose(leader_);
   for (const int other : shard_.others(leader_)) shard_.cut(leader_, other);
+  shard_.await_not_leading(leader_, kQuorumLostMs);
   await_next();
   shard_.load_for(between(0, 2000));
 }
@@ -249,28 +261,33 @@ void Round::kill_leader_with_follower_cut_off() {
 }
 
 void Round::lose_everywhere() {
+  shard_.everyone_may_lose();
   const int per_mille = between(10, 250);
   every_pair([&](int from, int to) { shard_.lose(from, to, per_mille); });
   shard_.load_for(between(1000, 4000));
 }
 
 void Round::lose_around_leader() {
+  shard_.everyone_may_lose();
   const int per_mille = between(100, 600);
   around(leader_, [&](int from, int to) { shard_.lose(from, to, per_mille); });
   shard_.load_for(between(1000, 4000));
 }
 
 void Round::reject_everywhere() {
+  shard_.everyone_may_lose();
   every_pair([&](int from, int to) { shard_.reject(from, to); });
   shard_.load_for(between(50, 1500));
 }
 
 void Round::reject_around_leader() {
+  shard_.everyone_may_lose();
   around(leader_, [&](int from, int to) { shard_.reject(from, to); });
   shard_.load_for(between(50, 2500));
 }
 
 void Round::kill_leader_under_loss() {
+  shard_.everyone_may_lose();
   const int per_mille = between(10, 150);
   every_pair([&](int from, int to) { shard_.lose(from, to, per_mille); });
   kill_leader();
@@ -278,16 +295,19 @@ void Round::kill_leader_under_loss() {
 }
 
 void Round::delay_everywhere() {
+  shard_.everyone_may_lose();
   every_pair([&](int from, int to) { shard_.delay(from, to, between(1, 80)); });
   shard_.load_for(between(1000, 4000));
 }
 
 void Round::delay_leader() {
+  shard_.everyone_may_lose();
   around(leader_, [&](int from, int to) { shard_.delay(from, to, between(50, 400)); });
   shard_.load_for(between(1000, 4000));
 }
 
 void Round::resets() {
+  shard_.everyone_may_lose();
   every_pair([&](int from, int to) {
     if (from < to) shard_.reset(from, to);
   });
@@ -295,6 +315,7 @@ void Round::resets() {
 }
 
 void Round::resets_in_a_row() {
+  shard_.everyone_may_lose();
   for (int left = between(5, 30); left > 0; --left) {
     const int one = between(0, shard_.setting().voters - 1);
     const int other = (one + between(1, shard_.setting().voters - 1)) % shard_.setting().voters;
@@ -304,6 +325,7 @@ void Round::resets_in_a_row() {
 }
 
 void Round::kill_leader_under_delay() {
+  shard_.everyone_may_lose();
   every_pair([&](int from, int to) { shard_.delay(from, to, between(1, 40)); });
   kill_leader();
   shard_.load_for(between(0, 1000));
@@ -316,6 +338,7 @@ void Round::kill_leader_under_delay() {
 void Round::fill_disk_of_one() {
   const int victim = shard_.setting().small_disk;
   const std::string name = shard_.cluster()[victim].name();
+  shard_.may_lose(victim);
   shard_.fill_small_disk();
   shard_.stop_load();
   ReplicaStatus seen = shard_.status(victim);
@@ -370,6 +393,7 @@ void Round::lose_majority_for_good() {
 // Processes and lines, as it comes. Logs on disk let any number be killed; in memory only as many processes as the
 // shard tolerates the loss of are killed at all, however often.
 void Round::storm() {
+  shard_.everyone_may_lose();
   std::vector<int> mortals = shard_.usable();
   std::shuffle(mortals.begin(), mortals.end(), random_);
   if (!shard_.setting().durable) mortals.resize(mortals.size() / 2);

@@ -19,6 +19,18 @@ std::string spread(std::vector<double> values) {
 
 }  // namespace
 
+void Figures::note_losses(const std::string &fault, const std::vector<Lost> &logs_lost) {
+  if (logs_lost.empty()) return;
+  Losses &sum = losses[fault];
+  ++sum.rounds;
+  sum.logs += logs_lost.size();
+  sum.most = std::max(sum.most, logs_lost.size());
+  for (const Lost &one : logs_lost) {
+    sum.before_fault_us = std::max(sum.before_fault_us, one.before_fault_us);
+    sum.after_fault_us = std::max(sum.after_fault_us, one.after_fault_us);
+  }
+}
+
 std::string Figures::summary(double minutes) const {
   char head[384];
   snprintf(head, sizeof head,
@@ -32,6 +44,15 @@ std::string Figures::summary(double minutes) const {
   for (const auto &fault : faults) {
     char line[96];
     snprintf(line, sizeof line, "  %-34s %5d\n", fault.first.c_str(), fault.second);
+    text += line;
+  }
+  text += "accepted logs that were lost, by fault; accepted how long before it began, and after it ended:\n";
+  for (const auto &kind : losses) {
+    char line[192];
+    const Losses &sum = kind.second;
+    snprintf(line, sizeof line, "  %-34s in %d rounds: %zu, at most %zu; at most %.0f ms before, %.0f ms after\n",
+             kind.first.c_str(), sum.rounds, sum.logs, sum.most, static_cast<double>(sum.before_fault_us) / 1000,
+             static_cast<double>(sum.after_fault_us) / 1000);
     text += line;
   }
   text += "from a fault that takes the leader away to the new leader's election callback:\n";

@@ -1,8 +1,10 @@
 // campaign (--rounds N | --minutes M | --history H) [--seed S] [--memory | --durable] [--only FAULT] [--plain]
+// campaign --planted
 //
 // Shards of real processes live through one fault after the other, each under load; after each, everything that
 // every replica was told is checked. The seed decides the shards and the faults, not how the threads and packets
 // of a run interleave. Ends with 0 and figures, or at the first broken check with 1, the round and the logs' ends.
+// With --planted the replicas run a library with bugs in it, one after the other, and it ends with 0 if each is found.
 
 #include <signal.h>
 #include <stdio.h>
@@ -16,11 +18,14 @@
 
 #include "faults.h"
 #include "figures.h"
+#include "planted.h"
 #include "sandbox.h"
 
 namespace {
 
 constexpr int kSettleMs = 60000;
+// A planted bug may keep a shard from settling for good.
+constexpr int kPlantedSettleMs = 10000;
 // A history's records are read whole after each round, which bounds its length.
 constexpr long long kRoundsOfHistoryMax = 12;
 
@@ -32,6 +37,7 @@ struct Options {
   bool memory = true, durable = true;
   std::string only;    // faults whose name contains this
   bool plain = false;  // nothing that asks for rights: no firewall, no full disk
+  const Planted *planted = nullptr;
 };
 
 bool takes_value(const std::string &option) {
@@ -70,6 +76,7 @@ class Campaign {
   bool run() {
     printf("campaign of seed %llu\n", static_cast<unsigned long long>(options_.seed));
     find_out_what_is_possible();
+    if (options_.planted != nullptr) return find_planted();
     if (options_.history >= 0) {
       if (!live(static_cast<int>(options_.history))) return false;
     } else {
@@ -82,6 +89,19 @@ class Campaign {
   }
 
  private:
+  bool find_planted() {
+    const Planted &planted = *options_.planted;
+    bool passed = true;
+    for (int history = 0; passed && !over(); ++history) passed = live(history);
+    const int rounds = figures_.rounds_in_memory + figures_.rounds_durable;
+    const bool found = !passed && broken_.find(planted.check) != std::string::npos;
+    printf("%s %s: %s\n", found ? "found" : "NOT FOUND:", planted.bug,
+           passed ? ("no check broke in " + std::to_string(rounds) + " rounds").c_str()
+                  : ("in round " + std::to_string(rounds + 1) + ": " + broken_).c_str());
+    return found;
+  }
+  int settle_ms() const { return options_.planted == nullptr ? kSettleMs : kPlantedSettleMs; }
+
   double minutes() const { return static_cast<double>(now_ms() - start_) / 60000; }
   // Short campaigns see both kinds of shards, too.
   long long rounds_of_history() const {
@@ -139,6 +159,9 @@ class Campaign {
       for (int round = 0; round < rounds_of_history() && !over(); ++round) go_round(*shard, random, history, round, &doing);
       shard->cluster().shut_down(shard->cluster().everyone(), 20000);
     } catch (const std::exception &error) {
+      broken_ = error.what();
+      // It was meant to.
+      if (options_.planted != nullptr) return false;
       printf("FAILED in history %d (%s) of seed %llu, %s: %s\n%s(files are kept in %s)\n", history,
              setting.describe().c_str(), static_cast<unsigned long long>(options_.seed), doing.c_str(), error.what(),
              shard ? shard->log_tails().c_str() : "", directory.c_str());
@@ -167,19 +190,21 @@ class Campaign {
     }
     *doing = number + ", after \"" + one.fault() + "\"";
     const long long healed = now_ms();
-    shard.await_members(kSettleMs);
+    shard.await_members(settle_ms());
     shard.load_for(50);
     shard.stop_load();
-    shard.await_level(kSettleMs);
+    shard.await_level(settle_ms());
     const long long settled = now_ms();
     const Checked checked = shard.check();
     logs_ = checked.logs;
     std::string failover = note_failover(one, checked);
     ++(shard.setting().durable ? figures_.rounds_durable : figures_.rounds_in_memory);
     ++figures_.faults[one.fault()];
+    figures_.note_losses(one.fault(), checked.lost);
     figures_.settled_ms.push_back(static_cast<double>(settled - healed));
-    printf("%s (history %d.%d, %s): %s%s; settled after %lld ms; %llu logs; %.1f s\n", number.c_str(), history, round,
-           shard.setting().describe().c_str(), one.fault().c_str(), failover.c_str(), settled - healed,
+    const std::string lost = checked.lost.empty() ? "" : ", " + std::to_string(checked.lost.size()) + " lost";
+    printf("%s (history %d.%d, %s): %s%s%s; settled after %lld ms; %llu logs; %.1f s\n", number.c_str(), history, round,
+           shard.setting().describe().c_str(), one.fault().c_str(), failover.c_str(), lost.c_str(), settled - healed,
            static_cast<unsigned long long>(checked.logs), static_cast<double>(now_ms() - start) / 1000);
     fflush(stdout);
   }
@@ -204,6 +229,7 @@ class Campaign {
   const long long start_ = now_ms();
   bool mounts_ = false, firewall_ = false;
   uint64_t logs_ = 0;
+  std::string broken_;
   Figures figures_;
 };
 
@@ -245,18 +271,40 @@ int supervise(const Options &options, const std::string &directory) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 130;
 }
 
-}  // namespace
-
-int main(int argc, char **argv) {
-  Options options;
-  if (!read_options(argc, argv, &options)) {
-    fprintf(stderr, "campaign (--rounds N | --minutes M | --history H) [--seed S] [--memory | --durable] [--only FAULT] [--plain]\n");
-    return 2;
-  }
+// A campaign and its directory; 0 where no check broke, or the planted bug was found.
+int run(const Options &options) {
   char directory[] = "/tmp/mako-raft-campaign-XXXXXX";
   if (mkdtemp(directory) == nullptr) {
     perror("mkdtemp");
     return 1;
   }
   return supervise(options, directory);
+}
+
+int find_planted_bugs() {
+  int failed = 0;
+  for (const Planted &planted : planted_bugs()) {
+    Options options;
+    options.planted = &planted;
+    options.only = planted.fault;
+    options.rounds = planted.rounds;
+    options.durable = false;
+    options.plain = true;
+    setenv("MAKO_RAFT_PLANTED", planted.bug, 1);
+    fflush(stdout);
+    failed |= run(options);
+  }
+  return failed;
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "--planted") == 0) return find_planted_bugs();
+  Options options;
+  if (!read_options(argc, argv, &options)) {
+    fprintf(stderr, "campaign (--rounds N | --minutes M | --history H) [--seed S] [--memory | --durable] [--only FAULT] [--plain]\n");
+    return 2;
+  }
+  return run(options);
 }

@@ -20,8 +20,21 @@ constexpr size_t kSmallDiskBytes = 800 << 20;
 constexpr int kSmallDiskFills = 2;
 constexpr int kStatusPortOffset = 10000;
 constexpr int kPollMs = 5;
+// A log is committed within milliseconds, a long one on a busy machine within this. What a process accepted earlier
+// than so long before a fault must survive it.
+constexpr long long kUnderWayUs = 1000000;
+// A process that is in touch again hears within this who has followed it as leader: lines that were cut are dialled
+// anew, and a connection that held has what the others sent meanwhile.
+constexpr long long kUnawareUs = 5000000;
+constexpr long long kNotYet = INT64_MAX;
+constexpr int kAnyLife = -1;
 
 void pause_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+
+long long now_us() {
+  using namespace std::chrono;
+  return duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
+}
 
 bool leads(const std::string &elections) {
   return elections.size() >= 3 && elections.compare(elections.size() - 2, 2, "1]") == 0;
@@ -177,6 +190,7 @@ void Shard::end_life(int i) {
 }
 
 void Shard::kill(int i) {
+  may_lose(i);
   cluster()[i].kill();
   end_life(i);
 }
@@ -226,6 +240,18 @@ std::vector<int> Shard::others(int i) const {
   std::vector<int> found = usable();
   found.erase(std::remove(found.begin(), found.end(), i), found.end());
   return found;
+}
+
+// --- losses ---------------------------------------------------------------------------------------
+
+void Shard::may_lose(int i) { windows_.push_back({i, cluster_->life(i), now_us(), kNotYet}); }
+
+void Shard::everyone_may_lose() {
+  for (int i = 0; i < setting_.voters; ++i) windows_.push_back({i, kAnyLife, now_us(), kNotYet});
+}
+
+void Shard::calm() {
+  for (Window &window : windows_) window.calm_us = std::min(window.calm_us, now_us());
 }
 
 // --- load -----------------------------------------------------------------------------------------
@@ -289,6 +315,15 @@ void Shard::await_waiting(int i, const std::string &what, int timeout_ms) {
   }
 }
 
+void Shard::await_not_leading(int i, int timeout_ms) {
+  const long long deadline = now_ms() + timeout_ms;
+  while (status(i).role == "leader") {
+    require(now_ms() < deadline, cluster()[i].name() + " has been out of touch with a majority for " +
+                                     std::to_string(timeout_ms) + " ms and still leads");
+    pause_ms(kPollMs);
+  }
+}
+
 void Shard::await_decided(int i, int unless, int timeout_ms) {
   const long long deadline = now_ms() + timeout_ms;
   while (status(unless).stopped.empty()) {
@@ -347,8 +382,8 @@ void Shard::await_level(int timeout_ms) {
 
 // --- checks ---------------------------------------------------------------------------------------
 
-// Each log that a life submitted was refused, lost, or given to its leader callback.
-void Shard::check_fates(int i, const History &history) {
+// Each log that a life submitted was refused, lost, or given to its leader callback. Returns how many it says it lost.
+uint64_t Shard::check_fates(int i, const History &history) {
   const ReplicaStatus seen = status(i);
   uint64_t own = 0;
   for (const auto &partition : history.calls) {
@@ -360,6 +395,23 @@ void Shard::check_fates(int i, const History &history) {
               " lost, and " + std::to_string(seen.outstanding) + " are outstanding");
   lost_ += seen.lost;
   refused_ += seen.refused;
+  return seen.lost;
+}
+
+// What a life accepted and nobody has must be explained by what happened to it.
+void Shard::check_losses(int i, int life, const History &history, const History &now, Checked *checked) {
+  for (const Submission &lost : lost_logs(history, now)) {
+    const auto explains = [&](const Window &window) {
+      return window.process == i && (window.life == life || window.life == kAnyLife) && lost.us >= window.fault_us - kUnderWayUs &&
+             (window.calm_us == kNotYet || lost.us <= window.calm_us + kUnawareUs);
+    };
+    const auto window = std::find_if(windows_.begin(), windows_.end(), explains);
+    require(window != windows_.end(), history.replica + " accepted log " + std::to_string(lost.sequence) +
+                                          " of submitter " + std::to_string(lost.submitter) +
+                                          ", which is lost, and nothing that happened to this process explains it");
+    if (lost.us < checked_us_) continue;
+    checked->lost.push_back({window->fault_us - lost.us, lost.us - window->calm_us});
+  }
 }
 
 Checked Shard::check() {
@@ -376,16 +428,22 @@ Checked Shard::check() {
   };
   for (size_t i = 0; i < living.size(); ++i) {
     look_at(living[i]);
-    check_fates(static_cast<int>(i), living[i]);
+    const int process = static_cast<int>(i);
+    check_losses(process, cluster_->life(process), living[i], living[0], &checked);
+    const uint64_t told = check_fates(process, living[i]), missing = lost_logs(living[i], living[0]).size();
+    require(missing <= told, living[i].replica + " says that it lost " + std::to_string(told) + " logs, and " +
+                                 std::to_string(missing) + " that it accepted are nowhere");
   }
   for (const auto &life : ended_) {
     const History ended = cluster_->history(life.first, life.second);
     check_history(ended);
     check_survival(ended, living[0]);
     look_at(ended);
+    check_losses(life.first, life.second, ended, living[0], &checked);
     // The living keep all of it, and are looked at again; a long campaign must not fill the disk.
     unlink(cluster()[life.first].record_file(life.second).c_str());
   }
   ended_.clear();
+  checked_us_ = now_us();
   return checked;
 }

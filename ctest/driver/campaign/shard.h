@@ -21,10 +21,17 @@ struct Setting {
   std::string describe() const;
 };
 
+// A log that a process accepted and no replica has, and what explains it.
+struct Lost {
+  long long before_fault_us;  // accepted so long before the fault began; negative: since then
+  long long after_fault_us;   // accepted so long after it had ended; negative: before
+};
+
 // What a round's checks found out.
 struct Checked {
   uint64_t logs = 0;                  // delivered on every replica, since the shard began
   std::vector<long long> became_us;   // when a process was told that it leads, in the lives looked at
+  std::vector<Lost> lost;             // in this round
 };
 
 class Shard {
@@ -64,6 +71,14 @@ class Shard {
   void reset(int one, int other);              // with a proxy: what is connected now
   void heal();
 
+  // --- losses
+  // From now until `calm`, this life of process i may be out of touch with a majority, so what it accepts may be lost; what it
+  // accepted earlier only where it was under way. Whatever else a process accepts must arrive. A kill says so itself.
+  void may_lose(int i);
+  void everyone_may_lose();  // in lives that begin meanwhile, too
+  // The fault is over.
+  void calm();
+
   // --- load
   // Starts the load on every process that has been told that it leads; throws where a process has died.
   void feed();
@@ -75,6 +90,8 @@ class Shard {
   int await_leader(const std::vector<int> &among, int timeout_ms);
   // Until process i says in its status that it waits for this.
   void await_waiting(int i, const std::string &what, int timeout_ms);
+  // Until process i has found out that it leads no more.
+  void await_not_leading(int i, int timeout_ms);
   // Until all that process i accepted is delivered or lost, or process `unless` has stopped itself.
   void await_decided(int i, int unless, int timeout_ms);
   // Until every process is a voter, and all agree on who is and who leads.
@@ -103,7 +120,8 @@ class Shard {
   void end_life(int i);
   void stop_load(int i);
   bool agree(bool level, std::string *why);
-  void check_fates(int i, const History &history);
+  uint64_t check_fates(int i, const History &history);
+  void check_losses(int i, int life, const History &history, const History &now, Checked *checked);
   Process &process(int i) { return processes_.at(static_cast<size_t>(i)); }
   const Process &process(int i) const { return processes_.at(static_cast<size_t>(i)); }
 
@@ -115,6 +133,12 @@ class Shard {
   std::vector<std::string> rules_;
   std::vector<Process> processes_;
   std::vector<std::pair<int, int>> ended_;  // process and life, not checked yet
+  struct Window {
+    int process, life;
+    long long fault_us, calm_us;
+  };
+  std::vector<Window> windows_;
+  long long checked_us_ = 0;
   uint64_t lives_ = 0, lost_ = 0, refused_ = 0;
 };
 

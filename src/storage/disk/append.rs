@@ -15,7 +15,7 @@ use super::record::{
     entry_bytes, Body, Encoder, Kind, Place, Position, BODY_MAX_BYTES, HEADER_BYTES, SPLIT_BYTES,
 };
 use super::recovery::{self, Found};
-use super::segment::{Segment, RECORDS_START};
+use super::segment::{self, Segment, RECORDS_START};
 use super::{DiskOptions, Durability, Prepare};
 use crate::replica::config::Recovered;
 use crate::replica::output::Write;
@@ -86,16 +86,16 @@ impl DiskLog {
         }
         files.create_directory(directory).map_err(|e| DiskError::io("create", directory, e))?;
         let lock = take_lock(&*files, directory)?;
-        let (incarnation, found) = meta_and_log(&*files, directory, &options)?;
+        let (meta, found) = meta_and_log(&*files, directory, &options)?;
         let workshop = Workshop {
             directory: directory.to_path_buf(),
             files: files.clone(),
             segment_bytes: options.segment_bytes,
-            incarnation,
+            incarnation: meta.incarnation,
         };
         let mut found = match found {
             Some(found) => found,
-            None => first_segment(&workshop, &options)?,
+            None => first_segment(&workshop, &options, &meta)?,
         };
         let index = std::mem::take(&mut found.index);
         let last_index = index.last_index();
@@ -362,12 +362,13 @@ fn take_lock(files: &dyn FileSystem, directory: &Path) -> Result<Box<dyn LockGua
     })
 }
 
-/// Checks whose directory this is, reads the log, and counts this opening.
+/// Checks whose directory this is, reads the log, and counts this opening. For a new directory `META` says that
+/// it was never opened, until its first segment is there.
 fn meta_and_log(
     files: &dyn FileSystem,
     directory: &Path,
     options: &DiskOptions,
-) -> Result<(u32, Option<Found>), DiskError> {
+) -> Result<(Meta, Option<Found>), DiskError> {
     let expected = Meta::expected(options);
     let meta = Meta::read(files, directory)?;
     if let Some(meta) = &meta {
@@ -379,18 +380,26 @@ fn meta_and_log(
         return Err(DiskError::corrupt(&path, 0, "it is missing, but there are segments"));
     }
     let before = meta.map_or(0, |meta| meta.incarnation);
+    if before > 0 && found.is_none() {
+        // A replica that began anew would vote as if it had never acknowledged anything.
+        let what = format!("it is missing with all other segments, and META says that the directory was opened {before} times");
+        return Err(DiskError::corrupt(&segment::path(directory, 1), 0, what));
+    }
     // Counted anew from 0, records of long ago could be taken for new ones.
     let incarnation = before.checked_add(1).ok_or_else(|| {
         DiskError::corrupt(&directory.join("META"), 0, "it says that the directory was opened 4294967295 times")
     })?;
-    Meta { incarnation, ..expected }.write(files, directory)?;
-    Ok((incarnation, found))
+    let opened = Meta { incarnation, ..expected };
+    let written = if found.is_some() { opened } else { expected };
+    written.write(files, directory)?;
+    Ok((opened, found))
 }
 
-/// The log of a new directory.
-fn first_segment(workshop: &Workshop, options: &DiskOptions) -> Result<Found, DiskError> {
+/// The log of a new directory, and `META` as it is from then on.
+fn first_segment(workshop: &Workshop, options: &DiskOptions, meta: &Meta) -> Result<Found, DiskError> {
     let filled = options.durability == Durability::Fsync && options.prepare == Prepare::InBackground;
     let segment = if filled { workshop.make_filled(1)? } else { workshop.make(1)? };
+    meta.write(&*workshop.files, &workshop.directory)?;
     Ok(Found::nothing(segment))
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Meta {
     pub fingerprint: u64,
     pub process: u64,
     pub group: u64,
-    /// How often the directory was opened: with the segment's number, the salt of its records.
+    /// How often the directory was opened since it has segments: with the segment's number, the salt of its records.
     pub incarnation: u32,
 }
 

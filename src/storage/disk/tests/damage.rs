@@ -159,3 +159,38 @@ fn a_directory_without_its_meta_file_is_not_taken_for_a_new_one() {
     let text = look(&damaged).unwrap_err().to_string();
     assert!(text.contains("META") && text.contains("missing"), "{text}");
 }
+
+#[test]
+fn a_directory_that_lost_all_its_segments_is_not_taken_for_a_new_one() {
+    for closed in [true, false] {
+        let Sample { files, .. } = sample(closed, Durability::Fsync);
+        let emptied = SimulatedFiles::new();
+        let meta = Path::new("/log/META");
+        emptied.replace_contents(meta, files.contents(meta).unwrap());
+        for _ in 0..2 {
+            let text = look(&emptied).unwrap_err().to_string();
+            assert!(text.contains("/log/segment-0000000001.log") && text.contains("missing"), "{text}");
+            assert!(text.contains("opened 1 times") && text.contains("move the directory away"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_new_directory_whose_first_opening_was_cut_short_anywhere_is_still_a_new_one() {
+    let operations = {
+        let files = SimulatedFiles::new();
+        drop(open(&files).unwrap());
+        files.operations()
+    };
+    assert!(operations > 8, "META, the first segment, META again");
+    for nth in 1..=operations {
+        for seed in 0..8 {
+            let files = SimulatedFiles::new();
+            files.stop_at(nth);
+            let _ = open(&files);
+            files.crash(seed);
+            assert_eq!(look(&files).unwrap(), Model::default(), "cut short at operation {nth}, seed {seed}");
+            assert_eq!(look(&files).unwrap(), Model::default());
+        }
+    }
+}
