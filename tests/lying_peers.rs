@@ -7,7 +7,7 @@ use mako_raft::replica::control::Preference;
 use mako_raft::replica::formation::{Formation, Member};
 use mako_raft::replica::message::{Ballot, PeerMessage, Report, Standing};
 use mako_raft::replica::output::{Event, Outputs};
-use mako_raft::replica::payload::Origin;
+use mako_raft::replica::payload::{ChunkWriter, Origin};
 use mako_raft::replica::{Limits, Replica, ReplicaConfig, Timing};
 use raft::eraftpb::{
     ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, Entry, EntryType, Message, MessageType,
@@ -151,6 +151,13 @@ impl Bench {
     fn forget(&mut self) {
         self.sent.clear();
         self.notices.clear();
+    }
+
+    fn sent_to_liar(&self, kind: MessageType) -> Option<&Message> {
+        self.sent.iter().find_map(|(to, message)| match message {
+            PeerMessage::Raft(_, message) if *to == LIAR && message.get_msg_type() == kind => Some(&**message),
+            _ => None,
+        })
     }
 
     fn receive(&mut self, from: ProcessId, message: PeerMessage) {
@@ -431,4 +438,54 @@ fn a_leader_whose_admission_was_not_applied_yet_is_believed() {
     bench.receive(OTHER, PeerMessage::Report(Report { droppable: LogIndex(3), ..Report::default() }));
     let status = bench.replica.status();
     assert_eq!((status.leader, status.droppable), (Some(OTHER), LogIndex(3)));
+}
+
+/// A leader whose follower has acknowledged an entry, the fifth, that is not on the leader's own disk yet, when another
+/// run of the follower connects.
+fn leader_whose_follower_restarted() -> Bench {
+    let mut bench = Bench::leader(true, 3);
+    let term = bench.term();
+    let answer = |index| Message { term, index, ..Message::default() };
+    bench.raft(LIAR, MessageType::MsgAppendResponse, answer(4));
+    let mut writer = ChunkWriter::new(Origin { process: ME, run: run_of(ME) }, PartitionId(0), 16);
+    writer.push(b"log");
+    bench.replica.submit(writer.seal());
+    bench.pass();
+    bench.raft(LIAR, MessageType::MsgAppendResponse, answer(5));
+    assert_eq!((bench.replica.status().last, bench.replica.status().commit), (LogIndex(5), LogIndex(4)));
+    bench.replica.peer_down(LIAR);
+    bench.replica.peer_up(LIAR, RunId(999));
+    let standing = Standing { member: Some((formation(), member(LIAR).id)), leaving: false };
+    bench.receive(LIAR, PeerMessage::Standing(standing));
+    bench.persist();
+    bench
+}
+
+#[test]
+fn what_a_follower_acknowledged_in_a_former_run_does_not_count_before_it_says_so_again() {
+    let mut bench = leader_whose_follower_restarted();
+    assert_eq!(bench.replica.status().commit, LogIndex(4), "only this leader is known to have the fifth");
+    let answer = Message { term: bench.term(), index: 5, ..Message::default() };
+    bench.raft(LIAR, MessageType::MsgAppendResponse, answer);
+    assert_eq!(bench.replica.status().commit, LogIndex(5));
+    assert_eq!(bench.notices, [""; 0]);
+}
+
+#[test]
+fn a_follower_on_an_older_copy_of_its_directory_is_told_and_sent_what_it_lacks() {
+    let mut bench = leader_whose_follower_restarted();
+    bench.sent.clear();
+    let term = bench.term();
+    bench.raft(LIAR, MessageType::MsgHeartbeatResponse, Message { term, ..Message::default() });
+    assert_eq!(bench.sent_to_liar(MessageType::MsgAppend).unwrap().index, 5, "from behind what it had acknowledged");
+    bench.sent.clear();
+    let rejection = Message { term, index: 5, reject: true, reject_hint: 2, log_term: 1, ..Message::default() };
+    bench.raft(LIAR, MessageType::MsgAppendResponse, rejection);
+    assert!(bench.notices[0].contains("acknowledged entries through 5 and came back with those through 2"), "{:?}", bench.notices);
+    assert_eq!(bench.sent_to_liar(MessageType::MsgAppend).unwrap().index, 2);
+    let heartbeat = bench.sent_to_liar(MessageType::MsgHeartbeat).unwrap();
+    assert_eq!(heartbeat.commit, 4, "more than it has, so its own operator is told");
+    assert_eq!(bench.replica.status().commit, LogIndex(4));
+    bench.raft(LIAR, MessageType::MsgAppendResponse, Message { term, index: 5, ..Message::default() });
+    assert_eq!(bench.replica.status().commit, LogIndex(5));
 }

@@ -1,6 +1,7 @@
 // Leaders that die, stall, return, and hand over (contract 6).
 
 #include <signal.h>
+#include <stdlib.h>
 
 #include <chrono>
 #include <thread>
@@ -205,4 +206,54 @@ void failover::aborted_transfer_resumes(Stage &stage) {
   } catch (const Failure &failure) {
     throw Failure(failure.what() + ("\n" + shard.log_tails()));
   }
+}
+
+// What an operator must not do (docs/operations.md). The replica has forgotten what it acknowledged: both sides say so, and
+// it is sent all of it again.
+void failover::data_directory_from_a_backup(Stage &stage) {
+  Shape shape;
+  shape.data = stage.directory() + "/data";
+  Cluster &cluster = stage.cluster(shape);
+  const std::string directory = cluster.data_directory(2), backup = stage.directory() + "/backup";
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  cluster.submit_all(0, 300, kLogBytes);
+  cluster.await_calls(cluster.everyone(), 300);
+  cluster[2].kill();
+  require(system(("cp -a " + directory + " " + backup).c_str()) == 0, "can't copy " + directory);
+  cluster.launch(2);
+  cluster.submit_all(0, 300, kLogBytes);
+  cluster.await_calls(cluster.everyone(), 600);
+  cluster[2].kill();
+  require(system(("rm -r " + directory + " && mv " + backup + " " + directory).c_str()) == 0, "can't replace " + directory);
+  cluster.launch(2);
+  cluster[0].await_log("acknowledged entries through", 10000);
+  cluster[2].await_log("this member has acknowledged and does not have", 10000);
+  cluster.submit_all(0, 300, kLogBytes);
+  cluster.await_calls(cluster.everyone(), 900);
+  cluster.shut_down(cluster.everyone());
+  check_complete(cluster.histories(cluster.everyone()));
+}
+
+// Whose segments somebody removed has no log to go on from, and must not begin as if it had never had one.
+void failover::data_directory_without_its_segments(Stage &stage) {
+  Shape shape;
+  shape.data = stage.directory() + "/data";
+  Cluster &cluster = stage.cluster(shape);
+  const std::string directory = cluster.data_directory(2);
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  cluster.submit_all(0, 300, kLogBytes);
+  cluster.await_calls(cluster.everyone(), 300);
+  cluster[2].kill();
+  require(system(("find " + directory + " -name 'segment-*' -delete").c_str()) == 0, "can't remove the segments");
+  cluster[2].start();
+  cluster[2].expect(cluster.setup_command(2), "refused");
+  cluster[2].await_log("it is missing with all other segments", 1000);
+  cluster[2].kill();
+  require(system(("mv " + directory + " " + stage.directory() + "/away").c_str()) == 0, "can't move " + directory);
+  cluster.launch(2);
+  cluster.await_calls(cluster.everyone(), 300);
+  cluster.shut_down(cluster.everyone());
+  check_complete(cluster.histories(cluster.everyone()));
 }

@@ -39,6 +39,8 @@ const std::vector<std::pair<const char *, Scenario>> kScenarios = {
     {"upgrade_moves_leadership", failover::upgrade_moves_leadership},
     {"preferred_leader_moves_and_stays", failover::preferred_leader_moves_and_stays},
     {"aborted_transfer_resumes", failover::aborted_transfer_resumes},
+    {"data_directory_from_a_backup", failover::data_directory_from_a_backup},
+    {"data_directory_without_its_segments", failover::data_directory_without_its_segments},
     {"mako_model", delivery::mako_model},
     {"big_logs_beside_small_ones", delivery::big_logs_beside_small_ones},
     {"huge_log", delivery::huge_log},

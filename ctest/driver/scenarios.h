@@ -45,6 +45,8 @@ void killed_follower_returns(Stage &stage);
 void upgrade_moves_leadership(Stage &stage);
 void preferred_leader_moves_and_stays(Stage &stage);
 void aborted_transfer_resumes(Stage &stage);
+void data_directory_from_a_backup(Stage &stage);
+void data_directory_without_its_segments(Stage &stage);
 }  // namespace failover
 
 namespace delivery {

@@ -264,12 +264,40 @@ impl Replica {
 
     /// An authenticated connection to this run of `peer` is up (it replaces any former one).
     pub fn peer_up(&mut self, peer: ProcessId, run: RunId) {
+        let is_another = self.peers.get(peer).and_then(|p| p.last_run).is_some_and(|last| last != run);
         self.peers.up(peer, run, self.now);
+        if is_another && self.config.durable {
+            self.ask_anew(peer);
+        }
         if let Phase::Unformed(shaping) = &mut self.phase {
             shaping.forming.forget(peer);
         }
         let standing = PeerMessage::Standing(self.standing());
         self.send(peer, standing);
+    }
+
+    /// What a former run of `peer` acknowledged may be gone with an older copy of its data directory.
+    fn ask_anew(&mut self, peer: ProcessId) {
+        let Some(node) = self.node_mut() else { return };
+        let conf = node.log().conf_state();
+        let ids: Vec<u64> = conf.voters.iter().chain(&conf.voters_outgoing).chain(&conf.learners).copied().collect();
+        let members: Vec<MemberId> = node.members().of_process(&ids, peer, None).collect();
+        members.into_iter().for_each(|member| node.ask_anew(member));
+    }
+
+    fn note_forgotten(&mut self, from: ProcessId, formation: u64, answer: &Message) {
+        let Some(node) = self.node_mut() else { return };
+        let Some(acknowledged) = node.has_forgotten(answer) else { return };
+        // It says so too, since this commits what it lacks.
+        let heartbeat = node.heartbeat(answer.from, acknowledged);
+        self.send(from, PeerMessage::Raft(formation, Box::new(heartbeat)));
+        let text = format!(
+            "{from} acknowledged entries through {} and came back with those through {}: its data directory is an older copy, or \
+             it lost what was not synced. What it forgot doesn't count and is sent to it again; until now it could have voted \
+             for a leader without it",
+            acknowledged.0, answer.reject_hint
+        );
+        self.note("forgotten", 1_000, Severity::Warning, text);
     }
 
     /// The connection to `peer` is gone.
@@ -323,10 +351,12 @@ impl Replica {
         // The leader's view of us may be older than what we lost, and what we proposed may be overwritten
         // and not known to be lost yet: only this run can tell for sure.
         let declines = self.leaving || self.lost_accepted || !self.outbox.is_settled();
-        let Phase::Member(node) = &mut self.phase else { return };
-        if node.formation().id != formation || sender.map(MemberId::get) != Some(message.from) {
+        let is_ours = self.node().is_some_and(|n| n.formation().id == formation);
+        if !is_ours || sender.map(MemberId::get) != Some(message.from) {
             return;
         }
+        self.note_forgotten(from, formation, &message);
+        let Phase::Member(node) = &mut self.phase else { return };
         // A later leader, or the same one after an acknowledgement that was late, sends what this member lacks.
         let (kind, term) = (message.get_msg_type(), Term(message.term));
         let asks_for_votes = matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote);

@@ -4,7 +4,7 @@
 //! only count; `campaigns.rs` says when. Every write is ordered: what raft-rs wants to say once something
 //! is on disk waits in `awaiting` until [`Node::persisted`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use protobuf::Message as _;
@@ -65,6 +65,8 @@ pub struct Node {
     /// A commit index that no write has carried to the disk yet. Nothing is acknowledged by it, so it goes
     /// with the next entries, or with the next tick.
     unwritten_commit: Option<HardState>,
+    /// What members had acknowledged to this leader before their present run began: member to term and index.
+    unconfirmed: BTreeMap<u64, (u64, u64)>,
 }
 
 fn raft_config(id: MemberId, timing: &Timing, limits: &Limits) -> Config {
@@ -113,6 +115,7 @@ impl Node {
             awaiting: VecDeque::new(),
             released: Vec::new(),
             unwritten_commit: None,
+            unconfirmed: BTreeMap::new(),
         })
     }
 
@@ -222,6 +225,43 @@ impl Node {
         if self.is_leader() {
             self.raw.report_unreachable(member.get());
         }
+    }
+
+    /// Another run of `member` is connected, and has to say anew what is on its disk: until then nothing counts that its
+    /// former run acknowledged. A log that is as it was answers the next append with all of it.
+    pub fn ask_anew(&mut self, member: MemberId) {
+        let term = self.raw.raft.term;
+        if !self.is_leader() {
+            return;
+        }
+        let Some(progress) = self.raw.raft.mut_prs().get_mut(member.get()) else { return };
+        let before = self.unconfirmed.get(&member.get()).filter(|(in_term, _)| *in_term == term).map_or(0, |&(_, index)| index);
+        self.unconfirmed.insert(member.get(), (term, before.max(progress.matched)));
+        // From behind what was acknowledged on, not from the log's start.
+        progress.become_probe();
+        progress.matched = 0;
+    }
+
+    /// The sender of this answer lacks entries that it had acknowledged to this leader: through which one. Entries that
+    /// match this log can't be what it rejects behind them, so a rejection says that they are gone.
+    pub fn has_forgotten(&mut self, answer: &Message) -> Option<LogIndex> {
+        let term = self.raw.raft.term;
+        let &(in_term, acknowledged) = self.unconfirmed.get(&answer.from)?;
+        if answer.get_msg_type() != MessageType::MsgAppendResponse || answer.term != term || in_term != term {
+            return None;
+        }
+        if !answer.reject && answer.index >= acknowledged {
+            self.unconfirmed.remove(&answer.from);
+        }
+        (answer.reject && answer.reject_hint < acknowledged).then_some(LogIndex(acknowledged))
+    }
+
+    /// What raft-rs says to a member that acknowledged entries through `index`.
+    pub fn heartbeat(&self, member: u64, index: LogIndex) -> Message {
+        let commit = index.min(self.commit_index()).0;
+        let mut heartbeat = Message { from: self.id.get(), to: member, term: self.term().0, commit, ..Message::default() };
+        heartbeat.set_msg_type(MessageType::MsgHeartbeat);
+        heartbeat
     }
 
     /// Feeds a message from another member. A message that raft-rs would panic on is refused with the reason.

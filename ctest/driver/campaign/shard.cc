@@ -20,12 +20,12 @@ constexpr size_t kSmallDiskBytes = 800 << 20;
 constexpr int kSmallDiskFills = 2;
 constexpr int kStatusPortOffset = 10000;
 constexpr int kPollMs = 5;
-// A log is committed within milliseconds, a long one on a busy machine within this. What a process accepted earlier
-// than so long before a fault must survive it.
-constexpr long long kUnderWayUs = 1000000;
+// A log is committed within milliseconds, on a busy machine and disk within this. What a process accepted earlier than
+// so long before a fault must survive it.
+constexpr long long kUnderWayUs = 500000;
 // A process that is in touch again hears within this who has followed it as leader: lines that were cut are dialled
 // anew, and a connection that held has what the others sent meanwhile.
-constexpr long long kUnawareUs = 5000000;
+constexpr long long kUnawareUs = 2000000;
 constexpr long long kNotYet = INT64_MAX;
 constexpr int kAnyLife = -1;
 
@@ -398,19 +398,23 @@ uint64_t Shard::check_fates(int i, const History &history) {
   return seen.lost;
 }
 
+long long Shard::Window::distance_us(long long us) const { return std::max({fault_us - us, us - calm_us, 0ll}); }
+
 // What a life accepted and nobody has must be explained by what happened to it.
 void Shard::check_losses(int i, int life, const History &history, const History &now, Checked *checked) {
   for (const Submission &lost : lost_logs(history, now)) {
-    const auto explains = [&](const Window &window) {
-      return window.process == i && (window.life == life || window.life == kAnyLife) && lost.us >= window.fault_us - kUnderWayUs &&
-             (window.calm_us == kNotYet || lost.us <= window.calm_us + kUnawareUs);
-    };
-    const auto window = std::find_if(windows_.begin(), windows_.end(), explains);
-    require(window != windows_.end(), history.replica + " accepted log " + std::to_string(lost.sequence) +
-                                          " of submitter " + std::to_string(lost.submitter) +
-                                          ", which is lost, and nothing that happened to this process explains it");
+    const Window *nearest = nullptr;
+    for (const Window &window : windows_) {
+      const bool its = window.process == i && (window.life == life || window.life == kAnyLife);
+      if (its && (nearest == nullptr || window.distance_us(lost.us) < nearest->distance_us(lost.us))) nearest = &window;
+    }
+    const bool explained = nearest != nullptr && lost.us >= nearest->fault_us - kUnderWayUs &&
+                           lost.us - kUnawareUs <= nearest->calm_us;
+    require(explained, history.replica + " accepted log " + std::to_string(lost.sequence) + " of submitter " +
+                           std::to_string(lost.submitter) + ", which is lost, and nothing that happened to this process " +
+                           "explains it");
     if (lost.us < checked_us_) continue;
-    checked->lost.push_back({window->fault_us - lost.us, lost.us - window->calm_us});
+    checked->lost.push_back({nearest->fault_us - lost.us, lost.us - nearest->calm_us});
   }
 }
 

@@ -136,6 +136,7 @@ class Shard {
   struct Window {
     int process, life;
     long long fault_us, calm_us;
+    long long distance_us(long long us) const;
   };
   std::vector<Window> windows_;
   long long checked_us_ = 0;
