@@ -276,30 +276,6 @@ impl Replica {
         self.send(peer, standing);
     }
 
-    /// What a former run of `peer` acknowledged may be gone with an older copy of its data directory.
-    fn ask_anew(&mut self, peer: ProcessId) {
-        let Some(node) = self.node_mut() else { return };
-        let conf = node.log().conf_state();
-        let ids: Vec<u64> = conf.voters.iter().chain(&conf.voters_outgoing).chain(&conf.learners).copied().collect();
-        let members: Vec<MemberId> = node.members().of_process(&ids, peer, None).collect();
-        members.into_iter().for_each(|member| node.ask_anew(member));
-    }
-
-    fn note_forgotten(&mut self, from: ProcessId, formation: u64, answer: &Message) {
-        let Some(node) = self.node_mut() else { return };
-        let Some(acknowledged) = node.has_forgotten(answer) else { return };
-        // It says so too, since this commits what it lacks.
-        let heartbeat = node.heartbeat(answer.from, acknowledged);
-        self.send(from, PeerMessage::Raft(formation, Box::new(heartbeat)));
-        let text = format!(
-            "{from} acknowledged entries through {} and came back with those through {}: its data directory is an older copy, or \
-             it lost what was not synced. What it forgot doesn't count and is sent to it again; until now it could have voted \
-             for a leader without it",
-            acknowledged.0, answer.reject_hint
-        );
-        self.note("forgotten", 1_000, Severity::Warning, text);
-    }
-
     /// The connection to `peer` is gone.
     pub fn peer_down(&mut self, peer: ProcessId) {
         let member = self

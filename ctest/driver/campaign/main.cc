@@ -140,6 +140,7 @@ class Campaign {
     setting.preferred = random() % 3 != 0;
     setting.firewall = random() % 2 == 0 && firewall_;
     const int small_disk = static_cast<int>(random() % static_cast<uint64_t>(setting.voters));
+    if (options_.planted != nullptr) setting.preferred = options_.planted->preferred;
     if (setting.durable && mounts_) setting.small_disk = small_disk;
     return setting;
   }

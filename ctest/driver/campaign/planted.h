@@ -9,6 +9,7 @@
 struct Planted {
   const char *bug;    // as the library calls it
   const char *fault;  // faults whose name contains this are drawn
+  bool preferred;     // the designated process gets leadership back
   int rounds;         // within which it must be found
   const char *check;  // what the report of the broken check says
 };

@@ -120,6 +120,7 @@ class Shard {
   void end_life(int i);
   void stop_load(int i);
   bool agree(bool level, std::string *why);
+  ReplicaStatus going_on(int i) const;
   uint64_t check_fates(int i, const History &history);
   void check_losses(int i, int life, const History &history, const History &now, Checked *checked);
   Process &process(int i) { return processes_.at(static_cast<size_t>(i)); }
@@ -128,6 +129,7 @@ class Shard {
   Setting setting_;
   std::string small_disk_;
   int fills_left_ = 0;
+  bool disk_is_full_ = false;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<Proxy> proxy_;
   std::vector<std::string> rules_;
