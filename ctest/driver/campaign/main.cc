@@ -160,11 +160,12 @@ class Campaign {
       for (int round = 0; round < rounds_of_history() && !over(); ++round) go_round(*shard, random, history, round, &doing);
       shard->cluster().shut_down(shard->cluster().everyone(), 20000);
     } catch (const std::exception &error) {
-      broken_ = error.what();
+      const std::string record = shard ? shard->broken_record() : "";
+      broken_ = error.what() + (record.empty() || record == error.what() ? "" : "; and " + record);
       // It was meant to.
       if (options_.planted != nullptr) return false;
       printf("FAILED in history %d (%s) of seed %llu, %s: %s\n%s(files are kept in %s)\n", history,
-             setting.describe().c_str(), static_cast<unsigned long long>(options_.seed), doing.c_str(), error.what(),
+             setting.describe().c_str(), static_cast<unsigned long long>(options_.seed), doing.c_str(), broken_.c_str(),
              shard ? shard->log_tails().c_str() : "", directory.c_str());
       printf("again, up to how threads and packets interleave: %s\n", command(history).c_str());
       fflush(stdout);

@@ -305,14 +305,16 @@ int Shard::await_leader(const std::vector<int> &among, int timeout_ms) {
     feed();
     int leader = -1;
     uint64_t term = 0;
+    std::string silent;
     for (const int i : among) {
       const ReplicaStatus seen = going_on(i);
+      if (!seen.answered) silent += ", " + cluster_->process_name(i) + "'s status endpoint is silent";
       if (seen.role != "leader" || seen.term <= term || !process(i).loading) continue;
       leader = i;
       term = seen.term;
     }
     if (leader >= 0) return leader;
-    require(now_ms() < deadline, "nobody leads within " + std::to_string(timeout_ms) + " ms");
+    require(now_ms() < deadline, "nobody leads within " + std::to_string(timeout_ms) + " ms" + silent);
     pause_ms(kPollMs);
   }
 }
@@ -462,4 +464,17 @@ Checked Shard::check() {
   ended_.clear();
   checked_us_ = now_us();
   return checked;
+}
+
+std::string Shard::broken_record() const {
+  std::vector<std::pair<int, int>> lives = ended_;
+  for (int i = 0; i < setting_.voters; ++i) lives.push_back({i, cluster_->life(i)});
+  for (const auto &life : lives) {
+    try {
+      check_history(cluster_->history(life.first, life.second));
+    } catch (const Failure &broken) {
+      return broken.what();
+    }
+  }
+  return "";
 }

@@ -102,6 +102,9 @@ class Shard {
   // All streams on all replicas, each life's callbacks, and that nothing that an ended life was told of is missing.
   Checked check();
 
+  // What a replica's own record shows to be wrong, for a round that failed before its checks; empty where nothing is.
+  std::string broken_record() const;
+
   uint64_t lives() const { return lives_; }
   // By the present lives, as of the last check.
   uint64_t lost() const { return lost_; }
