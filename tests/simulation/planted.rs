@@ -36,7 +36,7 @@ finds! {
     a_second_vote_in_a_term_is_found: VoteTwice, Memory, 200;
     a_vote_forgotten_at_a_restart_is_found: ForgetVoteAtRestart, Durable, 200;
     an_acknowledgement_before_the_write_is_found: AcknowledgeBeforeWritten, Durable, 10;
-    a_commit_of_an_older_term_by_count_is_found: CommitOlderTermByCount, Memory, 200;
+    a_commit_of_an_older_term_by_count_is_found: CommitOlderTermByCount, Memory, 50;
     an_announcement_before_earlier_logs_were_delivered_is_found: AnnounceBeforeDelivered, Memory, 30;
     a_callback_chosen_by_role_is_found: CallbackByRole, Memory, 10;
     a_member_id_used_again_is_found: ReuseMemberId, Memory, 30;
