@@ -47,7 +47,7 @@ finds! {
     a_log_proposed_again_in_a_new_term_is_found: ProposeAgainInNewTerm, Memory, 30;
     a_suspension_taken_for_a_loss_is_found: SuspensionIsLoss, Memory, 10;
     a_loss_that_is_not_told_is_found: LossIsNotTold, Memory, 20;
-    a_shard_formed_by_a_minority_is_found: FormByMinority, Memory, 50;
+    a_shard_formed_by_a_minority_is_found: FormByMinority, Memory, 100;
     bytes_released_twice_are_found: ReleaseTwice, Memory, 100;
     a_full_follower_that_takes_nothing_any_more_is_found: ForgetFullFollower, Memory, 300;
 }
