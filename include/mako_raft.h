@@ -235,7 +235,8 @@ void mako_raft_names_free(struct mako_raft_names *names);
 // `action` 1 leaves forming the shard and the first campaign to the other processes; any other
 // value is a normal start. `shard_index` only appears in messages; -1 where there is none.
 // Errors: MAKO_RAFT_ORDER before mako_raft_setup, a second time, or inside a callback;
-// MAKO_RAFT_IO when the address can't be bound (after which setup2 may be tried again).
+// MAKO_RAFT_IO when the address can't be bound, or there are no descriptors or threads left (after
+// which setup2 may be tried again). Looking up the peers' names takes 2 s at most; it goes on later.
 mako_raft_status mako_raft_setup2(int32_t action,
                                   int32_t shard_index);
 
@@ -258,8 +259,8 @@ mako_raft_status mako_raft_shutdown(void);
 
 // An operator's act, for a survivor that can't find a majority of its members any more because too
 // many have lost their memory: goes on alone from this process's log, to which the others are then
-// admitted anew. What only the lost processes knew is gone.
-// Errors: MAKO_RAFT_ORDER where this process is not in that state; the text says what it waits for.
+// admitted anew. What only the lost processes knew is gone. docs/operations.md says when to.
+// Takes 5 s at most. Errors: MAKO_RAFT_ORDER where this process is not in that state; the text says why.
 mako_raft_status mako_raft_restore_alone(void);
 
 // Reads the "host" section of a YAML file: process name to address. Needs no setup.
@@ -333,8 +334,10 @@ mako_raft_status mako_raft_register_outcome_callback(mako_raft_outcome_callback 
 // callback the log is accepted over the bound instead.
 //
 // Every failure is counted for the partition and warned about at a bounded rate:
-// MAKO_RAFT_NOT_LEADER, MAKO_RAFT_QUEUE_FULL, MAKO_RAFT_SHUT_DOWN, MAKO_RAFT_INVALID (null with a
-// length, too long, unknown partition). The log was then not accepted and will not be delivered.
+// MAKO_RAFT_NOT_LEADER, MAKO_RAFT_QUEUE_FULL (also when a hand-over of leadership took so long),
+// MAKO_RAFT_SHUT_DOWN, MAKO_RAFT_INVALID (null with a length, too long, unknown partition),
+// MAKO_RAFT_ORDER before setup2, MAKO_RAFT_INTERNAL once the replica has stopped itself (a full disk,
+// say; the text tells why). The log was then not accepted and will not be delivered.
 mako_raft_status mako_raft_submit(const char *log,
                                   size_t len,
                                   uint32_t partition,
@@ -353,8 +356,8 @@ mako_raft_status mako_raft_get_outstanding_logs(uint32_t partition,
                                                 uint64_t *outstanding);
 
 // Blocks until mako_raft_get_outstanding_logs is 0 for `partition`, leadership is lost for good,
-// or the library shuts down. Errors: MAKO_RAFT_INVALID for an unknown partition, MAKO_RAFT_ORDER
-// inside a callback.
+// or the library shuts down; there is no other bound. Errors: MAKO_RAFT_INVALID for an unknown
+// partition, MAKO_RAFT_ORDER inside a callback or before setup2.
 mako_raft_status mako_raft_wait_for_submit(uint32_t partition);
 
 // Submits the eight bytes "no-ops:E" to every partition of this process. Receivers read one digit:

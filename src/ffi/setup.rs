@@ -108,7 +108,8 @@ pub unsafe extern "C" fn mako_raft_names_free(names: *mut mako_raft_names) {
 /// `action` 1 leaves forming the shard and the first campaign to the other processes; any other
 /// value is a normal start. `shard_index` only appears in messages; -1 where there is none.
 /// Errors: MAKO_RAFT_ORDER before mako_raft_setup, a second time, or inside a callback;
-/// MAKO_RAFT_IO when the address can't be bound (after which setup2 may be tried again).
+/// MAKO_RAFT_IO when the address can't be bound, or there are no descriptors or threads left (after
+/// which setup2 may be tried again). Looking up the peers' names takes 2 s at most; it goes on later.
 #[no_mangle]
 pub extern "C" fn mako_raft_setup2(action: i32, shard_index: i32) -> mako_raft_status {
     checked(|| signals::blocked(|| helper::setup2(action, shard_index)))
@@ -139,8 +140,8 @@ pub extern "C" fn mako_raft_shutdown() -> mako_raft_status {
 
 /// An operator's act, for a survivor that can't find a majority of its members any more because too
 /// many have lost their memory: goes on alone from this process's log, to which the others are then
-/// admitted anew. What only the lost processes knew is gone.
-/// Errors: MAKO_RAFT_ORDER where this process is not in that state; the text says what it waits for.
+/// admitted anew. What only the lost processes knew is gone. docs/operations.md says when to.
+/// Takes 5 s at most. Errors: MAKO_RAFT_ORDER where this process is not in that state; the text says why.
 #[no_mangle]
 pub extern "C" fn mako_raft_restore_alone() -> mako_raft_status {
     checked(helper::restore_alone)

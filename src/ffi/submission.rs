@@ -26,8 +26,10 @@ pub const MAKO_RAFT_UNKNOWN_SITE: u16 = 65535;
 /// callback the log is accepted over the bound instead.
 ///
 /// Every failure is counted for the partition and warned about at a bounded rate:
-/// MAKO_RAFT_NOT_LEADER, MAKO_RAFT_QUEUE_FULL, MAKO_RAFT_SHUT_DOWN, MAKO_RAFT_INVALID (null with a
-/// length, too long, unknown partition). The log was then not accepted and will not be delivered.
+/// MAKO_RAFT_NOT_LEADER, MAKO_RAFT_QUEUE_FULL (also when a hand-over of leadership took so long),
+/// MAKO_RAFT_SHUT_DOWN, MAKO_RAFT_INVALID (null with a length, too long, unknown partition),
+/// MAKO_RAFT_ORDER before setup2, MAKO_RAFT_INTERNAL once the replica has stopped itself (a full disk,
+/// say; the text tells why). The log was then not accepted and will not be delivered.
 #[no_mangle]
 pub unsafe extern "C" fn mako_raft_submit(
     log: *const c_char,
@@ -115,8 +117,8 @@ pub(super) fn unknown_partition(partition: u32) -> HelperError {
 }
 
 /// Blocks until mako_raft_get_outstanding_logs is 0 for `partition`, leadership is lost for good,
-/// or the library shuts down. Errors: MAKO_RAFT_INVALID for an unknown partition, MAKO_RAFT_ORDER
-/// inside a callback.
+/// or the library shuts down; there is no other bound. Errors: MAKO_RAFT_INVALID for an unknown
+/// partition, MAKO_RAFT_ORDER inside a callback or before setup2.
 #[no_mangle]
 pub extern "C" fn mako_raft_wait_for_submit(partition: u32) -> mako_raft_status {
     checked(|| helper::wait_for_submit(partition))

@@ -82,7 +82,7 @@ fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
     format!(
         "{group}: role {}, term {}, leader {}, formation {formation:016x}, generation {generation}, commit {}, last {}, \
          delivered {}, first in memory {}, log {} B, voters [{}], learners [{}], lost accepted {}, \
-         waits for {}, turned away {}, given up {}, restored {}, connected [{}], foreign {}, refused messages {}",
+         waits for {}, turned away {}, given up {}, restored {}, connected [{}], absent {}, foreign {}, refused messages {}",
         status.role,
         status.term,
         status.leader.as_ref().map_or("unknown", name),
@@ -99,6 +99,7 @@ fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
         status.given_up,
         status.restored,
         names(&status.connected),
+        status.absent.len(),
         status.foreign,
         status.refused_messages,
     )

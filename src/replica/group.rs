@@ -105,6 +105,8 @@ pub struct Replica {
     /// What is waited for now, and how often each was said.
     pub(super) waiting: Waiting,
     pub(super) wait_repeats: BTreeMap<WaitsFor, Repeats>,
+    /// Members that this one, leading, has not heard for `absent_ms`.
+    pub(super) absent: BTreeSet<MemberId>,
     /// What [`judging`] refused.
     pub(super) refused_messages: u64,
     /// Runs that this one has told that they can't be rebuilt.
@@ -158,6 +160,7 @@ impl Replica {
             stuck_since: None,
             waiting: Waiting::default(),
             wait_repeats: BTreeMap::new(),
+            absent: BTreeSet::new(),
             refused_messages: 0,
             turned_away: BTreeSet::new(),
             given_up: 0,

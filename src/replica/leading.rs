@@ -43,12 +43,16 @@ impl Replica {
             let every_ms = self.config.timing.election_ms / 2;
             self.marks.note(self.now, every_ms, node.last_index(), node.commit_index());
         }
+        if !self.leads() {
+            self.absent.clear();
+        }
         self.campaign_if_due();
         self.send_wish();
         self.send_reports();
         self.keep_memory_bounded();
         if self.leads() {
             self.tend_members();
+            self.mind_absent();
             self.advance_hand_over();
         } else if self.leadership.is_suspended() {
             self.hand_over.await_target(self.now, self.config.timing.election_ms);

@@ -272,7 +272,9 @@ pub struct Status {
     pub refused_messages: u64,
     /// The processes that are connected.
     pub connected: Vec<ProcessId>,
-    /// How many of them belong to another formation.
+    /// Members that this one, leading, has not heard for `absent_ms`.
+    pub absent: Vec<MemberId>,
+    /// How many of the connected processes belong to another formation.
     pub foreign: usize,
     /// Generation and id of the formation.
     pub formation: Option<(u32, u64)>,

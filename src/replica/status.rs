@@ -17,6 +17,7 @@ impl Replica {
             turned_away: self.turned_away.len() as u64,
             given_up: self.given_up,
             restored: self.restored,
+            absent: self.absent.iter().copied().collect(),
             refused_messages: self.refused_messages,
             connected: self.peers.connected().map(|(process, _)| process).collect(),
             ..Status::default()

@@ -5,6 +5,7 @@
 
 use crate::ids::{ProcessId, Time};
 
+use super::formation::Member;
 use super::forming::Unformed;
 use super::group::{Phase, Replica, Shaping};
 use super::node::Node;
@@ -95,6 +96,32 @@ impl Replica {
             self.waiting.said = true;
             let text = self.explain(what, lasted_ms);
             self.out.events.push(Event::Notice(Severity::Warning, text));
+        }
+    }
+
+    /// Called on each tick of a leader: says which members are not heard any more, and that they are again.
+    pub(super) fn mind_absent(&mut self) {
+        let Phase::Member(node) = &self.phase else { return };
+        let (conf, absent_ms) = (node.log().conf_state(), self.config.timing.absent_ms);
+        let others = conf.voters.iter().chain(&conf.learners).filter_map(|&id| node.members().get(id));
+        let others: Vec<Member> = others.filter(|member| member.id != node.id()).copied().collect();
+        self.absent.retain(|id| others.iter().any(|member| member.id == *id));
+        for Member { process, id, .. } in others {
+            let heard = self.peers.get(process).and_then(|peer| peer.heard).unwrap_or(self.started);
+            let quiet_ms = self.now.millis_since(heard);
+            let line = if quiet_ms >= absent_ms {
+                self.absent.insert(id).then(|| {
+                    let text = format!(
+                        "{id} of {process} has not been heard for {quiet_ms} ms (raft.absent_ms): the log in memory is not \
+                         kept for it; start it, or look at its machine"
+                    );
+                    Event::Notice(Severity::Warning, text)
+                })
+            } else {
+                let is_back = self.absent.remove(&id);
+                is_back.then(|| Event::Notice(Severity::Info, format!("{id} of {process} is heard again")))
+            };
+            self.out.events.extend(line);
         }
     }
 

@@ -132,6 +132,18 @@ impl Json {
         }
     }
 
+    /// The list of numbers called `name`.
+    ///
+    /// # Errors
+    /// It is missing, no list, or holds something else.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f64>, String> {
+        let number = |json: &Json| match json {
+            Json::Number(number) => Ok(*number),
+            _ => Err(format!("\"{name}\" holds something else than numbers")),
+        };
+        self.items(name)?.iter().map(number).collect()
+    }
+
     /// Reads a value.
     ///
     /// # Errors

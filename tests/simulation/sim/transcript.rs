@@ -304,6 +304,7 @@ fn status(world: &World) -> Vec<String> {
             ("lost accepted", u64::from(status.lost_accepted)),
             ("restored", u64::from(status.restored)),
             ("refused messages", status.refused_messages),
+            ("absent", status.absent.len() as u64),
             ("foreign", status.foreign as u64),
             ("first in memory", if status.first_in_memory.0 > 1 { status.first_in_memory.0 } else { 0 }),
         ];

@@ -225,13 +225,6 @@ impl Endurance {
 }
 
 fn read_interval(json: &Json) -> Result<Interval, String> {
-    let numbers = |name: &str| -> Result<Vec<f64>, String> {
-        let number = |json: &Json| match json {
-            Json::Number(number) => Ok(*number),
-            _ => Err(format!("\"{name}\" holds something else than numbers")),
-        };
-        json.items(name)?.iter().map(number).collect()
-    };
     Ok(Interval {
         at_s: json.number("at_s")?,
         logs_per_s: json.number("logs_per_s")?,
@@ -239,8 +232,8 @@ fn read_interval(json: &Json) -> Result<Interval, String> {
         p50_us: json.number("p50_us")?,
         p99_us: json.number("p99_us")?,
         max_us: json.number("max_us")?,
-        resident_mib: numbers("resident_mib")?,
-        cores: numbers("cores")?,
+        resident_mib: json.numbers("resident_mib")?,
+        cores: json.numbers("cores")?,
     })
 }
 

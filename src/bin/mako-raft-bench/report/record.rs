@@ -141,17 +141,10 @@ fn write_failovers(failovers: &[FailOver]) -> Json {
 }
 
 fn read_failover(json: &Json) -> Result<FailOver, String> {
-    let numbers = |name: &str| -> Result<Vec<f64>, String> {
-        let number = |json: &Json| match json {
-            Json::Number(number) => Ok(*number),
-            _ => Err(format!("\"{name}\" holds something else than numbers")),
-        };
-        json.items(name)?.iter().map(number).collect()
-    };
     Ok(FailOver {
         accepted_ms: json.number("accepted_ms")?,
         delivered_ms: json.number("delivered_ms")?,
-        timeline: numbers("at_ms")?.into_iter().zip(numbers("logs_in_10_ms")?).collect(),
+        timeline: json.numbers("at_ms")?.into_iter().zip(json.numbers("logs_in_10_ms")?).collect(),
     })
 }
 
