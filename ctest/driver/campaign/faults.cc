@@ -63,17 +63,25 @@ const std::vector<Round::Kind> &Round::kinds() {
   return all;
 }
 
-bool Round::eligible(const Kind &kind) const {
-  return kind.possible(shard_) && std::string(kind.name).find(only_) != std::string::npos;
+namespace {
+
+bool eligible(const Round::Kind &kind, const Shard &shard, const std::string &only) {
+  return kind.possible(shard) && std::string(kind.name).find(only) != std::string::npos;
+}
+
+}  // namespace
+
+bool Round::possible(const Shard &shard, const std::string &only) {
+  return std::any_of(kinds().begin(), kinds().end(), [&](const Kind &kind) { return eligible(kind, shard, only); });
 }
 
 void Round::run() {
   int weights = 0;
-  for (const Kind &kind : kinds()) weights += eligible(kind) ? kind.weight : 0;
+  for (const Kind &kind : kinds()) weights += eligible(kind, shard_, only_) ? kind.weight : 0;
   require(weights > 0, "no fault is called \"" + only_ + "\" that this shard can have");
   int drawn = between(1, weights);
   const auto chosen = std::find_if(kinds().begin(), kinds().end(), [&](const Kind &kind) {
-    if (eligible(kind)) drawn -= kind.weight;
+    if (eligible(kind, shard_, only_)) drawn -= kind.weight;
     return drawn <= 0;
   });
   fault_ = chosen->name;

@@ -13,6 +13,9 @@ class Round {
   // Only faults whose name contains `only`.
   Round(Shard &shard, std::mt19937_64 &random, const std::string &only) : shard_(shard), random_(random), only_(only) {}
 
+  // Whether the shard can still have such a fault: a disk can't be filled for ever.
+  static bool possible(const Shard &shard, const std::string &only);
+
   // Draws a fault that this shard can have, carries it out under load, and ends it.
   void run();
 
@@ -31,7 +34,6 @@ class Round {
   static const std::vector<Kind> &kinds();
 
  private:
-  bool eligible(const Kind &kind) const;
   int between(int low, int high);
   bool one_in(int n) { return between(1, n) == 1; }
   int follower();

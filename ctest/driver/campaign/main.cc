@@ -157,7 +157,11 @@ class Campaign {
     try {
       require(system(("mkdir " + directory).c_str()) == 0, "can't make " + directory);
       shard.reset(new Shard(setting, directory));
-      for (int round = 0; round < rounds_of_history() && !over(); ++round) go_round(*shard, random, history, round, &doing);
+      bool goes_on = true;
+      for (int round = 0; goes_on && round < rounds_of_history() && !over(); ++round) {
+        go_round(*shard, random, history, round, &doing);
+        goes_on = Round::possible(*shard, options_.only);
+      }
       shard->cluster().shut_down(shard->cluster().everyone(), 20000);
     } catch (const std::exception &error) {
       const std::string record = shard ? shard->broken_record() : "";
