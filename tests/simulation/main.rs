@@ -60,6 +60,11 @@ fn scenarios_come_out_as_their_transcripts_say() {
         std::fs::read_dir(directory).expect("the folder exists").map(|entry| entry.expect("readable").path()).collect();
     paths.sort();
     assert!(paths.len() >= 20, "{} transcripts", paths.len());
+    // The documentation names them by their numbers.
+    for (path, number) in paths.iter().zip(1..) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        assert!(name.starts_with(&format!("{number:02}-")), "the transcript with number {number} is called {name}");
+    }
     let mut different = Vec::new();
     for path in paths {
         let expected = std::fs::read_to_string(&path).expect("a transcript is text");
