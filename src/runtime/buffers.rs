@@ -34,6 +34,12 @@ impl Buffers {
         Self { short: Slabs::new(SHORT_SLAB_BYTES), long: Slabs::new(long_slab_bytes) }
     }
 
+    /// See [`Slabs::free`].
+    pub fn free(&self) {
+        self.short.free();
+        self.long.free();
+    }
+
     /// See [`Slabs::trim`].
     pub fn trim(&self) {
         self.short.trim();
@@ -95,6 +101,13 @@ impl Slabs {
         }
         let rest = shelf.open.split_off(bytes);
         std::mem::replace(&mut shelf.open, rest)
+    }
+
+    /// Lets go of all slabs: each goes back to the host's allocator with the last part that was cut from it. For
+    /// the end of a life, whose ports stay for their counters.
+    pub fn free(&self) {
+        let former = std::mem::take(&mut *self.shelf());
+        drop(former);
     }
 
     /// Gives memory back that is not needed at the present rate. To be called once in about a second.
@@ -161,6 +174,17 @@ mod tests {
 
     fn retired(slabs: &Slabs) -> usize {
         slabs.shelf().retired.len()
+    }
+
+    #[test]
+    fn at_the_end_every_slab_is_let_go_of() {
+        let slabs = Slabs::new(SLAB);
+        let held = filled(&slabs);
+        drop(filled(&slabs));
+        drop(slabs.piece(1_000));
+        slabs.free();
+        assert_eq!((retired(&slabs), slabs.shelf().open.capacity()), (0, 0));
+        assert!(held.iter().all(|&byte| byte == 1), "what is in use stays");
     }
 
     #[test]

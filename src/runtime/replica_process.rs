@@ -462,6 +462,7 @@ impl Drop for LoopEnd {
             port.lane.stop();
             port.ledger.set_ended(true);
         }
+        self.shared.buffers.free();
         self.writers.iter().for_each(|writer| writer.stop());
         self.shared.election.stop();
         self.shared.turning.open();
