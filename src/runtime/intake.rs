@@ -293,13 +293,14 @@ impl Intake {
         queue.seal_open()
     }
 
-    /// Frees what is still queued, when nobody will take it any more.
+    /// Frees what is still queued, and the slab, when nobody will take anything any more.
     pub(super) fn discard(&self) {
         let mut queue = locked(&self.queue);
         let (ready, open) = (std::mem::take(&mut queue.ready), queue.open.take());
+        let rest = std::mem::take(&mut queue.rest);
         self.filled.store(false, Ordering::Relaxed);
         drop(queue);
-        drop((ready, open));
+        drop((ready, open, rest));
     }
 
     /// For the event loop's look once a second: submitters that wait, bytes queued, and their bound.
