@@ -107,7 +107,7 @@ fn transport_rate(size: usize, checksum: bool) -> (f64, TransportCounters) {
         let mut sent = 0;
         // Until the receiver closes.
         while !node.events.iter().any(|event| matches!(event, TransportEvent::Down { .. })) {
-            let frame = || Frame { parts: vec![body.clone()], len: size, urgent: false };
+            let frame = || Frame { parts: vec![body.clone().into()], len: size, urgent: false };
             while sent < frames && node.transport.send(ProcessId(0), frame()) == SendOutcome::Queued {
                 sent += 1;
             }
@@ -168,7 +168,7 @@ fn transport_latency(checksum: bool) -> (f64, f64) {
             for event in std::mem::take(&mut node.events) {
                 match event {
                     TransportEvent::Frame { from, body } => {
-                        let frame = Frame { len: body.len(), parts: vec![body], urgent: false };
+                        let frame = Frame { len: body.len(), parts: vec![body.into()], urgent: false };
                         node.transport.send(from, frame);
                     }
                     TransportEvent::Down { .. } => return,
@@ -182,7 +182,7 @@ fn transport_latency(checksum: bool) -> (f64, f64) {
     let mut times = Vec::new();
     for _ in 0..ROUND_TRIPS {
         let begun = Instant::now();
-        node.transport.send(ProcessId(0), Frame { parts: vec![body.clone()], len: 100, urgent: false });
+        node.transport.send(ProcessId(0), Frame { parts: vec![body.clone().into()], len: 100, urgent: false });
         while node.received() == 0 {
             node.turn();
         }

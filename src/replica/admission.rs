@@ -210,7 +210,7 @@ impl Replica {
             let run: RunId = peer.run.filter(|_| peer.is_unformed())?;
             let quiet = peer
                 .former_heard
-                .map_or(true, |at| self.now.millis_since(at) >= self.config.timing.election_ms);
+                .is_none_or(|at| self.now.millis_since(at) >= self.config.timing.election_ms);
             let new = needs_a_seat(node, process, run);
             let ids = &node.log().conf_state().voters;
             let former = node.members().of_process(ids, process, None).next();

@@ -478,7 +478,7 @@ impl Replica {
     /// A line for the operator, at most one per `every_ms` and subject.
     pub(super) fn note(&mut self, subject: &'static str, every_ms: u64, severity: Severity, text: String) {
         let now = self.now;
-        let due = self.last_note.get(subject).map_or(true, |&at| now.millis_since(at) >= every_ms);
+        let due = self.last_note.get(subject).is_none_or(|&at| now.millis_since(at) >= every_ms);
         if due {
             self.last_note.insert(subject, now);
             self.out.events.push(Event::Notice(severity, text));
@@ -488,7 +488,7 @@ impl Replica {
     /// Bounds how often something is said again to `process`.
     pub(super) fn may_repeat(&mut self, process: ProcessId, every_ms: u64) -> bool {
         let now = self.now;
-        let due = self.last_repeat.get(&process).map_or(true, |&at| now.millis_since(at) >= every_ms);
+        let due = self.last_repeat.get(&process).is_none_or(|&at| now.millis_since(at) >= every_ms);
         if due {
             self.last_repeat.insert(process, now);
         }

@@ -64,7 +64,7 @@ impl Wishes {
             self.proposed = (term, BTreeMap::new());
         }
         let last = self.proposed.1.get(&(wish.origin.process, wish.origin.run.0));
-        last.map_or(true, |&last| wish.number > last)
+        last.is_none_or(|&last| wish.number > last)
     }
 
     /// The leader of the term last asked about has put `wish` into its log.

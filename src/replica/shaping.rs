@@ -183,10 +183,8 @@ impl Replica {
                     self.join(formation, id);
                 }
             }
-            (Phase::Unformed(shaping), None) => {
-                if standing.leaving {
-                    shaping.formed_met.remove(&from);
-                }
+            (Phase::Unformed(shaping), None) if standing.leaving => {
+                shaping.formed_met.remove(&from);
             }
             (Phase::Member(node), Some((theirs, _))) if theirs.id != node.formation().id => {
                 let ours = node.formation().clone();

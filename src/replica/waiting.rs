@@ -89,7 +89,7 @@ impl Replica {
             }
         }
         let lasted_ms = self.now.millis_since(self.waiting.since);
-        if self.leaving || self.patience_ms(what).map_or(true, |patience_ms| lasted_ms < patience_ms) {
+        if self.leaving || self.patience_ms(what).is_none_or(|patience_ms| lasted_ms < patience_ms) {
             return;
         }
         if self.is_wait_to_be_said(what) {

@@ -90,7 +90,7 @@ impl GroupRun {
 
     /// All that the group wanted written is on disk.
     fn writes_nothing(&self) -> bool {
-        self.held_writes.is_empty() && self.writer.as_ref().map_or(true, |writer| writer.is_idle())
+        self.held_writes.is_empty() && self.writer.as_ref().is_none_or(|writer| writer.is_idle())
     }
 
     fn has_filled_intake(&self) -> bool {

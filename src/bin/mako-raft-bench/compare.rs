@@ -103,7 +103,7 @@ fn cells(seconds: f64, data: &Path, preload: Option<&Path>) -> Vec<(&'static str
 /// # Errors
 /// A cell had no figure.
 pub fn run(options: &CompareOptions) -> Result<(), String> {
-    let is_wanted = |name: &str| options.only.as_ref().map_or(true, |only| name.contains(only.as_str()));
+    let is_wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let cells: Vec<_> = cells(options.seconds, &options.data, options.preload.as_deref()).into_iter().filter(|(name, ..)| is_wanted(name)).collect();
     let mut progress = Progress::new(cells.len() * options.repeats * 2);
     let mut figures: Vec<[Vec<Figures>; 2]> = cells.iter().map(|_| Default::default()).collect();

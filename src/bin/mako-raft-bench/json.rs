@@ -176,7 +176,7 @@ fn bracketed<T>(
 ) {
     let break_line = |out: &mut String, depth: usize| {
         out.push('\n');
-        out.extend(std::iter::repeat(' ').take(depth));
+        out.extend(std::iter::repeat_n(' ', depth));
     };
     let is_broken = depth < broken && !items.is_empty();
     out.push(open);

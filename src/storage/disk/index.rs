@@ -50,14 +50,14 @@ impl LogIndex {
         if replaces {
             self.truncate(first);
         }
-        let new_segment = self.points.last().map_or(true, |point| point.at.segment != at.segment);
+        let new_segment = self.points.last().is_none_or(|point| point.at.segment != at.segment);
         if replaces || new_segment || self.since_point >= SPACING_BYTES {
             self.points.push(Point { first_index: first, at });
             self.since_point = 0;
         }
         self.since_point += record_bytes;
         for (index, term) in entries {
-            if self.terms.last().map_or(true, |&(_, last)| last != term) {
+            if self.terms.last().is_none_or(|&(_, last)| last != term) {
                 self.terms.push((index, term));
             }
             self.last_index = index;

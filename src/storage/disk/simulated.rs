@@ -344,7 +344,7 @@ impl Disk {
     /// Whether a file may grow from `from` to `to` bytes.
     fn has_room(&self, from: usize, to: usize) -> bool {
         let more = to.saturating_sub(from) as u64;
-        more == 0 || self.faults.capacity_bytes.map_or(true, |capacity| self.used_bytes() + more <= capacity)
+        more == 0 || self.faults.capacity_bytes.is_none_or(|capacity| self.used_bytes() + more <= capacity)
     }
 }
 

@@ -128,7 +128,7 @@ impl Checks {
     fn place_named(&mut self, formation: u64, partition: usize, slot: u64, print: LogPrint) -> Checked {
         let Some(name) = print.name else { return Ok(()) };
         // What was lost in the parent may be in the survivor's log, and then goes on in the child.
-        if self.lost.get(&name).is_some_and(|lost_in| lost_in.map_or(true, |id| id == formation)) {
+        if self.lost.get(&name).is_some_and(|lost_in| lost_in.is_none_or(|id| id == formation)) {
             let text = format!("partition {partition} slot {slot}: {print} was called lost");
             return Violation::new("a lost log is never delivered", text);
         }

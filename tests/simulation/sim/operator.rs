@@ -55,7 +55,7 @@ impl World {
         let Some((generation, parent)) = self.status(survivor).formation else { return false };
         let process = self.lives[survivor].process;
         let is_latest = self.current_lives().all(|life| {
-            life.replica.status().formation.map_or(true, |(theirs, id)| theirs < generation || id == parent)
+            life.replica.status().formation.is_none_or(|(theirs, id)| theirs < generation || id == parent)
         });
         let nobody_leaves = self.lives.iter().all(|life| !life.leaving || life.pulse == Pulse::Ended);
         let all_run = self.processes.iter().all(|place| place.twin.is_none() && place.current.is_some());

@@ -151,7 +151,7 @@ impl Peer {
                 Err(error) => return Err(failed(&error)),
             }
             // A short read has emptied the socket; the next byte makes it ready again.
-            if self.answered % ACK_BYTES == 0 {
+            if self.answered.is_multiple_of(ACK_BYTES) {
                 return Ok(());
             }
         }

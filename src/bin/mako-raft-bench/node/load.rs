@@ -140,7 +140,7 @@ impl<'a> Submitter<'a> {
         let left_when_woken = outstanding / 2;
         while clock::now_ns() < end_ns && !self.stream.has_failed() {
             while self.last - self.stream.delivered() < outstanding {
-                let timed = self.last % timed_every == 0;
+                let timed = self.last.is_multiple_of(timed_every);
                 self.submit(if timed { clock::now_ns() } else { 0 })?;
             }
             let patience = clock::now_ns() + DONE_WITHIN_NS;

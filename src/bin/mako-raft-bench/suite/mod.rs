@@ -117,7 +117,7 @@ fn available(options: &SuiteOptions) -> Vec<Item> {
 }
 
 fn wanted(options: &SuiteOptions) -> Vec<Item> {
-    let is_wanted = |item: &Item| options.only.as_ref().map_or(true, |only| item.name.contains(only.as_str()));
+    let is_wanted = |item: &Item| options.only.as_ref().is_none_or(|only| item.name.contains(only.as_str()));
     available(options).into_iter().filter(is_wanted).collect()
 }
 

@@ -183,7 +183,7 @@ impl Writer {
         };
         let fill = self.random.next_u64() as u8;
         // Half of them are zeros: what an unwritten block looks like.
-        let fill = if fill % 2 == 0 { 0 } else { fill };
+        let fill = if fill.is_multiple_of(2) { 0 } else { fill };
         let mut entry = entry(index, term, vec![fill; bytes as usize]);
         if self.random.below(8) == 0 {
             entry.context = Bytes::from(vec![7; self.random.below(3_000) as usize]);
