@@ -43,7 +43,7 @@ pub fn worker_info_stats(partitions: usize) {
         log::warn!("worker_info_stats: {}", directory::not_running("worker_info_stats"));
         return;
     };
-    for line in partition_lines(&instance, partitions) {
+    for (_, line) in partition_lines(&instance, &instance.runtime.status()).take(partitions) {
         log::info!("{line}");
     }
     let elsewhere = directory::refused_elsewhere();
@@ -67,10 +67,7 @@ pub(super) fn report() -> String {
         lines.push(format!("{}, unwritten {unwritten}", group_line(*group, status, topology)));
     }
     lines.extend(instance.runtime.traffic().map(|traffic| traffic_line(&traffic)));
-    lines.extend(instance.runtime.ports().iter().map(|port| {
-        let group = status.iter().find(|(group, _)| *group == port.group());
-        format!("{}, {}", line(port, group.map(|(_, status)| status), topology), waits_line(port))
-    }));
+    lines.extend(partition_lines(&instance, &status).map(|(port, line)| format!("{line}, {}", waits_line(port))));
     lines.push(String::new());
     lines.join("\n")
 }
@@ -123,10 +120,13 @@ fn waits_line(port: &Port) -> String {
     format!("submitters waiting {}, callback {callback}", port.waiting_submitters())
 }
 
-fn partition_lines(instance: &Instance, partitions: usize) -> Vec<String> {
-    let status: BTreeMap<GroupId, Status> = instance.runtime.status().into_iter().collect();
-    let ports = instance.runtime.ports().iter().take(partitions);
-    ports.map(|port| line(port, status.get(&port.group()), &instance.configuration.topology)).collect()
+fn partition_lines<'a>(
+    instance: &'a Instance,
+    status: &[(GroupId, Status)],
+) -> impl Iterator<Item = (&'a Port, String)> + use<'a> {
+    let status: BTreeMap<GroupId, Status> = status.iter().cloned().collect();
+    let topology = &instance.configuration.topology;
+    instance.runtime.ports().iter().map(move |port| (&**port, line(port, status.get(&port.group()), topology)))
 }
 
 fn line(port: &Port, status: Option<&Status>, topology: &Topology) -> String {

@@ -6,11 +6,13 @@
 //! allocator that gives freed pages back, as jemalloc does, would have every byte cost a page fault.)
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::BytesMut;
 
 use crate::replica::payload::CHUNK_HEAD_BYTES_MAX;
+
+use super::callbacks::locked;
 
 /// A partition's short logs fill one such slab after the other: large against a chunk, small enough for
 /// every partition of a process to have one.
@@ -72,7 +74,7 @@ impl Slabs {
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shelf)
     }
 
     /// A whole slab, empty, for the caller alone.

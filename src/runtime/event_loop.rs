@@ -23,8 +23,8 @@ use super::watch::Watch;
 
 /// Readiness events taken from one poll; what does not fit comes with the next.
 const EVENTS_PER_POLL: usize = 256;
-/// What came free and was not used again for so long goes back to the allocator.
-const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at what stands still, and at buffers that came free and were not used again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The token of the wake-up; the transport's begin behind it.
 pub(super) const WAKE_TOKEN: mio::Token = mio::Token(0);
 /// The transport's first token.
@@ -171,7 +171,7 @@ pub(super) struct EventLoop {
     origin: Instant,
     tick: Duration,
     next_tick: Instant,
-    next_trim: Instant,
+    next_look: Instant,
     course: Course,
     outputs: Outputs,
     arrivals: Vec<TransportEvent>,
@@ -205,7 +205,7 @@ impl EventLoop {
             origin,
             tick,
             next_tick: Instant::now(),
-            next_trim: Instant::now() + TRIM_INTERVAL,
+            next_look: Instant::now(),
             course: Course::Serving,
             outputs: Outputs::default(),
             arrivals: Vec::new(),
@@ -249,12 +249,12 @@ impl EventLoop {
             // Ticks that were missed are not made up for: the time is handed in.
             self.next_tick = now + self.tick;
             self.transport.tick(time);
-            if now >= self.next_trim {
-                self.next_trim = now + TRIM_INTERVAL;
-                self.shared.buffers.trim();
-            }
             self.groups.iter_mut().for_each(|group| group.replica.tick(time));
-            self.look_for_stands(now);
+            if now >= self.next_look {
+                self.next_look = now + LOOK_EVERY;
+                self.shared.buffers.trim();
+                self.look_for_stands(now);
+            }
         }
         let more_to_read = self.transport.poll_io(time, &mut self.arrivals);
         self.take_arrivals();
@@ -282,9 +282,9 @@ impl EventLoop {
         !more_to_read && !more_to_send && !wrote && !self.groups.iter().any(|group| group.replica.has_work())
     }
 
-    /// Once a second: says what stands still.
+    /// Says what stands still.
     fn look_for_stands(&mut self, now: Instant) {
-        if !self.watch.is_due(now) || self.is_draining() {
+        if self.is_draining() {
             return;
         }
         let (mut index, mut lines) = (0, Vec::new());

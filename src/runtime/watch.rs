@@ -11,7 +11,6 @@ use crate::replica::output::WaitsFor;
 use super::log_writer::LogWriter;
 use super::shared::Port;
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Mako's callbacks wait for other shards, which is no news before it has lasted.
 const CALLBACK_PATIENCE: Duration = Duration::from_secs(10);
 /// A disk takes milliseconds, a commit as well.
@@ -68,22 +67,12 @@ impl Stand {
 /// Everything that is looked at. Owned by the event loop.
 #[derive(Default)]
 pub(super) struct Watch {
-    next: Option<Instant>,
     callbacks: Vec<Stand>,
     submitters: Vec<Stand>,
     writers: Vec<Stand>,
 }
 
 impl Watch {
-    /// True once a second.
-    pub(super) fn is_due(&mut self, now: Instant) -> bool {
-        if self.next.is_some_and(|next| now < next) {
-            return false;
-        }
-        self.next = Some(now + LOOK_EVERY);
-        true
-    }
-
     /// Looks at the partition with this index. `waits_for` is its replica's word.
     pub(super) fn port(&mut self, index: usize, port: &Port, waits_for: WaitsFor, now: Instant, lines: &mut Vec<Line>) {
         let partition = port.partition;
