@@ -68,7 +68,7 @@ fn floor_file(path: &Path) -> File {
 }
 
 fn membership() -> Write {
-    let formation = Formation { generation: 1, id: 1, parent: 0, inherited: 0, members: Vec::new() };
+    let formation = Formation { generation: 1, id: 1, ancestors: Vec::new(), inherited: 0, members: Vec::new() };
     let member = MemberId::new(1).expect("not zero");
     Write { id: 1, membership: Some((formation, member)), must_sync: true, ..Write::default() }
 }

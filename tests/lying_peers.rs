@@ -31,7 +31,7 @@ fn member(process: ProcessId) -> Member {
 }
 
 fn formation() -> Formation {
-    Formation { generation: 1, id: FORMATION, parent: 0, inherited: 0, members: vec![member(ME), member(LIAR), member(OTHER)] }
+    Formation { generation: 1, id: FORMATION, ancestors: Vec::new(), inherited: 0, members: vec![member(ME), member(LIAR), member(OTHER)] }
 }
 
 /// The replica under test; its peers are what the test says.
@@ -317,7 +317,11 @@ fn formations_that_nobody_can_decide_are_refused_however_they_come() {
     let huge_id = with(vec![member(ME), Member { id: id(u64::MAX), ..member(LIAR) }]);
     let last_generation = Formation { generation: u32::MAX, ..formation() };
     let history_of_nobody = Formation { inherited: u64::MAX, ..formation() };
+    let before_the_first = Formation { ancestors: vec![5], ..formation() };
+    let its_own_parent = Formation { generation: 2, ancestors: vec![FORMATION], ..formation() };
     let lies = [
+        (before_the_first, "more ancestors than generations before it"),
+        (its_own_parent, "its own ancestor"),
         (with(Vec::new()), "without members"),
         (same_id, "one member id twice"),
         (same_process, "one process twice"),

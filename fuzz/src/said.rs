@@ -34,7 +34,7 @@ impl Scene {
     pub fn new(me: ProcessId) -> Self {
         let member = |p: u16| Member { process: ProcessId(p), run: first_run(ProcessId(p)), id: id(u64::from(p)) };
         let members = vec![member(0), member(1), member(2)];
-        let formation = Formation { generation: 1, id: 77, parent: 0, inherited: 0, members };
+        let formation = Formation { generation: 1, id: 77, ancestors: Vec::new(), inherited: 0, members };
         Self { me, term: 0, last: 0, commit: 0, formation, id: id(u64::from(me.0)) }
     }
 
@@ -79,17 +79,17 @@ impl Number {
 #[derive(Arbitrary, Clone, Debug)]
 pub enum SaidFormation {
     Known,
-    With { generation: u32, id: u8, parent: Number, inherited: Number, members: Few<(u8, Number, Number)> },
+    With { generation: u32, id: u8, ancestors: Few<Number>, inherited: Number, members: Few<(u8, Number, Number)> },
 }
 
 impl SaidFormation {
     fn value(&self, scene: &Scene) -> Formation {
         match self {
             SaidFormation::Known => scene.formation.clone(),
-            SaidFormation::With { generation, id: raw, parent, inherited, members } => Formation {
+            SaidFormation::With { generation, id: raw, ancestors, inherited, members } => Formation {
                 generation: *generation,
                 id: if raw % 2 == 0 { scene.formation.id } else { u64::from(*raw) },
-                parent: parent.value(scene),
+                ancestors: ancestors.0.iter().map(|id| id.value(scene)).collect(),
                 inherited: inherited.value(scene),
                 members: members.0.iter().map(|(p, run, raw)| member(*p, *run, *raw, scene)).collect(),
             },

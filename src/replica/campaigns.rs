@@ -96,7 +96,7 @@ impl Campaigns {
 
     /// Whether to campaign now. `may_start`: this process has the first move and sees a majority.
     pub fn is_due(&mut self, node: &Node, now: Time, may_start: bool) -> bool {
-        if node.is_leader() || !node.is_voter() {
+        if node.is_leader() || !node.is_voter() || !node.knows_the_members() {
             return false;
         }
         if !self.heard_leader {

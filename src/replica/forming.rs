@@ -231,7 +231,7 @@ impl Forming {
             run,
             id: MemberId::new(raw).expect("counted from 1"),
         });
-        Formation { generation: 1, id, parent: 0, inherited: 0, members: members.collect() }
+        Formation { generation: 1, id, ancestors: Vec::new(), inherited: 0, members: members.collect() }
     }
 }
 

@@ -47,9 +47,13 @@ impl Replica {
             PeerMessage::Promise(_, None) | PeerMessage::Accepted(_) | PeerMessage::Raft(..) => Ok(()),
             PeerMessage::CutOff { reason, .. } if reason.len() > REASON_BYTES_MAX => Err("a reason that is too long"),
             PeerMessage::CutOff { .. } | PeerMessage::Restore(_) => Ok(()),
-            // A leader has everything that is committed anywhere.
+            // A leader has everything that is committed anywhere in its formation.
             PeerMessage::Report(report) => match self.node() {
-                Some(node) if node.is_leader() && report.delivered > node.last_index() => {
+                Some(node)
+                    if node.is_leader()
+                        && report.delivered > node.last_index()
+                        && self.peers.get(from).is_some_and(|peer| peer.member_in(node.formation().id).is_some()) =>
+                {
                     Err("it has delivered what this leader does not have")
                 }
                 _ => Ok(()),
@@ -91,8 +95,12 @@ pub(super) fn formation(formation: &Formation) -> Judgement {
         Err("a formation with a member id that can't be")
     } else if formation.generation == 0 || formation.generation == u32::MAX {
         Err("a formation of a generation that can't be")
-    } else if formation.parent == 0 && formation.inherited != 0 {
+    } else if formation.ancestors.is_empty() && formation.inherited != 0 {
         Err("a formation that inherits from no parent")
+    } else if formation.ancestors.len() >= formation.generation as usize {
+        Err("a formation with more ancestors than generations before it")
+    } else if formation.ancestors.contains(&formation.id) {
+        Err("a formation that is its own ancestor")
     } else {
         Ok(())
     }
@@ -108,6 +116,11 @@ fn holds(formation: &Formation, id: MemberId, process: ProcessId) -> Judgement {
     } else {
         Ok(())
     }
+}
+
+/// Every entry that is known to be committed was applied, so the configuration is the one to campaign in.
+pub(super) fn knows_the_members(raft: &Raft<MemoryLog>) -> bool {
+    raft.raft_log.applied == raft.raft_log.committed
 }
 
 /// Refuses a message that raft-rs would panic on, or that its checks take for granted.
@@ -140,6 +153,9 @@ pub(super) fn raft_message(raft: &Raft<MemoryLog>, message: &Message) -> Judgeme
         // A candidate's log must be on disk. An orderly hand-over waits for that; raft-rs does not look again.
         MsgTimeoutNow if raft.raft_log.persisted != last => {
             Err("asks this member to campaign before what it has is on disk")
+        }
+        MsgTimeoutNow if !knows_the_members(raft) => {
+            Err("asks this member to campaign before it has applied the membership changes that are committed")
         }
         MsgAppendResponse | MsgHeartbeat | MsgHeartbeatResponse | MsgRequestVote | MsgRequestVoteResponse
         | MsgRequestPreVote | MsgRequestPreVoteResponse | MsgTimeoutNow => Ok(()),
@@ -201,7 +217,7 @@ mod tests {
     #[test]
     fn an_append_that_begins_before_what_is_left_in_memory_is_answered() {
         let member = |n: u16| Member { process: ProcessId(n), run: RunId(1), id: MemberId::new(1 + u64::from(n)).unwrap() };
-        let formation = Formation { generation: 1, id: 7, parent: 0, inherited: 0, members: vec![member(0), member(1)] };
+        let formation = Formation { generation: 1, id: 7, ancestors: Vec::new(), inherited: 0, members: vec![member(0), member(1)] };
         let log = MemoryLog::new(initial_conf_state(&formation), None);
         let mut node = Node::new(formation, member(0).id, log, 0, &Timing::default(), &Limits::default(), false).unwrap();
         let entries: Vec<Entry> = (1..=4).map(|index| Entry { index, term: 1, ..Entry::default() }).collect();

@@ -169,9 +169,15 @@ impl Node {
         LogIndex(self.raw.raft.raft_log.committed)
     }
 
-    /// A voter by what it has applied: it may campaign.
+    /// A voter by what it has applied.
     pub fn is_voter(&self) -> bool {
         self.raw.raft.promotable()
+    }
+
+    /// It has applied every entry that it knows to be committed, membership changes among them. A member that starts from
+    /// its disk has not: it knows the members that the formation began with.
+    pub fn knows_the_members(&self) -> bool {
+        judging::knows_the_members(&self.raw.raft)
     }
 
     /// How far `member` matches this leader's log, and whether it was heard lately.
@@ -194,11 +200,12 @@ impl Node {
         self.raw.raft.election_elapsed
     }
 
-    /// Starts an election, by pre-vote. Nothing happens on a leader, on one who may not vote, or while own
-    /// entries are still being written (raft-rs demands that a candidate's log is on disk).
+    /// Starts an election, by pre-vote. Nothing happens on a leader, on one who may not vote or does not know who may, or
+    /// while own entries are still being written (raft-rs demands that a candidate's log is on disk).
     pub fn campaign(&mut self) {
         let log = &self.raw.raft.raft_log;
-        if self.is_leader() || !self.is_voter() || log.persisted != log.last_index() {
+        let is_fit = self.is_voter() && self.knows_the_members();
+        if self.is_leader() || !is_fit || log.persisted != log.last_index() {
             return;
         }
         self.raw.raft.election_elapsed = 0;

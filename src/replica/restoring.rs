@@ -5,7 +5,7 @@
 //! names the survivor and its formation, so what it allows can happen once; and the survivor obeys only while it is
 //! stuck, which no shard with a majority in reach is.
 //!
-//! The child generation wins over its parent. A member of the parent that meets one of the child serves no more: two
+//! The later generation wins over those that it continues. A member of one of them that meets it serves no more: two
 //! leaders would let two hosts execute. It keeps what it has for the operator, until it is restarted.
 
 use crate::ids::{MemberId, ProcessId};
@@ -66,8 +66,8 @@ impl Replica {
         self.note("order", 1_000, Severity::Warning, text);
     }
 
-    /// A member of the next generation was met.
-    pub(super) fn yield_to_child(&mut self) {
+    /// A member of a later generation was met.
+    pub(super) fn yield_to_descendant(&mut self) {
         if planted::has(Bug::ParentGoesOn) || std::mem::replace(&mut self.superseded, true) {
             return;
         }
@@ -99,13 +99,7 @@ impl Replica {
         }
         let old = node.formation();
         let me = Member { process: self.config.me, run: self.config.run, id: node.members().next_id() };
-        let formation = Formation {
-            generation: old.generation + 1,
-            id: fresh,
-            parent: old.id,
-            inherited: node.last_index().0,
-            members: vec![me],
-        };
+        let formation = old.continued_by(me, fresh, node.last_index());
         self.continue_as(formation, me.id)
     }
 
@@ -137,6 +131,8 @@ impl Replica {
         self.formed_the_shard = true;
         self.restored = true;
         self.stuck_since = None;
+        // The next wait is another one: its line names another formation to go on from.
+        self.wait_repeats.clear();
         self.become_member(node);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::ids::{MemberId, ProcessId};
 
-use super::formation::Formation;
+use super::formation::{Formation, Kinship};
 use super::forming::{Progress, Unformed};
 use super::group::{Phase, Replica};
 use super::message::{PeerMessage, Standing};
@@ -188,23 +188,30 @@ impl Replica {
             }
             (Phase::Member(node), Some((theirs, _))) if theirs.id != node.formation().id => {
                 let ours = node.formation().clone();
-                self.note_foreign(from, &ours, &theirs);
-                if theirs.parent == ours.id {
-                    self.yield_to_child();
+                let kinship = ours.kinship_of(&theirs);
+                self.note_foreign(from, &ours, &theirs, kinship);
+                if kinship == Kinship::Descendant {
+                    self.yield_to_descendant();
                 }
             }
             _ => {}
         }
     }
 
-    fn note_foreign(&mut self, from: ProcessId, ours: &Formation, theirs: &Formation) {
+    fn note_foreign(&mut self, from: ProcessId, ours: &Formation, theirs: &Formation, kinship: Kinship) {
         let again = if self.config.durable { "started again without its data directory" } else { "restarted" };
-        let (kind, severity) = if theirs.parent == ours.id {
-            (format!("a later generation of ours, which wins: this process serves no more and must be {again}"), Severity::Error)
-        } else if ours.parent == theirs.id {
-            (format!("the generation before ours: it must be {again} to be admitted"), Severity::Warning)
-        } else {
-            ("unrelated to ours: two shards were formed, each may hold logs".to_owned(), Severity::Error)
+        let (kind, severity) = match kinship {
+            Kinship::Descendant => {
+                (format!("a later generation of ours, which wins: this process serves no more and must be {again}"), Severity::Error)
+            }
+            Kinship::Ancestor => {
+                (format!("a generation before ours: it must be {again} to be admitted"), Severity::Warning)
+            }
+            Kinship::Sibling(id) => (
+                format!("two survivors of formation {id:016x} went on alone, each may hold logs: all processes of one side must be {again}"),
+                Severity::Error,
+            ),
+            Kinship::Unrelated => ("unrelated to ours: two shards were formed, each may hold logs".to_owned(), Severity::Error),
         };
         let text = format!(
             "{from} belongs to formation {:016x} (generation {}), ours is {:016x} (generation {}): {kind}",

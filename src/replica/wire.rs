@@ -11,7 +11,7 @@ use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 use crate::ids::{GroupId, LogIndex, MemberId, ProcessId, RunId, Term};
 
 use super::control::Preference;
-use super::formation::{Formation, Member};
+use super::formation::{Formation, Member, ANCESTORS_MAX};
 use super::message::{Ballot, PeerMessage, Report, Standing};
 
 /// Payloads from here on are shared instead of copied (PERFORMANCE, "What others found").
@@ -114,8 +114,11 @@ impl Writer<'_> {
     fn formation(&mut self, formation: &Formation) {
         self.tail.put_u32_le(formation.generation);
         self.tail.put_u64_le(formation.id);
-        self.tail.put_u64_le(formation.parent);
         self.tail.put_u64_le(formation.inherited);
+        self.tail.put_u32_le(formation.ancestors.len() as u32);
+        for &id in &formation.ancestors {
+            self.tail.put_u64_le(id);
+        }
         self.tail.put_u32_le(formation.members.len() as u32);
         for member in &formation.members {
             self.tail.put_u16_le(member.process.0);
@@ -292,7 +295,15 @@ impl Reader {
     }
 
     fn formation(&mut self) -> Result<Formation, WireError> {
-        let (generation, id, parent, inherited) = (self.u32()?, self.u64()?, self.u64()?, self.u64()?);
+        let (generation, id, inherited) = (self.u32()?, self.u64()?, self.u64()?);
+        let count = self.u32()? as usize;
+        if count > ANCESTORS_MAX {
+            return Err(WireError("a formation with too many ancestors"));
+        }
+        let mut ancestors = Vec::with_capacity(count);
+        for _ in 0..count {
+            ancestors.push(self.u64()?);
+        }
         let count = self.u32()? as usize;
         if count > MEMBERS_MAX {
             return Err(WireError("a formation with too many members"));
@@ -305,7 +316,7 @@ impl Reader {
                 id: self.member_id()?,
             });
         }
-        Ok(Formation { generation, id, parent, inherited, members })
+        Ok(Formation { generation, id, ancestors, inherited, members })
     }
 
     fn raft(&mut self) -> Result<PeerMessage, WireError> {
@@ -439,7 +450,7 @@ mod tests {
             run: RunId(100 + u64::from(p)),
             id: MemberId::new(1 + u64::from(p)).unwrap(),
         };
-        Formation { generation: 2, id: 77, parent: 66, inherited: 5, members: vec![member(0), member(1)] }
+        Formation { generation: 3, id: 77, ancestors: vec![66, 55], inherited: 5, members: vec![member(0), member(1)] }
     }
 
     fn append(payload: usize) -> PeerMessage {

@@ -39,18 +39,24 @@ fn with_all_uncommitted(
     older: Option<&dyn OlderEntries>,
 ) -> Result<Vec<Entry>, String> {
     let first = tail.first().map_or(last_index + 1, |e| e.index);
-    let mut next = commit + 1;
+    let next = commit + 1;
     let Some(older) = older.filter(|_| next < first) else { return Ok(tail) };
-    let mut out = Vec::new();
-    while next < first {
-        let read = older
-            .read(next, first, u64::MAX)
-            .map_err(|e| format!("reading uncommitted entries {next}..{first}: {e}"))?;
-        next = read.last().map_or(first, |e| e.index + 1);
-        out.extend(read);
-    }
+    let mut out =
+        read_all(older, next, first).map_err(|e| format!("reading uncommitted entries {next}..{first}: {e}"))?;
     out.extend(tail);
     Ok(out)
+}
+
+/// All entries from `low` to before `high`: a single read may end early.
+fn read_all(older: &dyn OlderEntries, low: u64, high: u64) -> std::io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    let mut next = low;
+    while next < high {
+        let read = older.read(next, high, u64::MAX)?;
+        next = read.last().map(|entry| entry.index + 1).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        entries.extend(read);
+    }
+    Ok(entries)
 }
 
 impl MemoryLog {
@@ -194,16 +200,25 @@ impl Storage for MemoryLog {
         max_size: impl Into<Option<u64>>,
         _context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
-        let max_bytes = max_size.into().unwrap_or(u64::MAX);
+        let max_bytes = max_size.into();
+        assert!(high <= self.last() + 1, "raft-rs reads past the end: {high}");
         if low >= self.first {
-            assert!(high <= self.last() + 1, "raft-rs reads past the end: {high}");
-            return Ok(self.slice(low, high, max_bytes));
+            return Ok(self.slice(low, high, max_bytes.unwrap_or(u64::MAX)));
         }
         let Some(older) = &self.older else {
             return Err(Error::Store(StorageError::Compacted));
         };
-        // A short answer is allowed; the rest is asked for again, from memory when it reaches there.
-        older.read(low, high.min(self.first), max_bytes).map_err(|error| {
+        let end = high.min(self.first);
+        let read = match max_bytes {
+            // A short answer is allowed; the rest is asked for again, from memory when it reaches there.
+            Some(max_bytes) => older.read(low, end, max_bytes),
+            // Who sets no limit draws conclusions from what is not there, such as a membership change.
+            None => read_all(older.as_ref(), low, end).map(|mut entries| {
+                entries.extend(self.slice(self.first, high.max(self.first), u64::MAX));
+                entries
+            }),
+        };
+        read.map_err(|error| {
             log::error!("reading entries {low}..{high} of the durable log: {error}");
             Error::Store(StorageError::Compacted)
         })
@@ -286,14 +301,26 @@ mod tests {
     struct OnDisk(u64);
 
     impl OlderEntries for OnDisk {
+        /// Two at a time.
         fn read(&self, low: u64, high: u64, _max_bytes: u64) -> std::io::Result<Vec<Entry>> {
             assert!(high <= self.0 + 1, "reading {low}..{high} of {}", self.0);
-            Ok((low..high).map(|i| entry(i, 1)).collect())
+            Ok((low..high.min(low + 2)).map(|i| entry(i, 1)).collect())
         }
 
         fn term(&self, _index: u64) -> std::io::Result<u64> {
             Ok(1)
         }
+    }
+
+    #[test]
+    fn a_read_without_a_limit_is_whole_and_one_with_a_limit_may_end_with_what_is_on_disk() {
+        let hard_state = HardState { commit: 5, term: 1, ..HardState::default() };
+        let log =
+            MemoryLog::recovered(ConfState::default(), hard_state, 5, vec![entry(5, 1)], Some(Box::new(OnDisk(5)))).unwrap();
+        let all = log.entries(1, 6, None, GetEntriesContext::empty(false)).unwrap();
+        assert_eq!(all.iter().map(|e| e.index).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!(read(&log, 1, 4, 1 << 20).unwrap(), [1, 2]);
+        assert_eq!(log.entries(2, 4, None, GetEntriesContext::empty(false)).unwrap().len(), 2);
     }
 
     #[test]

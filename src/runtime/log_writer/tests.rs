@@ -30,7 +30,7 @@ fn open_in(files: &SimulatedFiles, segment_bytes: u64) -> (Option<Recovered>, Di
 fn membership_write() -> Write {
     let id = MemberId::new(1).unwrap();
     let member = Member { process: ProcessId(1), run: RunId(1), id };
-    let formation = Formation { generation: 1, id: 5, parent: 0, inherited: 0, members: vec![member] };
+    let formation = Formation { generation: 1, id: 5, ancestors: Vec::new(), inherited: 0, members: vec![member] };
     Write { id: 1, membership: Some((formation, id)), must_sync: true, ..Write::default() }
 }
 

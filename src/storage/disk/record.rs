@@ -16,9 +16,12 @@
 //! position is what tells a torn last write from damage: a bad record that a later one calls synced was
 //! whole once.
 //!
-//! The body of [`Kind::Write`] holds up to three sections, so that one replica write is one record and
-//! is either there or not: membership, hard state, entries. The sections of a write larger than
-//! [`SPLIT_BYTES`] continue in further records that carry only entries.
+//! The body of [`Kind::Write`] holds up to four sections, so that one replica write is one record and
+//! is either there or not: membership, the formations before the parent, hard state, entries. The sections of a write
+//! larger than [`SPLIT_BYTES`] continue in further records that carry only entries.
+//!
+//! The second section is there only where a shard was restored twice: a version that does not know it refuses such a
+//! directory, and reads every other.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -44,12 +47,17 @@ pub(super) const BODY_MAX_BYTES: u64 = 2 << 30;
 const SHARE_FROM_BYTES: usize = 2048;
 
 const MAGIC: u32 = 0x4c52_4b4d;
+const NO_PARENT: u64 = 0;
 const SECTION_MEMBERSHIP: u8 = 1;
 const SECTION_HARD_STATE: u8 = 2;
 const SECTION_ENTRIES: u8 = 4;
+/// Behind the membership in the body.
+const SECTION_ANCESTORS: u8 = 8;
 const HARD_STATE_BYTES: usize = 24;
 const MEMBERSHIP_BYTES: usize = 40;
 const MEMBER_BYTES: usize = 24;
+const ANCESTORS_BYTES: usize = 8;
+const ANCESTOR_BYTES: usize = 8;
 const ENTRIES_BYTES: usize = 16;
 const ROW_BYTES: usize = 24;
 
@@ -169,6 +177,9 @@ impl<'a> Body<'a> {
         if self.membership.is_some() {
             sections |= SECTION_MEMBERSHIP;
         }
+        if !self.before_parent().is_empty() {
+            sections |= SECTION_ANCESTORS;
+        }
         if self.hard_state.is_some() {
             sections |= SECTION_HARD_STATE;
         }
@@ -178,11 +189,19 @@ impl<'a> Body<'a> {
         sections
     }
 
+    /// The formation's ancestors without its parent, which has a place in the membership.
+    fn before_parent(&self) -> &'a [u64] {
+        self.membership.and_then(|(formation, _)| formation.ancestors.get(1..)).unwrap_or_default()
+    }
+
     /// Length of the body in bytes.
     pub fn bytes(&self) -> u64 {
         let mut bytes = 0;
         if let Some((formation, _)) = self.membership {
             bytes += MEMBERSHIP_BYTES + formation.members.len() * MEMBER_BYTES;
+        }
+        if !self.before_parent().is_empty() {
+            bytes += ANCESTORS_BYTES + self.before_parent().len() * ANCESTOR_BYTES;
         }
         if self.hard_state.is_some() {
             bytes += HARD_STATE_BYTES;
@@ -292,7 +311,7 @@ impl<'a> Encoder<'a> {
         let out = &mut self.copied;
         if let Some((formation, member)) = body.membership {
             out.extend_from_slice(&formation.id.to_le_bytes());
-            out.extend_from_slice(&formation.parent.to_le_bytes());
+            out.extend_from_slice(&formation.ancestors.first().unwrap_or(&NO_PARENT).to_le_bytes());
             out.extend_from_slice(&formation.inherited.to_le_bytes());
             out.extend_from_slice(&member.get().to_le_bytes());
             out.extend_from_slice(&formation.generation.to_le_bytes());
@@ -302,6 +321,11 @@ impl<'a> Encoder<'a> {
                 out.extend_from_slice(&member.id.get().to_le_bytes());
                 out.extend_from_slice(&u64::from(member.process.0).to_le_bytes());
             }
+        }
+        let before_parent = body.before_parent();
+        if !before_parent.is_empty() {
+            out.extend_from_slice(&(before_parent.len() as u64).to_le_bytes());
+            before_parent.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
         }
         if let Some(state) = body.hard_state {
             out.extend_from_slice(&state.term.to_le_bytes());
@@ -372,7 +396,7 @@ impl Sections {
     /// Parses the body of a record with this header. The error says what is wrong: bytes whose CRC is
     /// right and that still make no sense were written by something else than this version.
     pub fn parse(header: &Header, body: Bytes) -> Result<Sections, &'static str> {
-        let known = SECTION_MEMBERSHIP | SECTION_HARD_STATE | SECTION_ENTRIES;
+        let known = SECTION_MEMBERSHIP | SECTION_ANCESTORS | SECTION_HARD_STATE | SECTION_ENTRIES;
         if header.sections & !known != 0 {
             return Err("a section that this version does not know");
         }
@@ -380,6 +404,14 @@ impl Sections {
         let mut out = Sections { membership: None, hard_state: None, entries: None };
         if header.sections & SECTION_MEMBERSHIP != 0 {
             out.membership = Some(parse_membership(&mut cursor)?);
+        }
+        if header.sections & SECTION_ANCESTORS != 0 {
+            let before_parent = parse_ancestors(&mut cursor)?;
+            let (formation, _) = out.membership.as_mut().ok_or("ancestors of no formation")?;
+            if formation.ancestors.is_empty() {
+                return Err("ancestors of a formation without a parent");
+            }
+            formation.ancestors.extend(before_parent);
         }
         if header.sections & SECTION_HARD_STATE != 0 {
             let bytes = cursor.take(HARD_STATE_BYTES, "a hard state that is cut short")?;
@@ -412,14 +444,22 @@ fn parse_membership(cursor: &mut Cursor) -> Result<(Formation, MemberId), &'stat
             process: ProcessId(u64_at(row, 16).try_into().map_err(|_| "a process number above 65535")?),
         });
     }
+    let parent = u64_at(&fixed, 8);
     let formation = Formation {
         id: u64_at(&fixed, 0),
-        parent: u64_at(&fixed, 8),
+        ancestors: if parent == NO_PARENT { Vec::new() } else { vec![parent] },
         inherited: u64_at(&fixed, 16),
         generation: u32_at(&fixed, 32),
         members,
     };
     Ok((formation, member(u64_at(&fixed, 24))?))
+}
+
+fn parse_ancestors(cursor: &mut Cursor) -> Result<Vec<u64>, &'static str> {
+    let count = cursor.take(ANCESTORS_BYTES, "ancestors that are cut short")?;
+    let bytes = (u64_at(&count, 0) as usize).saturating_mul(ANCESTOR_BYTES);
+    let rows = cursor.take(bytes, "fewer ancestors than counted")?;
+    Ok(rows.chunks_exact(ANCESTOR_BYTES).map(|row| u64_at(row, 0)).collect())
 }
 
 fn parse_entries(cursor: &mut Cursor) -> Result<Batch, &'static str> {

@@ -71,13 +71,14 @@ pub struct Opened {
 }
 
 impl Disk {
-    /// Opens the log, as a starting process does, and checks that nothing acknowledged is missing.
-    pub fn open(&mut self, process: u16, memory_bytes: usize, random: &mut Random) -> Result<Opened, Violation> {
+    /// Opens the log, as a starting process does, and checks that nothing acknowledged is missing. `tail_bytes`: how much
+    /// of its end a life is given in memory.
+    pub fn open(&mut self, process: u16, tail_bytes: impl FnOnce(&mut Random) -> u64, random: &mut Random) -> Result<Opened, Violation> {
         let options = DiskOptions {
             segment_bytes: random.scale(8 << 10, 256 << 10),
             durability: Durability::Fsync,
             prepare: Prepare::OnDemand,
-            memory_tail_bytes: random.scale(1, memory_bytes.min(1 << 20) as u64),
+            memory_tail_bytes: tail_bytes(random),
             shard_fingerprint: FINGERPRINT,
             process: ProcessId(process),
             group: GroupId(0),

@@ -160,7 +160,7 @@ pub struct Life {
     /// The formation that it belongs to.
     pub formation: Option<u64>,
     /// It heard of a later generation that began from its formation.
-    pub met_child: bool,
+    pub met_descendant: bool,
     /// Its Raft id there.
     pub member: Option<MemberId>,
     /// Its draws.
@@ -241,8 +241,8 @@ impl Life {
                 let (_, message) = wire::decode(frame).map_err(|error| error.to_string())?;
                 trace.minor(now_us, self.process, || format!("<- p{from} {}", describe(&message)));
                 // A leadership may come and go within one turn: what the replica says of it is its last word.
-                self.met_child |= is_of_child(&message, self.formation);
-                self.account.knew_other_leader |= speaks_as_leader(&message, self.account.term) || self.met_child;
+                self.met_descendant |= is_of_descendant(&message, self.formation);
+                self.account.knew_other_leader |= speaks_as_leader(&message, self.account.term) || self.met_descendant;
                 self.replica.receive(ProcessId(from), message);
             }
             Input::Delivered(partition, slot) => {
@@ -319,9 +319,9 @@ fn speaks_as_leader(message: &PeerMessage, term: u64) -> bool {
 }
 
 /// The sender belongs to a later generation that continues `formation`.
-fn is_of_child(message: &PeerMessage, formation: Option<u64>) -> bool {
+fn is_of_descendant(message: &PeerMessage, formation: Option<u64>) -> bool {
     let PeerMessage::Standing(Standing { member: Some((theirs, _)), .. }) = message else { return false };
-    formation.is_some_and(|ours| theirs.parent == ours)
+    formation.is_some_and(|ours| theirs.ancestors.contains(&ours))
 }
 
 /// A message as the wire carries it: one frame, and whether it may overtake payload.

@@ -293,6 +293,8 @@ pub struct Plan {
     pub callback_us: u64,
     /// A disk write takes so long at most, in microseconds.
     pub disk_us: u64,
+    /// How much of its log's end a life is given in memory; chosen at each start where it is not said.
+    pub tail_bytes: Option<u64>,
     /// Thousandths of the turns that take only one input: batches are small then.
     pub single_input_permille: u64,
 }
@@ -336,6 +338,7 @@ impl Plan {
             start_ms,
             callback_us: random.scale(10, 20_000),
             disk_us: random.scale(50, 10_000),
+            tail_bytes: None,
             single_input_permille: random.pick(&[0, 100, 500, 1_000]),
         }
     }

@@ -114,6 +114,7 @@ fn shard(words: &[&str]) -> Result<World, String> {
             "designated" => plan.designated = some_process(value)?,
             "preferred" => plan.preferred = some_process(value)?,
             "log-memory" => plan.limits.log_memory_bytes = number()? as usize,
+            "recovered-tail" => plan.tail_bytes = Some(number()?),
             "absent-ms" => plan.timing.absent_ms = number()?,
             "durable" => plan.durable = true,
             "reckless" => plan.request.profile = Profile::Reckless,

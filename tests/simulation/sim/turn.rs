@@ -81,7 +81,7 @@ impl World {
                             self.checks.continue_as(parent, *formation, partition, slots);
                         }
                     }
-                    life.met_child &= life.formation == Some(*formation);
+                    life.met_descendant &= life.formation == Some(*formation);
                     life.formation = Some(*formation);
                     life.member = Some(*member);
                 }
@@ -237,7 +237,7 @@ impl World {
             }
             *before = now;
         }
-        if life.met_child && (status.role == "leader" || account.announced) {
+        if life.met_descendant && (status.role == "leader" || account.announced) {
             let text = format!("p{} leads formation {:x?}", life.process, status.formation);
             return Violation::new("a child generation wins over its parent", text);
         }

@@ -246,7 +246,10 @@ impl World {
         place.starts += 1;
         let mut recovered = None;
         if self.plan.durable {
-            let opened = place.disk.open(process, self.plan.limits.log_memory_bytes, &mut self.random)?;
+            let at_most = self.plan.limits.log_memory_bytes.min(1 << 20) as u64;
+            let chosen = self.plan.tail_bytes;
+            let tail_bytes = |random: &mut Random| chosen.unwrap_or_else(|| random.scale(1, at_most));
+            let opened = place.disk.open(process, tail_bytes, &mut self.random)?;
             recovered = opened.recovered;
             config.older = Some(opened.older);
         }
@@ -306,7 +309,7 @@ impl World {
             took_part: false,
             accepted_a_formation: false,
             formation: None,
-            met_child: false,
+            met_descendant: false,
             member: None,
             random: self.random.fork(id as u64),
         });

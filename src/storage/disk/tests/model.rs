@@ -48,7 +48,7 @@ pub fn formation(generation: u32) -> Formation {
     Formation {
         generation,
         id: 77 + u64::from(generation),
-        parent: 76,
+        ancestors: (1..generation).rev().map(|before| 77 + u64::from(before)).collect(),
         inherited: 5,
         members: vec![one(0, 10, 1), one(2, 30, 2), one(65_535, u64::MAX, 3)],
     }

@@ -67,11 +67,16 @@ fn a_later_membership_replaces_the_earlier_one_and_keeps_the_log() {
     let files = SimulatedFiles::new();
     let (_, mut log) = open(&files).unwrap();
     log.append(&[first_write(), entries_write(2, vec![entry(1, 1, b"kept".to_vec())])]).unwrap();
-    let survivor = Write { id: 3, membership: Some((formation(2), member(9))), must_sync: true, ..Write::default() };
-    log.append(&[survivor]).unwrap();
     log.close().unwrap();
-    let recovered = open(&files).unwrap().0.unwrap();
-    assert_eq!((recovered.formation, recovered.member, recovered.last_index), (formation(2), member(9), 1));
+    // The fourth generation is the first with more than one formation before its parent.
+    for generation in 2..=4 {
+        let (_, mut log) = open(&files).unwrap();
+        let survivor = Write { id: 3, membership: Some((formation(generation), member(9))), must_sync: true, ..Write::default() };
+        log.append(&[survivor]).unwrap();
+        log.close().unwrap();
+        let recovered = open(&files).unwrap().0.unwrap();
+        assert_eq!((recovered.formation, recovered.member, recovered.last_index), (formation(generation), member(9), 1));
+    }
 }
 
 #[test]
