@@ -118,6 +118,7 @@ impl LogWriter {
         self.append(writes)?;
         writes.clear();
         let took = begun.elapsed();
+        self.forget_synced();
         if took >= LATE {
             // The loop itself waited, so nobody could say it earlier.
             log::warn!("{}: a write took {} ms; look at the disk of raft.data_dir", self.group, took.as_millis());
@@ -145,6 +146,7 @@ impl LogWriter {
                 break;
             }
             wakeup.notify();
+            self.forget_synced();
             batch.clear();
         }
         self.close();
@@ -172,6 +174,12 @@ impl LogWriter {
         }
         self.room_bytes.store(disk.room_bytes(), Ordering::Relaxed);
         Ok(())
+    }
+
+    fn forget_synced(&self) {
+        if let Some(disk) = locked(&self.disk).as_mut() {
+            disk.forget_synced();
+        }
     }
 
     /// Closes the log; one that a write has failed on, or panicked in, without the mark of an orderly end.

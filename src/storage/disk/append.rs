@@ -25,6 +25,10 @@ use crate::storage::OlderEntries;
 const RESERVE_BYTES: u64 = 2 * HEADER_BYTES as u64;
 /// The buffer that is kept between appends has at most this much.
 const BUFFER_KEEP_BYTES: usize = 4 << 20;
+/// What the system is told at once that it need not keep.
+const FORGET_BYTES: u64 = 256 << 10;
+/// What the system keeps, or not.
+const PAGE_BYTES: u64 = 4096;
 /// What an entry takes in memory beside its data, for the bound on the recovered tail.
 const ENTRY_MEMORY_BYTES: u64 = std::mem::size_of::<Entry>() as u64;
 /// Bounds of `DiskOptions::segment_bytes`: positions in a segment are 32 bits wide.
@@ -48,6 +52,8 @@ pub struct DiskLog {
     synced: Position,
     /// Written to the segment and not synced, in bytes.
     unsynced_bytes: u64,
+    /// The system was told that it need not keep the segment in memory up to here.
+    forgotten: u64,
     ordinal: u64,
     /// The last record is the mark of a log closed in good order.
     closed: bool,
@@ -111,6 +117,7 @@ impl DiskLog {
             synced: Position { segment: found.segment.number, offset: found.end as u32 },
             segment: found.segment,
             unsynced_bytes: 0,
+            forgotten: page_start(found.end),
             ordinal: found.ordinal,
             closed: found.closed,
             has_membership: found.membership.is_some(),
@@ -134,6 +141,18 @@ impl DiskLog {
     /// those that replace others must not be at or below the commit index.
     pub fn append(&mut self, writes: &[Write]) -> Result<(), DiskError> {
         self.guarded(|log| log.try_append(writes))
+    }
+
+    /// Tells the system that it need not keep what is synced. Nobody reads it soon, since it is in the replica's memory;
+    /// kept, it would take the host's memory bit by bit, and each write pages that were never used before. It costs
+    /// some time, so do it when what was written has been acknowledged.
+    pub fn forget_synced(&mut self) {
+        // The last page is written to again.
+        let end = if self.unsynced_bytes == 0 { page_start(self.offset) } else { 0 };
+        if end.saturating_sub(self.forgotten) >= FORGET_BYTES {
+            self.segment.file.forget(self.forgotten..end);
+            self.forgotten = end;
+        }
     }
 
     /// How many bytes of records the segment that is being written still takes: what is appended within
@@ -308,15 +327,21 @@ impl DiskLog {
         let full = std::mem::replace(&mut self.segment, next);
         if self.options.durability == Durability::Fsync {
             full.sync()?;
+            full.forget();
             self.synced = start;
         } else {
             self.preparer.sync_later(full, start)?;
         }
         self.unsynced_bytes = 0;
         self.offset = RECORDS_START;
+        self.forgotten = 0;
         self.capacity = self.options.segment_bytes;
         Ok(())
     }
+}
+
+fn page_start(offset: u64) -> u64 {
+    offset - offset % PAGE_BYTES
 }
 
 /// A write as records. Only the first has more than entries.

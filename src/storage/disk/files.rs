@@ -4,11 +4,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 
 /// A directory of log files. Paths are whole paths; methods may be called from any thread.
 pub trait FileSystem: Send + Sync {
@@ -38,6 +40,8 @@ pub trait LogFile: Send + Sync {
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Makes the data written so far, and the length, durable (fdatasync).
     fn sync(&self) -> io::Result<()>;
+    /// These bytes are synced and are not read soon: the system need not keep them in memory.
+    fn forget(&self, bytes: Range<u64>);
     /// Makes the file at least `bytes` long and reserves the space; what is new reads as zeros.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
     /// The file's length in bytes.
@@ -183,6 +187,13 @@ impl LogFile for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn forget(&self, bytes: Range<u64>) {
+        // Without a length it would be the whole rest of the file.
+        let Some(length) = NonZeroU64::new(bytes.end - bytes.start) else { return };
+        // A file system that can't keeps them: that costs memory, nothing else.
+        let _ = rustix::fs::fadvise(&self.file, bytes.start, Some(length), Advice::DontNeed);
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {

@@ -139,6 +139,7 @@ impl Preparer {
         }
         full.sync()?;
         self.sealed.store(u64::from(next.segment), Ordering::Release);
+        full.forget();
         Ok(())
     }
 
@@ -241,7 +242,10 @@ impl Worker {
                     }
                 }
                 Request::Sync(segment, next) => match segment.sync() {
-                    Ok(()) => self.sealed.store(u64::from(next.segment), Ordering::Release),
+                    Ok(()) => {
+                        self.sealed.store(u64::from(next.segment), Ordering::Release);
+                        segment.forget();
+                    }
                     // `Durability::Os` promised nothing about power cuts; but say what was seen.
                     Err(error) => log::error!("{error}"),
                 },

@@ -69,6 +69,13 @@ impl Segment {
         self.file.length().map_err(|e| DiskError::io("look at", &self.path, e))
     }
 
+    /// It is full, synced, and read by nobody who is in a hurry. See [`LogFile::forget`].
+    pub fn forget(&self) {
+        if let Ok(bytes) = self.file.length() {
+            self.file.forget(0..bytes);
+        }
+    }
+
     /// Makes everything written to it durable.
     pub fn sync(&self) -> Result<(), DiskError> {
         self.file.sync().map_err(|e| DiskError::io("sync", &self.path, e))

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,6 +50,8 @@ struct Contents {
     durable: Vec<u8>,
     /// Since the last sync, in order.
     unsynced: Vec<(usize, Vec<u8>)>,
+    /// The system need not keep it in memory up to here.
+    forgotten: u64,
 }
 
 /// One change of a directory. A rename is one change: no crash leaves the file under both names.
@@ -118,6 +121,11 @@ impl SimulatedFiles {
             copy.replace_contents(&path, bytes);
         }
         copy
+    }
+
+    /// How many bytes the system was told that it need not keep in memory.
+    pub fn forgotten_bytes(&self) -> u64 {
+        self.disk.lock().files.values().map(|contents| contents.forgotten).sum()
     }
 
     /// The power fails and comes back. `seed` chooses what is left of everything that was not synced. Faults
@@ -195,7 +203,7 @@ impl SimulatedFiles {
         let mut disk = self.disk.lock();
         let file = disk.names.get(path).copied().unwrap_or_else(|| disk.create(path));
         disk.durable_names.insert(path.to_path_buf(), file);
-        disk.files.insert(file, Contents { current: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+        disk.files.insert(file, Contents { current: bytes.clone(), durable: bytes, unsynced: Vec::new(), forgotten: 0 });
     }
 
     /// Turns one bit over, durably. `bit` counts from the file's first byte, lowest bit first.
@@ -529,6 +537,15 @@ impl LogFile for SimulatedFile {
             apply(&mut contents.durable, *offset, bytes);
         }
         Ok(())
+    }
+
+    fn forget(&self, bytes: Range<u64>) {
+        let Ok(mut disk) = self.disk() else { return };
+        let contents = disk.files.get_mut(&self.file).expect("open files are kept until a crash");
+        let (start, end) = (bytes.start as usize, bytes.end as usize);
+        let dirty = contents.unsynced.iter().find(|(at, data)| *at < end && at + data.len() > start);
+        assert!(dirty.is_none(), "forgets {bytes:?}, of which something at {:?} is not synced", dirty.map(|(at, _)| at));
+        contents.forgotten = contents.forgotten.max(bytes.end);
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {

@@ -7,7 +7,7 @@ use raft::eraftpb::HardState;
 use super::model::{entries_write, entry, first_write, formation, member, open, open_with, options, Model, Writer};
 use crate::replica::output::Write;
 use crate::storage::disk::simulated::SimulatedFiles;
-use crate::storage::disk::{DiskError, Durability};
+use crate::storage::disk::{DiskError, DiskOptions, Durability};
 
 #[test]
 fn a_new_directory_has_nothing_to_recover_even_when_it_was_opened_before() {
@@ -146,4 +146,22 @@ fn a_long_log_is_read_with_a_bounded_number_of_open_files() {
     assert!(files.paths().len() > 100, "one entry a segment");
     assert_eq!(log.reader().read(1, 201, u64::MAX).unwrap().len(), 200);
     assert!(log.open_segments() <= 16);
+}
+
+#[test]
+fn what_is_synced_is_not_kept_in_the_systems_memory() {
+    const BYTES: u64 = 20 << 20;
+    for durability in [Durability::Fsync, Durability::Os] {
+        let files = SimulatedFiles::new();
+        let options = DiskOptions { durability, segment_bytes: 4 << 20, ..options() };
+        let (_, mut log) = open_with(&files, options).unwrap();
+        log.append(&[first_write()]).unwrap();
+        for index in 1..=BYTES >> 16 {
+            log.append(&[entries_write(index + 1, vec![entry(index, 1, vec![7; 1 << 16])])]).unwrap();
+            log.forget_synced();
+        }
+        // Of the segment in use a part is not told yet, with `Durability::Os` all of it.
+        let kept = if durability == Durability::Fsync { 1 << 20 } else { 5 << 20 };
+        assert!(files.forgotten_bytes() > BYTES - kept, "{durability:?}: {}", files.forgotten_bytes());
+    }
 }
