@@ -59,6 +59,7 @@ mako-raft-bench measures three replicas on this machine.
   floor latency BYTES      quorum round trips without Raft
   floor bandwidth          blocks of 1 MiB to two receivers
   floor fsync DIR BYTES    pwrite and fdatasync
+  floor threads N          the wake-ups of a round of N partitions' threads
   suite [OPTION]...        the standard set and the report
       --repeats N            (3); --seconds S (2) and --warmup S (1) of each cell; --failovers N (50)
       --out DIR              where performance.md, .json and performance/ go (docs)
@@ -144,6 +145,7 @@ enum FloorKind {
     Latency(usize),
     Bandwidth,
     Fsync(PathBuf, usize),
+    Threads(usize),
 }
 
 fn floor_kind(arguments: &mut Arguments) -> Result<FloorKind, String> {
@@ -152,7 +154,8 @@ fn floor_kind(arguments: &mut Arguments) -> Result<FloorKind, String> {
         "latency" => FloorKind::Latency(arguments.value("floor latency")?),
         "bandwidth" => FloorKind::Bandwidth,
         "fsync" => FloorKind::Fsync(arguments.value("floor fsync")?, arguments.value("floor fsync")?),
-        other => return Err(format!("floor is latency, bandwidth or fsync, not \"{other}\"")),
+        "threads" => FloorKind::Threads(arguments.value("floor threads")?),
+        other => return Err(format!("floor is latency, bandwidth, fsync or threads, not \"{other}\"")),
     };
     arguments.end()?;
     Ok(kind)
@@ -163,10 +166,12 @@ fn print_floor(kind: &FloorKind) -> Result<(), String> {
         FloorKind::Latency(bytes) => ("latency", floor::latency(*bytes, None, FLOOR_SECONDS)?),
         FloorKind::Bandwidth => ("bandwidth", floor::bandwidth(FLOOR_SECONDS)?),
         FloorKind::Fsync(directory, bytes) => ("fsync", floor::fsync(directory, *bytes, FLOOR_SECONDS)?),
+        FloorKind::Threads(partitions) => ("threads", floor::threads(*partitions, FLOOR_SECONDS)?),
     };
     let ns = |ns: u64| figures_text::time(ns as f64);
     let (p50, p99) = (ns(floor.latency.p50), ns(floor.latency.p99));
-    say!("floor {name}: p50 {p50}, p99 {p99}; {:.1} MB/s", floor.mb_per_s);
+    let per_s = floor.latency.count as f64 / FLOOR_SECONDS;
+    say!("floor {name}: p50 {p50}, p99 {p99}; {per_s:.0}/s, {:.1} MB/s", floor.mb_per_s);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod bandwidth;
 mod fsync;
 mod latency;
 mod receiver;
+mod threads;
 mod wire;
 
 use std::path::Path;
@@ -16,7 +17,7 @@ pub use receiver::run as run_receiver;
 /// A floor's figures.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Floor {
-    /// Nanoseconds per round trip or write; zeros for bandwidth.
+    /// Nanoseconds per round trip, write or round of wake-ups; zeros for bandwidth.
     pub latency: Summary,
     /// 10^6 bytes of payload per second: to one receiver, while another gets the same.
     pub mb_per_s: f64,
@@ -45,4 +46,12 @@ pub fn bandwidth(seconds: f64) -> Result<Floor, String> {
 /// The file can't be written.
 pub fn fsync(directory: &Path, bytes: usize, seconds: f64) -> Result<Floor, String> {
     fsync::measure(directory, bytes, seconds)
+}
+
+/// For each of `partitions` four threads that wake each other in a ring; a figure is a round of one of them.
+///
+/// # Errors
+/// The system refuses threads.
+pub fn threads(partitions: usize, seconds: f64) -> Result<Floor, String> {
+    threads::measure(partitions, seconds)
 }

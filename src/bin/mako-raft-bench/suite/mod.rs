@@ -129,6 +129,9 @@ fn series(item: &Item) -> Series {
             Series::of_floor(&item.name, &format!("{bytes} B to two, the first answer, {rate}/s due"))
         }
         Subject::BandwidthFloor => Series::of_floor(&item.name, "blocks of 1 MiB to two"),
+        Subject::ThreadsFloor(partitions) => {
+            Series::of_floor(&item.name, &format!("a round of 4 threads, {partitions} partitions"))
+        }
         Subject::DurableFloor(bytes) => Series::of_floor(&item.name, &format!("{bytes} B written, fdatasync")),
     }
 }
@@ -185,6 +188,7 @@ fn measure(subject: &Subject, options: &SuiteOptions) -> Result<Figures, String>
         }
         Subject::BandwidthFloor => (floor::bandwidth(FLOOR_SECONDS)?, FLOOR_SECONDS),
         Subject::DurableFloor(bytes) => (floor::fsync(data, *bytes, FLOOR_SECONDS)?, FLOOR_SECONDS),
+        Subject::ThreadsFloor(partitions) => (floor::threads(*partitions as usize, FLOOR_SECONDS)?, FLOOR_SECONDS),
     };
     let Summary { count, .. } = floor.latency;
     let logs_per_s = count as f64 / seconds;

@@ -42,6 +42,8 @@ pub enum Subject {
     BandwidthFloor,
     /// pwrite and fdatasync of so many bytes.
     DurableFloor(usize),
+    /// The threads of so many partitions, waking each other.
+    ThreadsFloor(u32),
 }
 
 /// A subject with the name under which the report finds it.
@@ -172,6 +174,7 @@ impl Plan {
             cell.partitions = partitions;
             cell.pace = Pace::Closed { outstanding: in_all / u64::from(partitions) };
         };
+        self.floor("floor partitions/64", Subject::ThreadsFloor(64));
         for (in_all, counts) in [(MANY_IN_ALL, [1, 64].as_slice()), (MOST_IN_ALL, &[1]), (OUTSTANDING_IN_ALL, &PARTITIONS)] {
             for &count in counts {
                 self.cell(format!("partitions/{in_all}/{count}"), |cell| share(cell, count, in_all));
