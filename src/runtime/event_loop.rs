@@ -5,6 +5,7 @@
 //! themselves and nothing on this path waits for a timer.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severit
 use crate::replica::{wire, Replica};
 use crate::transport::{NoticeLevel, Transport, TransportEvent};
 
+use super::lane::Lane;
 use super::log_writer::LogWriter;
 use super::shared::{Command, GroupView, Port, Shared};
 use super::throttle::Throttle;
@@ -177,6 +179,10 @@ pub(super) struct EventLoop {
     arrivals: Vec<TransportEvent>,
     /// Deliveries sorted by port, handed over once per turn; indexed as `shared.ports`.
     staged: Vec<Vec<LaneItem>>,
+    /// Lanes that have to be woken, while they are collected.
+    asleep: Vec<Arc<Lane>>,
+    /// How many threads of this process run at once.
+    cores: NonZeroUsize,
     bad_frames: Throttle,
     watch: Watch,
     /// Changes of leadership of the pass that is acted on.
@@ -201,6 +207,8 @@ impl EventLoop {
             me,
             groups,
             staged: shared.ports.iter().map(|_| Vec::new()).collect(),
+            asleep: Vec::new(),
+            cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             shared,
             origin,
             tick,
@@ -505,10 +513,11 @@ impl EventLoop {
 
     fn hand_to_lanes(&mut self) {
         for (port, items) in self.shared.ports.iter().zip(&mut self.staged) {
-            if !items.is_empty() {
-                port.lane.push(items);
+            if !items.is_empty() && port.lane.push(items) {
+                self.asleep.push(port.lane.clone());
             }
         }
+        self.shared.chain.wake(&mut self.asleep, self.cores);
     }
 
     fn act_on(&mut self, index: usize, event: Event) {

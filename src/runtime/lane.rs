@@ -20,6 +20,7 @@ use super::callbacks::{
 };
 use super::failure::{panic_text, Failure};
 use super::ledger::Ledger;
+use super::wake_chain::WakeChain;
 use super::wakeup::Wakeup;
 
 /// A loop that sleeps is woken for so many delivered bytes even when it did not ask: a slow member's
@@ -55,6 +56,8 @@ struct LaneQueue {
     items: Vec<LaneItem>,
     /// The lane waits for `arrived`: without this each hand-over would be a system call.
     sleeping: bool,
+    /// Whoever pushed first since then sees to it.
+    is_to_be_woken: bool,
 }
 
 impl Lane {
@@ -74,8 +77,9 @@ impl Lane {
         }
     }
 
-    /// Loop: hands over `items` in order and leaves an empty vector.
-    pub(super) fn push(&self, items: &mut Vec<LaneItem>) {
+    /// Loop: hands over `items` in order and leaves an empty vector. True: the lane sleeps, and has to be woken.
+    #[must_use]
+    pub(super) fn push(&self, items: &mut Vec<LaneItem>) -> bool {
         self.handed.fetch_add(items.len() as u64, Ordering::Relaxed);
         if let Some(slot) = items.iter().rev().find_map(last_slot) {
             self.committed.store(slot.0, Ordering::Relaxed);
@@ -86,11 +90,16 @@ impl Lane {
         } else {
             queue.items.append(items);
         }
-        let wake = std::mem::take(&mut queue.sleeping);
-        drop(queue);
-        if wake {
+        queue.sleeping && !std::mem::replace(&mut queue.is_to_be_woken, true)
+    }
+
+    /// See [`Lane::push`]. False: it sleeps no more, and has looked at what was pushed.
+    pub(super) fn wake(&self) -> bool {
+        let sleeps = locked(&self.queue).sleeping;
+        if sleeps {
             self.arrived.notify_one();
         }
+        sleeps
     }
 
     /// The last slot that was handed over.
@@ -138,7 +147,7 @@ impl Lane {
             queue.sleeping = true;
             queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        queue.sleeping = false;
+        (queue.sleeping, queue.is_to_be_woken) = (false, false);
         std::mem::swap(&mut queue.items, batch);
         !self.is_stopping()
     }
@@ -158,9 +167,17 @@ pub(super) struct LaneThread {
     pub(super) outcome: Arc<OutcomeSlot>,
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) failure: Arc<Failure>,
+    pub(super) chain: Arc<WakeChain>,
 }
 
 impl LaneThread {
+    /// Everything that has arrived, in `batch`; false when stopping.
+    fn wait_batch(&self, batch: &mut Vec<LaneItem>) -> bool {
+        let goes_on = self.lane.wait_batch(batch);
+        self.chain.pass_on();
+        goes_on
+    }
+
     /// The thread's body: delivers until stopped.
     pub(super) fn run(self) {
         let delivering = AssertUnwindSafe(|| Delivering::new(&self).run());
@@ -171,7 +188,7 @@ impl LaneThread {
             self.failure.report(format!("the lane of partition {partition} panicked at {slot}: {text}"));
             // Nothing may be delivered past a failed log; the loop stops us once the intakes are shut.
             let mut dropped = Vec::new();
-            while self.lane.wait_batch(&mut dropped) {
+            while self.wait_batch(&mut dropped) {
                 dropped.clear();
             }
         }
@@ -217,7 +234,7 @@ impl<'a> Delivering<'a> {
 
     fn run(mut self) {
         let mut batch = Vec::new();
-        while self.lane.wait_batch(&mut batch) {
+        while self.thread.wait_batch(&mut batch) {
             for item in batch.drain(..) {
                 if self.lane.is_stopping() {
                     return;
@@ -344,6 +361,7 @@ mod tests {
     use super::*;
     use crate::ids::{ProcessId, RunId};
     use crate::replica::payload::{ChunkWriter, Origin, Payload};
+    use std::num::NonZeroUsize;
     use std::sync::mpsc::{self, Receiver};
 
     const SOON: Duration = Duration::from_secs(20);
@@ -362,6 +380,10 @@ mod tests {
 
     impl Running {
         fn new() -> Self {
+            Self::in_chain(&Arc::default())
+        }
+
+        fn in_chain(chain: &Arc<WakeChain>) -> Self {
             let poll = mio::Poll::new().unwrap();
             let wakeup = Arc::new(Wakeup::new(poll.registry(), mio::Token(0)).unwrap());
             let failure = Arc::new(Failure::new(wakeup.clone()));
@@ -380,6 +402,7 @@ mod tests {
                 outcome,
                 wakeup,
                 failure: failure.clone(),
+                chain: chain.clone(),
             };
             let thread = Some(std::thread::spawn(move || thread.run()));
             Self { lane, callbacks, ledger, failure, outcomes, thread, _poll: poll }
@@ -400,7 +423,9 @@ mod tests {
         }
 
         fn push(&self, mut items: Vec<LaneItem>) {
-            self.lane.push(&mut items);
+            if self.lane.push(&mut items) {
+                self.lane.wake();
+            }
             assert!(items.is_empty());
         }
 
@@ -454,6 +479,49 @@ mod tests {
         running.listen(CallbackRole::Follower, "only", &sender);
         assert_eq!(calls.recv_timeout(SOON).unwrap().0, "only");
         running.stop();
+    }
+
+    /// One lane is woken by the loop, the others each by the one before, although the first one's callback does not return.
+    #[test]
+    fn lanes_wake_each_other_before_they_call_the_host() {
+        const LANES: usize = 20;
+        let chain = Arc::new(WakeChain::default());
+        let mut lanes: Vec<Running> = (0..LANES).map(|_| Running::in_chain(&chain)).collect();
+        let (sender, calls) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let mut blocks = Some(released);
+        for (number, running) in lanes.iter().enumerate() {
+            let (sender, blocks) = (sender.clone(), blocks.take());
+            running.callbacks.register(
+                CallbackRole::Follower,
+                Box::new(move |call| {
+                    sender.send((number, call.slot)).expect("the test listens");
+                    if let Some(released) = &blocks {
+                        // Ends when the test lets go of the sender.
+                        let _ = released.recv_timeout(SOON);
+                    }
+                    0
+                }),
+            );
+        }
+        for slot in 1..=50 {
+            let mut asleep = Vec::new();
+            for running in &lanes {
+                if running.lane.push(&mut vec![logs(slot, false, &[b"a"])]) {
+                    asleep.push(running.lane.clone());
+                }
+            }
+            chain.wake(&mut asleep, NonZeroUsize::MIN);
+            assert!(asleep.is_empty());
+            // All but the first, which still has its first log.
+            let expected = if slot == 1 { LANES } else { LANES - 1 };
+            let mut called: Vec<_> = (0..expected).map(|_| calls.recv_timeout(SOON).expect("every lane is woken")).collect();
+            called.sort_unstable();
+            let numbers = (LANES - expected)..LANES;
+            assert_eq!(called, numbers.map(|number| (number, slot)).collect::<Vec<_>>());
+        }
+        drop(release);
+        lanes.iter_mut().for_each(Running::stop);
     }
 
     #[test]

@@ -262,6 +262,7 @@ impl Runtime {
                 outcome: outcome.clone(),
                 wakeup: shared.wakeup.clone(),
                 failure: shared.failure.clone(),
+                chain: shared.chain.clone(),
             };
             self.roster.spawn(lane_name(port.partition), move || lane.run())?;
         }

@@ -14,6 +14,7 @@ use super::election::Election;
 use super::failure::Failure;
 use super::intake::{Intake, Refusal};
 use super::lane::Lane;
+use super::wake_chain::WakeChain;
 use super::ledger::{Ledger, PartitionCounters, Waited};
 use super::wakeup::Wakeup;
 
@@ -174,6 +175,7 @@ pub(super) struct Shared {
     pub(super) buffers: Arc<Buffers>,
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) failure: Arc<Failure>,
+    pub(super) chain: Arc<WakeChain>,
     pub(super) election: Election,
     pub(super) drained: Latch,
     /// The loop has made its first turn: the gates are what the replicas want them to be.
@@ -196,6 +198,7 @@ impl Shared {
             buffers,
             wakeup,
             failure,
+            chain: Arc::default(),
             election,
             drained: Latch::default(),
             turning: Latch::default(),
