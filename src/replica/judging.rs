@@ -118,11 +118,6 @@ fn holds(formation: &Formation, id: MemberId, process: ProcessId) -> Judgement {
     }
 }
 
-/// Every entry that is known to be committed was applied, so the configuration is the one to campaign in.
-pub(super) fn knows_the_members(raft: &Raft<MemoryLog>) -> bool {
-    raft.raft_log.applied == raft.raft_log.committed
-}
-
 /// Refuses a message that raft-rs would panic on, or that its checks take for granted.
 pub(super) fn raft_message(raft: &Raft<MemoryLog>, message: &Message) -> Judgement {
     use MessageType::*;
@@ -153,9 +148,6 @@ pub(super) fn raft_message(raft: &Raft<MemoryLog>, message: &Message) -> Judgeme
         // A candidate's log must be on disk. An orderly hand-over waits for that; raft-rs does not look again.
         MsgTimeoutNow if raft.raft_log.persisted != last => {
             Err("asks this member to campaign before what it has is on disk")
-        }
-        MsgTimeoutNow if !knows_the_members(raft) => {
-            Err("asks this member to campaign before it has applied the membership changes that are committed")
         }
         MsgAppendResponse | MsgHeartbeat | MsgHeartbeatResponse | MsgRequestVote | MsgRequestVoteResponse
         | MsgRequestPreVote | MsgRequestPreVoteResponse | MsgTimeoutNow => Ok(()),

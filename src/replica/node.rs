@@ -175,9 +175,11 @@ impl Node {
     }
 
     /// It has applied every entry that it knows to be committed, membership changes among them. A member that starts from
-    /// its disk has not: it knows the members that the formation began with.
+    /// its disk has not: it knows the members that the formation began with. (raft-rs looks for such changes before it
+    /// campaigns, which here would be a look through the whole log.)
     pub fn knows_the_members(&self) -> bool {
-        judging::knows_the_members(&self.raw.raft)
+        let log = &self.raw.raft.raft_log;
+        log.applied == log.committed
     }
 
     /// How far `member` matches this leader's log, and whether it was heard lately.
