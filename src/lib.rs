@@ -24,6 +24,7 @@ pub mod config;
 pub mod helper;
 pub mod ids;
 pub mod replica;
+mod repeats;
 pub mod runtime;
 pub mod storage;
 pub mod transport;

@@ -13,6 +13,7 @@ use rand::{Rng as _, SeedableRng as _};
 use raft::eraftpb::{Entry, Message, MessageType};
 
 use crate::ids::{LogIndex, MemberId, PartitionId, ProcessId, RunId, Slot, Term, Time};
+use crate::repeats::Repeats;
 use crate::storage::memory::MemoryLog;
 
 use super::admission::Marks;
@@ -34,7 +35,7 @@ use super::peers::Peers;
 use super::preference::{HandOver, Wishes};
 use super::retention::Retention;
 use super::streams::Streams;
-use super::waiting::{Repeats, Waiting};
+use super::waiting::Waiting;
 
 /// What this replica is in the life of the shard.
 pub(super) enum Phase {
@@ -113,6 +114,8 @@ pub struct Replica {
     pub(super) turned_away: BTreeSet<RunId>,
     /// Members that this one, leading, waits for no longer.
     pub(super) given_up: u64,
+    /// How often this one, leading, waited for a member that it can't give up.
+    pub(super) held_up: u64,
     /// This run began the next generation.
     pub(super) restored: bool,
     pub(super) lost_accepted: bool,
@@ -164,6 +167,7 @@ impl Replica {
             refused_messages: 0,
             turned_away: BTreeSet::new(),
             given_up: 0,
+            held_up: 0,
             restored: false,
             lost_accepted: false,
             refuses_payload: false,

@@ -184,18 +184,10 @@ impl Replica {
             .collect();
         let own = self.streams.delivered_index();
         let absent_ms = self.config.timing.absent_ms;
-        let verdict = self.retention.decide(electorate, own, &standpoints, at_bound, self.now, absent_ms);
-        for id in verdict.given_up {
+        for id in self.retention.decide(electorate, own, &standpoints, at_bound, self.now, absent_ms) {
             self.given_up += 1;
             let text = format!("{id} has held the log at its memory bound for {absent_ms} ms: not waiting for it any more");
             self.note("given up", 0, Severity::Warning, text);
-        }
-        for id in verdict.needed {
-            let text = format!(
-                "{id} has held the log at its memory bound for {absent_ms} ms, and a majority needs it: submitters wait \
-                 until its callbacks have caught up, or another replica is back"
-            );
-            self.note("needed", 0, Severity::Warning, text);
         }
     }
 

@@ -199,8 +199,10 @@ pub enum WaitsFor {
     HandOver,
     /// Callbacks here are a whole log memory behind.
     Callbacks,
-    /// Leading, with the log at its bound, which another member has not delivered.
+    /// Leading, with the log at its bound, which another member has not delivered; it is given up after `absent_ms`.
     SlowMember,
+    /// The same, and without that member a majority lacks the log: it is never given up.
+    NeededMember,
     /// A member that may vote, and has not caught up yet.
     Promotion,
     /// It can't be rebuilt, or a later generation wins.
@@ -220,6 +222,7 @@ impl fmt::Display for WaitsFor {
             Self::HandOver => "the hand-over",
             Self::Callbacks => "its callbacks",
             Self::SlowMember => "a slow member",
+            Self::NeededMember => "a member that a majority needs",
             Self::Promotion => "promotion",
             Self::Restart => "a restart",
         })
@@ -266,6 +269,10 @@ pub struct Status {
     pub turned_away: u64,
     /// How often this one, leading, ceased to wait for a member that held the log at its bound.
     pub given_up: u64,
+    /// How often this one, leading, waited for a member that it can't give up.
+    pub held_up: u64,
+    /// It has said goodbye: what it accepted is drained, or was.
+    pub leaving: bool,
     /// This run began the next generation by an operator's act.
     pub restored: bool,
     /// Messages of peers that no peer of ours sends.

@@ -58,15 +58,6 @@ impl Electorate<'_> {
     }
 }
 
-/// What came of a look at the members.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// No longer waited for, from now on.
-    pub given_up: Vec<MemberId>,
-    /// The log has been at its bound for `absent_ms`, and these are waited for still: a majority needs them.
-    pub needed: Vec<MemberId>,
-}
-
 /// What may be dropped, and who is waited for.
 #[derive(Debug, Default)]
 pub struct Retention {
@@ -74,6 +65,7 @@ pub struct Retention {
     at_bound_since: Option<Time>,
     not_waited_for: BTreeSet<MemberId>,
     slowest: Option<MemberId>,
+    a_majority_lacks: bool,
 }
 
 impl Retention {
@@ -87,12 +79,18 @@ impl Retention {
         self.slowest
     }
 
+    /// What keeps the log from going is that a majority of present members has not delivered it: [`Self::slowest`], if
+    /// there is one, is not given up.
+    pub fn a_majority_lacks(&self) -> bool {
+        self.a_majority_lacks
+    }
+
     /// The leader said so.
     pub fn heard_from_leader(&mut self, droppable: LogIndex) {
         self.droppable = self.droppable.max(droppable);
     }
 
-    /// The leader's view.
+    /// The leader's view. Says who is no longer waited for, from now on.
     pub fn decide(
         &mut self,
         electorate: Electorate,
@@ -101,25 +99,24 @@ impl Retention {
         at_bound: bool,
         now: Time,
         absent_ms: u64,
-    ) -> Verdict {
+    ) -> Vec<MemberId> {
         self.not_waited_for
             .retain(|id| others.iter().any(|s| s.member == *id && s.delivered < self.droppable));
         let mut safe = electorate.delivered_by_majority(own_delivered, others);
         if planted::has(Bug::DropWhatAMajorityLacks) {
             safe = own_delivered;
         }
-        let mut verdict = Verdict::default();
+        let mut given_up = Vec::new();
         if self.is_overdue(at_bound, now, absent_ms) {
-            let slow = self.waited_for(others, now, absent_ms).filter(|s| s.delivered < own_delivered);
-            let (given_up, needed): (Vec<&Standpoint>, Vec<&Standpoint>) = slow.partition(|s| s.delivered < safe);
-            verdict.given_up = given_up.iter().map(|s| s.member).collect();
-            verdict.needed = needed.iter().filter(|s| s.delivered == safe).map(|s| s.member).collect();
+            let slow = self.waited_for(others, now, absent_ms).filter(|s| s.delivered < own_delivered.min(safe));
+            given_up = slow.map(|s| s.member).collect();
         }
-        self.not_waited_for.extend(&verdict.given_up);
+        self.not_waited_for.extend(&given_up);
         let slowest = self.waited_for(others, now, absent_ms).min_by_key(|s| s.delivered).copied();
         self.slowest = slowest.filter(|s| s.delivered < own_delivered).map(|s| s.member);
+        self.a_majority_lacks = safe < own_delivered && slowest.is_none_or(|s| s.delivered >= safe);
         self.droppable = self.droppable.max(slowest.map_or(own_delivered, |s| s.delivered).min(safe));
-        verdict
+        given_up
     }
 
     fn waited_for<'a>(
@@ -186,9 +183,9 @@ mod tests {
     fn who_holds_the_leader_at_its_bound_for_absent_ms_is_no_longer_waited_for() {
         let mut r = Retention::default();
         let slow = |t| [at(2, 10, t), at(3, 50, t)];
-        assert_eq!(r.decide(of_three(), LogIndex(50), &slow(0), true, ms(0), 1000), Verdict::default());
-        let verdict = r.decide(of_three(), LogIndex(50), &slow(999), true, ms(1000), 1000);
-        assert_eq!((verdict.given_up, verdict.needed), (vec![id(2)], vec![]));
+        assert_eq!(r.decide(of_three(), LogIndex(50), &slow(0), true, ms(0), 1000), []);
+        assert!(!r.a_majority_lacks());
+        assert_eq!(r.decide(of_three(), LogIndex(50), &slow(999), true, ms(1000), 1000), [id(2)]);
         r.decide(of_three(), LogIndex(50), &slow(1010), true, ms(1010), 1000);
         assert_eq!(r.droppable(), LogIndex(50));
     }
@@ -198,11 +195,13 @@ mod tests {
         let mut r = Retention::default();
         let gone = Standpoint { present: false, ..at(3, 50, 0) };
         for t in [0, 1000, 2000, 90_000] {
-            let verdict = r.decide(of_three(), LogIndex(50), &[at(2, 10, t), gone], true, ms(t), 1000);
-            assert_eq!(verdict.given_up, vec![], "at {t} ms");
-            assert_eq!(verdict.needed, if t == 0 || t == 2000 { vec![] } else { vec![id(2)] }, "at {t} ms");
+            assert_eq!(r.decide(of_three(), LogIndex(50), &[at(2, 10, t), gone], true, ms(t), 1000), [], "at {t} ms");
+            assert!(r.a_majority_lacks(), "at {t} ms");
+            assert_eq!((r.droppable(), r.slowest()), (LogIndex(10), Some(id(2))));
         }
-        assert_eq!(r.droppable(), LogIndex(10));
+        // The other one is back, and has what is needed: now this one is as slow as any.
+        r.decide(of_three(), LogIndex(50), &[at(2, 10, 90_010), at(3, 50, 90_010)], true, ms(90_010), 1000);
+        assert!(!r.a_majority_lacks());
     }
 
     #[test]

@@ -16,6 +16,8 @@ impl Replica {
             waits_for: self.waits_for(),
             turned_away: self.turned_away.len() as u64,
             given_up: self.given_up,
+            held_up: self.held_up,
+            leaving: self.leaving,
             restored: self.restored,
             absent: self.absent.iter().copied().collect(),
             refused_messages: self.refused_messages,

@@ -11,9 +11,8 @@ use super::group::{Phase, Replica, Shaping};
 use super::node::Node;
 use super::output::{Event, Severity, WaitsFor};
 
-/// A wait is said again after so long, then after twice that, and so on.
-const REPEAT_MS: u64 = 10_000;
-const REPEAT_MS_MAX: u64 = 600_000;
+/// Who is not formed yet says so after this, however long it leaves others the first move.
+const FORMING_MS_MAX: u64 = 10_000;
 /// So much longer than the first move takes may a connected majority go without an agreement.
 const AGREEING_MS: u64 = 1_000;
 /// An election among members in reach takes one or two timeouts; so many mean that something keeps failing.
@@ -26,14 +25,9 @@ const CATCHING_UP_MS: u64 = 10_000;
 pub(super) struct Waiting {
     what: WaitsFor,
     since: Time,
+    /// Long enough to be said, and counted.
+    has_lasted: bool,
     said: bool,
-}
-
-/// How often one kind of wait was said lately, so that one that comes and goes fills no log.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Repeats {
-    last: Time,
-    pause_ms: u64,
 }
 
 impl Replica {
@@ -70,7 +64,7 @@ impl Replica {
         if delivered < node.commit_index() && (node.log().has_older() || self.retention.droppable() >= delivered) {
             WaitsFor::Callbacks
         } else if !node.log().has_older() && self.retention.droppable() < delivered {
-            WaitsFor::SlowMember
+            if self.retention.a_majority_lacks() { WaitsFor::NeededMember } else { WaitsFor::SlowMember }
         } else {
             // A tail that is not committed yet: acknowledgements are on their way, or the election is lost.
             WaitsFor::Nothing
@@ -81,7 +75,7 @@ impl Replica {
     pub(super) fn mind_waiting(&mut self) {
         let what = self.waits_for();
         if what != self.waiting.what {
-            let over = std::mem::replace(&mut self.waiting, Waiting { what, since: self.now, said: false });
+            let over = std::mem::replace(&mut self.waiting, Waiting { what, since: self.now, ..Waiting::default() });
             if over.said {
                 let lasted_ms = self.now.millis_since(over.since);
                 let text = format!("no longer waiting for {}, after {lasted_ms} ms", over.what);
@@ -92,7 +86,9 @@ impl Replica {
         if self.leaving || self.patience_ms(what).is_none_or(|patience_ms| lasted_ms < patience_ms) {
             return;
         }
-        if self.is_wait_to_be_said(what) {
+        let is_new = !std::mem::replace(&mut self.waiting.has_lasted, true);
+        self.held_up += u64::from(is_new && what == WaitsFor::NeededMember);
+        if self.wait_repeats.entry(what).or_default().take_turn(self.now) {
             self.waiting.said = true;
             let text = self.explain(what, lasted_ms);
             self.out.events.push(Event::Notice(Severity::Warning, text));
@@ -103,6 +99,11 @@ impl Replica {
     pub(super) fn mind_absent(&mut self) {
         let Phase::Member(node) = &self.phase else { return };
         let (conf, absent_ms) = (node.log().conf_state(), self.config.timing.absent_ms);
+        let what_for_it = if node.log().has_older() {
+            "what it misses meanwhile is on this disk"
+        } else {
+            "at its bound (raft.log_memory_bytes) the log is not kept for it"
+        };
         let others = conf.voters.iter().chain(&conf.learners).filter_map(|&id| node.members().get(id));
         let others: Vec<Member> = others.filter(|member| member.id != node.id()).copied().collect();
         self.absent.retain(|id| others.iter().any(|member| member.id == *id));
@@ -112,8 +113,8 @@ impl Replica {
             let line = if quiet_ms >= absent_ms {
                 self.absent.insert(id).then(|| {
                     let text = format!(
-                        "{id} of {process} has not been heard for {quiet_ms} ms (raft.absent_ms): the log in memory is not \
-                         kept for it; start it, or look at its machine"
+                        "{id} of {process} has not been heard for {quiet_ms} ms (raft.absent_ms): {what_for_it}; start it, or \
+                         look at its machine"
                     );
                     Event::Notice(Severity::Warning, text)
                 })
@@ -125,33 +126,19 @@ impl Replica {
         }
     }
 
-    fn is_wait_to_be_said(&mut self, what: WaitsFor) -> bool {
-        let now = self.now;
-        let Some(repeats) = self.wait_repeats.get_mut(&what) else {
-            self.wait_repeats.insert(what, Repeats { last: now, pause_ms: REPEAT_MS });
-            return true;
-        };
-        let quiet_ms = now.millis_since(repeats.last);
-        if quiet_ms < repeats.pause_ms {
-            return false;
-        }
-        // After a long quiet it is news again.
-        let pause_ms = if quiet_ms >= REPEAT_MS_MAX { REPEAT_MS } else { (2 * repeats.pause_ms).min(REPEAT_MS_MAX) };
-        *repeats = Repeats { last: now, pause_ms };
-        true
-    }
-
     /// How long a wait may last without a word; `None` where others say it.
     fn patience_ms(&self, what: WaitsFor) -> Option<u64> {
         let timing = &self.config.timing;
-        let form_wait_ms = timing.form_wait_ms.min(REPEAT_MS);
+        let form_wait_ms = timing.form_wait_ms.min(FORMING_MS_MAX);
         match what {
             WaitsFor::Nothing | WaitsFor::HandOver => None,
             WaitsFor::MajorityToForm if self.sees_a_majority_to_form() => Some(form_wait_ms + AGREEING_MS),
             WaitsFor::MajorityToForm | WaitsFor::AllVoters | WaitsFor::Survivor | WaitsFor::Admission | WaitsFor::Restart => {
                 Some(form_wait_ms)
             }
-            WaitsFor::Majority | WaitsFor::Callbacks | WaitsFor::SlowMember => Some(timing.election_ms / 2),
+            WaitsFor::Majority | WaitsFor::Callbacks | WaitsFor::SlowMember | WaitsFor::NeededMember => {
+                Some(timing.election_ms / 2)
+            }
             WaitsFor::Election => Some(LATE_ELECTIONS * timing.election_ms),
             WaitsFor::Promotion => Some(CATCHING_UP_MS),
         }
@@ -168,6 +155,13 @@ impl Replica {
             Phase::Unformed(shaping) => self.explain_unformed(what, shaping),
             Phase::Member(node) => self.explain_member(what, node, lasted_ms),
         }
+    }
+
+    /// Of those that are waited for, who has delivered least.
+    fn slowest(&self, node: &Node) -> Option<String> {
+        let id = self.retention.slowest()?;
+        let process = node.members().get(id.get()).map(|member| member.process.to_string());
+        Some(format!("{id} of {}", process.unwrap_or_default()))
     }
 
     fn explain_unformed(&self, what: WaitsFor, shaping: &Shaping) -> String {
@@ -242,12 +236,19 @@ impl Replica {
             WaitsFor::SlowMember => format!(
                 "the log is at its memory bound ({bound} bytes, raft.log_memory_bytes) and {} not delivered it: submitters \
                  wait until that is done, or until raft.absent_ms ({}) is over",
-                self.retention.slowest().map_or_else(|| "a majority has".to_owned(), |member| {
-                    let process = node.members().get(member.get()).map(|m| m.process.to_string());
-                    format!("{member} of {} has", process.unwrap_or_default())
-                }),
+                self.slowest(node).map_or_else(|| "a majority has".to_owned(), |who| format!("{who} has")),
                 self.config.timing.absent_ms
             ),
+            WaitsFor::NeededMember => match self.slowest(node) {
+                Some(who) => format!(
+                    "the log is at its memory bound ({bound} bytes, raft.log_memory_bytes), {who} has not delivered it, and a \
+                     majority needs it: submitters wait until it has caught up, or another replica is back"
+                ),
+                None => format!(
+                    "the log is at its memory bound ({bound} bytes, raft.log_memory_bytes), and no majority of the members \
+                     has delivered it: submitters wait until one has"
+                ),
+            },
             WaitsFor::Promotion => format!(
                 "catching up: this process votes once it has what the leader has; it has delivered entry {} of {} so far",
                 self.streams.delivered_index(),

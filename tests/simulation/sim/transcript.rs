@@ -302,6 +302,8 @@ fn status(world: &World) -> Vec<String> {
         let counters = [
             ("turned away", status.turned_away),
             ("given up", status.given_up),
+            ("held up", status.held_up),
+            ("leaving", u64::from(status.leaving)),
             ("lost accepted", u64::from(status.lost_accepted)),
             ("restored", u64::from(status.restored)),
             ("refused messages", status.refused_messages),
