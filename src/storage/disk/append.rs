@@ -1,15 +1,16 @@
 //! The open log: its life from `open` to `close`, and the way of a write to the disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use raft::eraftpb::Entry;
 
 use super::error::DiskError;
-use super::files::{FileSystem, LockError, LockGuard};
+use super::files::{FileSystem, LockError, LockGuard, LogFile, OpenMode};
 use super::index::LogIndex;
-use super::meta::Meta;
+use super::meta::{self, Meta};
 use super::prepare::{Preparer, Workshop};
+use super::presence::Presence;
 use super::reader::{Reader, Shared};
 use super::record::{
     entry_bytes, Body, Encoder, Kind, Place, Position, BODY_MAX_BYTES, HEADER_BYTES, SPLIT_BYTES,
@@ -43,6 +44,8 @@ pub struct DiskLog {
     shared: Arc<Shared>,
     /// Declared before the lock: its thread ends before another process may open the directory.
     preparer: Preparer,
+    /// `META` as this opening wrote it. Held open: a file that is put in its place can't get its number.
+    meta: (PathBuf, Arc<dyn LogFile>),
     segment: Segment,
     /// The length up to which the segment is used.
     capacity: u64,
@@ -103,6 +106,8 @@ impl DiskLog {
             Some(found) => found,
             None => first_segment(&workshop, &options, &meta)?,
         };
+        let meta_path = directory.join(meta::NAME);
+        let meta_file = files.open(&meta_path, OpenMode::Existing).map_err(|e| DiskError::io("open", &meta_path, e))?;
         let index = std::mem::take(&mut found.index);
         let last_index = index.last_index();
         let shared = Arc::new(Shared::new(directory.to_path_buf(), files, index));
@@ -111,6 +116,7 @@ impl DiskLog {
         let log = DiskLog {
             shared,
             preparer,
+            meta: (meta_path, meta_file),
             capacity: found.segment.length()?.max(options.segment_bytes),
             options,
             offset: found.end,
@@ -164,6 +170,17 @@ impl DiskLog {
     /// Reads entries, from any thread, while this log goes on appending.
     pub fn reader(&self) -> Box<dyn OlderEntries> {
         Box::new(Reader { shared: self.shared.clone() })
+    }
+
+    /// By what its directory is known, to be looked for without this log.
+    pub fn presence(&self) -> Result<Presence, DiskError> {
+        let known = |path: &PathBuf, file: &Arc<dyn LogFile>| match file.identity() {
+            Ok(identity) => Ok((path.clone(), identity)),
+            Err(error) => Err(DiskError::io("look at", path, error)),
+        };
+        let (Shared { files, directory, .. }, Segment { path, file, .. }) = (&*self.shared, &self.segment);
+        let known = [known(&self.meta.0, &self.meta.1)?, known(path, file)?];
+        Ok(Presence { files: files.clone(), directory: directory.clone(), known })
     }
 
     /// Leaves the mark of a log that was closed in good order and releases the directory. With
@@ -401,7 +418,7 @@ fn meta_and_log(
     }
     let found = recovery::recover(files, directory)?;
     if meta.is_none() && found.is_some() {
-        let path = directory.join("META");
+        let path = directory.join(meta::NAME);
         return Err(DiskError::corrupt(&path, 0, "it is missing, but there are segments"));
     }
     let before = meta.map_or(0, |meta| meta.incarnation);
@@ -412,7 +429,7 @@ fn meta_and_log(
     }
     // Counted anew from 0, records of long ago could be taken for new ones.
     let incarnation = before.checked_add(1).ok_or_else(|| {
-        DiskError::corrupt(&directory.join("META"), 0, "it says that the directory was opened 4294967295 times")
+        DiskError::corrupt(&directory.join(meta::NAME), 0, "it says that the directory was opened 4294967295 times")
     })?;
     let opened = Meta { incarnation, ..expected };
     let written = if found.is_some() { opened } else { expected };

@@ -64,6 +64,15 @@ pub enum DiskError {
         /// What is wrong, and what shows it.
         what: String,
     },
+    /// The directory is not where it was opened any more: what is written now, a restart does not find.
+    Gone {
+        /// The directory.
+        directory: PathBuf,
+        /// The file that shows it.
+        path: PathBuf,
+        /// What is at its path.
+        found: &'static str,
+    },
     /// The caller asked for a write that makes no sense; nothing was written.
     Invalid(String),
     /// An earlier operation failed, and nothing is accepted since.
@@ -126,6 +135,15 @@ impl fmt::Display for DiskError {
                 "durable log: {} is damaged at byte {offset}: {what}; move the directory away, and this replica is \
                  rebuilt from the others (an older copy of it lacks what was acknowledged since)",
                 path.display()
+            ),
+            Self::Gone { directory, path, found } => write!(
+                f,
+                "durable log: {} was moved or deleted under this process ({} {found}): a restart does not find there what \
+                 this replica has acknowledged. If it was moved, move it back before the restart, and nothing is lost. If it \
+                 was deleted, all of it is: the restart makes this a new member, rebuilt from the others; stop none of them \
+                 until it votes again",
+                directory.display(),
+                path.file_name().unwrap_or_default().display()
             ),
             Self::Invalid(what) => write!(f, "durable log: refused a write: {what}"),
             Self::Poisoned { cause } => {

@@ -2,11 +2,11 @@
 //!
 //! The other implementation, in memory and with crashes, is [`super::simulated`].
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,7 +30,13 @@ pub trait FileSystem: Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in `directory` durable.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+    /// Which file `path` names now.
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
 }
+
+/// Tells a file from every other that exists at the same time, under whatever name: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity(pub u64, pub u64);
 
 /// One open file. Shared between the writer and readers.
 pub trait LogFile: Send + Sync {
@@ -46,6 +52,8 @@ pub trait LogFile: Send + Sync {
     fn allocate(&self, bytes: u64) -> io::Result<()>;
     /// The file's length in bytes.
     fn length(&self) -> io::Result<u64>;
+    /// Which file this is.
+    fn identity(&self) -> io::Result<FileIdentity>;
 }
 
 /// Holds a lock until dropped.
@@ -150,6 +158,14 @@ impl FileSystem for RealFiles {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         File::open(directory)?.sync_all()
     }
+
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
+        std::fs::metadata(path).map(|metadata| identity_of(&metadata))
+    }
+}
+
+fn identity_of(metadata: &Metadata) -> FileIdentity {
+    FileIdentity(metadata.dev(), metadata.ino())
 }
 
 /// flock(2): released by the kernel when the process ends, however it ends.
@@ -211,6 +227,10 @@ impl LogFile for RealFile {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.file.metadata().map(|metadata| identity_of(&metadata))
     }
 }
 

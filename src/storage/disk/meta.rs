@@ -14,7 +14,7 @@ use super::DiskOptions;
 
 /// The layout that this version writes and reads.
 const FORMAT: u64 = 1;
-const NAME: &str = "META";
+pub(super) const NAME: &str = "META";
 const NEW_NAME: &str = "META.new";
 /// Far above what this version writes.
 const META_MAX_BYTES: usize = 4096;

@@ -26,6 +26,7 @@ pub mod files;
 mod index;
 mod meta;
 mod prepare;
+mod presence;
 mod reader;
 mod record;
 mod recovery;
@@ -39,6 +40,7 @@ use crate::ids::{GroupId, ProcessId};
 pub use append::DiskLog;
 pub use error::DiskError;
 pub use files::{FileSystem, RealFiles};
+pub use presence::Presence;
 
 /// What an acknowledged write has survived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

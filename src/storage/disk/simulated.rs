@@ -17,7 +17,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
-use super::files::{FileSystem, LockError, LockGuard, LogFile, OpenMode};
+use super::files::{FileIdentity, FileSystem, LockError, LockGuard, LogFile, OpenMode};
 
 /// What a disk writes all of or nothing of.
 pub const SECTOR_BYTES: usize = 512;
@@ -42,6 +42,7 @@ struct Disk {
     faults: Faults,
     /// Operations so far that change something.
     operations: u64,
+    before_sync: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -164,6 +165,11 @@ impl SimulatedFiles {
     /// what it should have made durable is lost at the next crash, even if later syncs succeed.
     pub fn fail_sync(&self, nth: u64) {
         self.disk.lock().faults.sync = Some(nth);
+    }
+
+    /// `hook` is called before each sync of a file from now on, by the thread that syncs: it may hold it there.
+    pub fn before_sync(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.disk.lock().before_sync = Some(Arc::new(hook));
     }
 
     /// The power fails in the middle of the `nth` changing operation from now on (1 is the next): it and all
@@ -451,6 +457,13 @@ impl FileSystem for SimulatedFiles {
         disk.unsynced_names = others;
         Ok(())
     }
+
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
+        let disk = self.disk.lock();
+        disk.alive()?;
+        let file = disk.names.get(path).copied().ok_or_else(|| errno(Errno::NOENT))?;
+        Ok(FileIdentity(0, file))
+    }
 }
 
 struct SimulatedLock {
@@ -524,6 +537,8 @@ impl LogFile for SimulatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let hook = self.disk()?.before_sync.clone();
+        hook.into_iter().for_each(|hook| hook());
         let mut disk = self.disk()?;
         disk.count()?;
         let failed = strikes(&mut disk.faults.sync);
@@ -562,5 +577,9 @@ impl LogFile for SimulatedFile {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.disk()?.files[&self.file].current.len() as u64)
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.disk().map(|_| FileIdentity(0, self.file))
     }
 }

@@ -103,3 +103,33 @@ fn entries_are_read_by_another_thread_while_the_log_goes_on() {
     }
     reading.join().unwrap();
 }
+
+#[test]
+fn an_open_log_knows_whether_a_restart_would_find_it() {
+    let place = tempfile::tempdir().unwrap();
+    let (directory, elsewhere) = (place.path().join("log"), place.path().join("elsewhere"));
+    let mut writer = Writer::new(1);
+    let (_, mut log) = DiskLog::open(&directory, background(), Arc::new(RealFiles)).unwrap();
+    let check = |log: &DiskLog| log.presence().unwrap().check().map_err(|error| error.to_string());
+    // Also behind a change of segments, which are of 8 KiB here.
+    for _ in 0..30 {
+        log.append(&[writer.next_write()]).unwrap();
+        assert_eq!(check(&log), Ok(()));
+    }
+    let gone = |log: &DiskLog| check(log).unwrap_err();
+    std::fs::rename(&directory, &elsewhere).unwrap();
+    assert!(gone(&log).contains("META is gone"), "{}", gone(&log));
+    std::fs::write(&directory, "no directory").unwrap();
+    assert!(gone(&log).contains("META is gone"), "{}", gone(&log));
+    std::fs::remove_file(&directory).unwrap();
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::copy(elsewhere.join("META"), directory.join("META")).unwrap();
+    assert!(gone(&log).contains("META is another file"), "{}", gone(&log));
+    std::fs::remove_dir_all(&directory).unwrap();
+    std::fs::rename(&elsewhere, &directory).unwrap();
+    assert_eq!(check(&log), Ok(()), "it is back");
+    let segments = || std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let last = segments().filter(|path| path.to_string_lossy().contains("segment-")).max().expect("there are segments");
+    std::fs::remove_file(&last).unwrap();
+    assert!(gone(&log).contains(&format!("{} is gone", last.file_name().unwrap().display())), "{}", gone(&log));
+}
