@@ -3,82 +3,32 @@
 //! The logger and the library are one per process, so the tests of this file take turns.
 
 mod common;
+#[path = "common/lines.rs"]
+mod lines;
 
 use std::io::Read as _;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::mpsc;
-use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mako_raft::helper::{self, CallbackRole, HelperError};
+
+use lines::LINES;
 
 /// On the test's own address.
 const STATUS_PORT: u16 = 31_001;
 const SOON: Duration = Duration::from_secs(30);
 
-/// Keeps every line of the present test.
-struct Lines {
-    lines: Mutex<Vec<(log::Level, String)>>,
-    added: Condvar,
-}
-
-static LINES: Lines = Lines { lines: Mutex::new(Vec::new()), added: Condvar::new() };
-
-impl log::Log for Lines {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        self.lock().push((record.level(), record.args().to_string()));
-        self.added.notify_all();
-    }
-
-    fn flush(&self) {}
-}
-
-impl Lines {
-    fn lock(&self) -> MutexGuard<'_, Vec<(log::Level, String)>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The lines of a level that contain `part`, once there are `count` of them.
-    fn wait(&self, level: log::Level, part: &str, count: usize) -> Vec<String> {
-        let deadline = Instant::now() + SOON;
-        let mut lines = self.lock();
-        loop {
-            let found: Vec<String> = matching(&lines, level, part);
-            if found.len() >= count {
-                return found;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{count} x {level} {part:?} not among {lines:#?}");
-            lines = self.added.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn now(&self, level: log::Level, part: &str) -> Vec<String> {
-        matching(&self.lock(), level, part)
-    }
-}
-
-fn matching(lines: &[(log::Level, String)], level: log::Level, part: &str) -> Vec<String> {
-    lines.iter().filter(|(l, text)| *l == level && text.contains(part)).map(|(_, text)| text.clone()).collect()
-}
-
 /// One test at a time, each from a clean start and an empty log.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    static INSTALLED: Once = Once::new();
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    INSTALLED.call_once(|| {
-        log::set_logger(&LINES).expect("the only logger of this process");
-        log::set_max_level(log::LevelFilter::Info);
-    });
     helper::shutdown().expect("the former test left nothing running");
     helper::register_election(None).unwrap();
-    LINES.lock().clear();
+    LINES.begin();
     turn
 }
 
@@ -241,6 +191,22 @@ fn a_partition_without_a_callback_waits_and_says_so() {
     assert_eq!(helper::shutdown(), Ok(()));
 }
 
+/// Registers a leader callback of partition 0 that reports its first call and stays in it until it is released.
+fn block_first_callback() -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (entered, enters) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let block = move |call: helper::LogCall<'_>| {
+        if call.slot == 1 {
+            entered.send(()).expect("the test listens");
+            released.lock().unwrap().recv_timeout(2 * SOON).expect("the test releases it");
+        }
+        0
+    };
+    helper::register_log(CallbackRole::Leader, 0, Box::new(block)).unwrap();
+    (enters, release)
+}
+
 /// What the status endpoint says.
 fn status(shard: &Shard) -> String {
     let mut text = String::new();
@@ -255,15 +221,7 @@ fn a_callback_that_does_not_return_holds_its_leader_at_the_bound_and_each_wait_i
     let raft = format!("control_port: {STATUS_PORT}, log_memory_bytes: 1 MiB, fragment_bytes: 64 KiB, queue_bytes: 64 KiB");
     let shard = Shard::new("ab: raft", &raft);
     shard.set_up();
-    let (release, released) = mpsc::channel::<()>();
-    let released = Mutex::new(released);
-    let block = move |call: helper::LogCall<'_>| {
-        if call.slot == 1 {
-            released.lock().unwrap().recv_timeout(2 * SOON).expect("the test releases it");
-        }
-        0
-    };
-    helper::register_log(CallbackRole::Leader, 0, Box::new(block)).unwrap();
+    let (_enters, release) = block_first_callback();
     helper::register_log(CallbackRole::Leader, 1, Box::new(|_| 0)).unwrap();
     let led = await_leadership();
     helper::setup2(0, 0).unwrap();
@@ -290,35 +248,123 @@ fn a_callback_that_does_not_return_holds_its_leader_at_the_bound_and_each_wait_i
     assert_eq!(helper::shutdown(), Ok(()));
 }
 
+fn assert_shows(shown: &str, parts: &[&str]) {
+    parts.iter().for_each(|part| assert!(shown.contains(part), "no {part:?} in {shown}"));
+}
+
 #[test]
-fn a_drain_and_a_shutdown_that_wait_say_for_what() {
+fn a_drain_and_a_shutdown_that_wait_say_and_show_for_what() {
     let _turn = turn();
-    let shard = Shard::new("ab: raft", "drain_ms: 50");
+    // The drain lasts until the test has looked at it.
+    let shard = Shard::new("ab: raft", &format!("control_port: {STATUS_PORT}, drain_ms: 3000"));
     shard.set_up();
-    let (entered, enters) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let released = Mutex::new(released);
-    let block = move |_: helper::LogCall<'_>| {
-        entered.send(()).expect("the test listens");
-        released.lock().unwrap().recv_timeout(SOON).expect("the test releases it");
-        0
-    };
-    helper::register_log(CallbackRole::Leader, 0, Box::new(block)).unwrap();
+    let (enters, release) = block_first_callback();
     let led = await_leadership();
     helper::setup2(0, 0).unwrap();
     led.recv_timeout(SOON).expect("leadership");
     helper::submit(b"log", 0).unwrap();
     enters.recv_timeout(SOON).expect("the callback");
+    assert_shows(&status(&shard), &["role leader", "leaving false", "outstanding 1"]);
     std::thread::scope(|scope| {
         let ending = scope.spawn(helper::shutdown);
-        LINES.wait(log::Level::Info, "drain: waiting for 1 accepted logs, at most 50ms", 1);
-        LINES.wait(log::Level::Warn, "drain: 1 accepted logs are not delivered after 50ms", 1);
+        LINES.wait(log::Level::Info, "drain: waiting for 1 accepted logs, at most 3s", 1);
+        assert_shows(&status(&shard), &["leaving true", "outstanding 1", "callback in slot 1"]);
+        LINES.wait(log::Level::Warn, "drain: 1 accepted logs are not delivered after 3s", 1);
         let lines = LINES.wait(log::Level::Warn, "shutdown: waiting at most", 1);
         assert!(lines[0].contains("the callback of partition 0, slot 1"), "{}", lines[0]);
+        assert_shows(&status(&shard), &["\nshutting down\n", "partition 0: role stopped", "outstanding 1", "callback in slot 1"]);
         release.send(()).unwrap();
         assert_eq!(ending.join().unwrap(), Ok(()));
     });
     LINES.wait(log::Level::Info, "shut down", 1);
+    assert!(TcpStream::connect((shard.host.as_str(), STATUS_PORT)).is_err(), "the endpoint is closed");
+}
+
+#[test]
+fn a_replica_that_stopped_itself_says_and_shows_why() {
+    let _turn = turn();
+    let shard = Shard::new("ab: raft", &format!("control_port: {STATUS_PORT}"));
+    shard.set_up();
+    helper::register_log(CallbackRole::Leader, 0, Box::new(|_| panic!("as the test wants it"))).unwrap();
+    let led = await_leadership();
+    helper::setup2(0, 0).unwrap();
+    led.recv_timeout(SOON).expect("leadership");
+    helper::submit(b"log", 0).unwrap();
+    let line = LINES.wait(log::Level::Error, "this replica stops and acknowledges nothing from now on", 1).remove(0);
+    let reason = line.split_once("from now on: ").expect("a reason").1.to_owned();
+    assert_shows(&reason, &["partition 0", "slot 1", "as the test wants it"]);
+    assert_shows(&status(&shard), &[&format!("\nstopped itself: {reason}\n")]);
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(helper::counters(0).map(|counters| counters.lost), Some(1));
+}
+
+/// A durable shard in a directory of its own, which leads and has delivered one log.
+fn lead_durably(directory: &Path) -> Shard {
+    let shard = Shard::new("ab: raft", &format!("control_port: {STATUS_PORT}, data_dir: {}", directory.display()));
+    restart_durably(&shard);
+    helper::submit(b"log", 0).unwrap();
+    helper::wait_for_submit(0).unwrap();
+    shard
+}
+
+/// From a directory with a log in it too. Returns the slots that the follower callback of partition 0 sees.
+fn restart_durably(shard: &Shard) -> mpsc::Receiver<u64> {
+    shard.set_up();
+    listen_everywhere();
+    let (replayed, slots) = mpsc::channel();
+    let replay = move |call: helper::LogCall<'_>| {
+        replayed.send(call.slot).expect("the test listens");
+        0
+    };
+    helper::register_log(CallbackRole::Follower, 0, Box::new(replay)).unwrap();
+    let led = await_leadership();
+    helper::setup2(0, 0).unwrap();
+    led.recv_timeout(SOON).expect("leadership");
+    slots
+}
+
+/// It has stopped itself for its directory's sake, says so once, shows it, and takes nothing any more.
+fn assert_stopped_for_its_directory(shard: &Shard, what: &str) {
+    let line = LINES.wait(log::Level::Error, "this replica stops and acknowledges nothing from now on", 1).remove(0);
+    assert_shows(&line, &["was moved or deleted under this process", what, "move it back", "rebuilt from the others"]);
+    let reason = line.split_once("from now on: ").expect("a reason").1;
+    assert_shows(&status(shard), &[&format!("\nstopped itself: {reason}\n")]);
+    assert!(helper::submit(b"late", 0).is_err());
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(LINES.now(log::Level::Error, "").len(), 1, "nothing else went wrong");
+}
+
+#[test]
+fn a_data_directory_that_is_moved_away_stops_the_replica_and_moved_back_it_has_everything() {
+    let _turn = turn();
+    let place = tempfile::tempdir().unwrap();
+    let (directory, elsewhere) = (place.path().join("data"), place.path().join("elsewhere"));
+    let shard = lead_durably(&directory);
+    std::fs::rename(&directory, &elsewhere).unwrap();
+    assert_stopped_for_its_directory(&shard, "META is gone");
+    assert!(!directory.exists(), "nothing is put in its place");
+    std::fs::rename(&elsewhere, &directory).unwrap();
+    let replayed = restart_durably(&shard);
+    assert_eq!(replayed.recv_timeout(SOON), Ok(1), "what was acknowledged before");
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
+fn a_data_directory_that_is_deleted_or_replaced_stops_the_replica() {
+    let _turn = turn();
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("data");
+    let shard = lead_durably(&directory);
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert_stopped_for_its_directory(&shard, "META is gone");
+    LINES.begin();
+    // A copy in its place has everything of now and nothing of what comes: from then on it is an old backup.
+    let shard = lead_durably(&directory);
+    let copied = Command::new("cp").arg("-r").arg(&directory).arg(place.path().join("copy")).status().unwrap();
+    assert!(copied.success());
+    std::fs::rename(&directory, place.path().join("original")).unwrap();
+    std::fs::rename(place.path().join("copy"), &directory).unwrap();
+    assert_stopped_for_its_directory(&shard, "META is");
 }
 
 #[test]

@@ -25,8 +25,8 @@ enum Life {
     Down,
     /// `setup` succeeded.
     Ready(Box<Prepared>),
-    /// `setup2` succeeded.
-    Running(Arc<Instance>),
+    /// `setup2` succeeded. The endpoint answers until the threads have ended.
+    Running(Arc<Instance>, Option<StatusEndpoint>),
     /// A call is on its way between two of the others.
     Changing,
     /// Shutdown left a thread of the host's running: nothing can be started any more.
@@ -46,19 +46,12 @@ pub(super) struct Instance {
     pub(super) configuration: Configuration,
     pub(super) runtime: Runtime,
     drained: Once,
-    /// Taken, and so closed, at shutdown.
-    status: Mutex<Option<StatusEndpoint>>,
 }
 
 impl Instance {
     /// `pre_shutdown_step`, once; a second caller waits for the first.
     fn drain(&self) {
         self.drained.call_once_force(|_| self.runtime.drain());
-    }
-
-    fn close_status(&self) {
-        let endpoint = self.status.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(endpoint);
     }
 }
 
@@ -102,7 +95,7 @@ impl Drop for Transition {
 /// `Order` before `setup2`, `ShutDown` after shutdown; the text names `call`.
 pub(super) fn running(call: &str) -> Result<Arc<Instance>, HelperError> {
     match &*LIFE.lock().unwrap_or_else(PoisonError::into_inner) {
-        Life::Running(instance) => Ok(instance.clone()),
+        Life::Running(instance, _) => Ok(instance.clone()),
         _ => Err(directory::not_running(call)),
     }
 }
@@ -146,7 +139,7 @@ fn why_not_down(life: &Life) -> Option<String> {
     match life {
         Life::Down => None,
         Life::Ready(_) => Some("setup was called a second time; call setup2, or shut down first".into()),
-        Life::Running(_) => Some("setup was called while the library runs; shut down first".into()),
+        Life::Running(..) => Some("setup was called while the library runs; shut down first".into()),
         Life::Changing => Some("setup was called while another call changes the library's life".into()),
         Life::Broken(left) => Some(format!(
             "setup was called after a shutdown that left something running ({left}); only a new process can go on"
@@ -203,7 +196,7 @@ pub fn setup2(action: i32, shard_index: i32) -> Result<(), HelperError> {
     let life = settled_life();
     if !matches!(*life, Life::Ready(_)) {
         return Err(match &*life {
-            Life::Running(_) => HelperError::Order("setup2 was called a second time".into()),
+            Life::Running(..) => HelperError::Order("setup2 was called a second time".into()),
             _ => directory::not_ready(),
         });
     }
@@ -213,10 +206,9 @@ pub fn setup2(action: i32, shard_index: i32) -> Result<(), HelperError> {
     match start(&mut prepared, action) {
         Ok(runtime) => {
             let configuration = prepared.configuration;
-            let host = &configuration.topology.process(configuration.topology.me).host;
-            let status = Mutex::new(status_endpoint::open(host, configuration.status_port()));
-            let instance = Instance { configuration, runtime, drained: Once::new(), status };
-            transition.to(Life::Running(Arc::new(instance)));
+            let instance = Arc::new(Instance { configuration, runtime, drained: Once::new() });
+            let status = status_endpoint::open(instance.clone());
+            transition.to(Life::Running(instance, status));
             Ok(())
         }
         Err(error) => {
@@ -249,7 +241,7 @@ fn start(prepared: &mut Prepared, action: i32) -> Result<Runtime, StartError> {
 pub fn pre_shutdown_step() -> Result<(), HelperError> {
     refuse_in_callback("pre_shutdown_step")?;
     let instance = match &*settled_life() {
-        Life::Running(instance) => Some(instance.clone()),
+        Life::Running(instance, _) => Some(instance.clone()),
         _ => None,
     };
     if let Some(instance) = instance {
@@ -283,18 +275,19 @@ pub fn shutdown() -> Result<(), HelperError> {
             transition.to(Life::Down);
             Ok(())
         }
-        Life::Running(instance) => {
+        Life::Running(instance, status) => {
             instance.drain();
-            instance.close_status();
             let patience = SHUTDOWN_PATIENCE.saturating_sub(began.elapsed()).max(JOIN_PATIENCE_MIN);
             match instance.runtime.shutdown_within(patience) {
                 Ok(()) => {
+                    drop(status);
                     end_life();
                     transition.to(Life::Down);
                     log::info!("shut down");
                     Ok(())
                 }
                 Err(unfinished) => {
+                    status.into_iter().for_each(StatusEndpoint::leave);
                     directory::note_shutdown();
                     let left = unfinished.threads.join("; ");
                     transition.to(Life::Broken(left.clone()));

@@ -29,7 +29,7 @@ pub use lifecycle::{hosts, pre_shutdown_step, setup, setup2, shutdown};
 pub use microbench::microbench;
 pub use noops::{send_no_ops_for_mark, send_no_ops_to_all_workers};
 pub use registration::{register_election, register_log, register_outcome};
-pub use stats::{counters, outstanding, partitions, set_unreplayed, worker_info_stats};
+pub use stats::{counters, outstanding, partitions, report, set_unreplayed, worker_info_stats};
 pub use status_value::decode_value;
 pub use submission::{refuse, submit, wait_for_submit};
 

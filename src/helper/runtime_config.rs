@@ -1,5 +1,6 @@
 //! From Mako's configuration to what the runtime needs.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::settings::{Durability, PreferredLeader, Settings};
@@ -42,7 +43,7 @@ pub(super) fn runtime_config(configuration: &Configuration, run: RunId) -> Runti
         drain_wait: Duration::from_millis(settings.drain_ms),
         max_log_bytes: size(settings.max_log_bytes),
         fragment_bytes: size(settings.fragment_bytes),
-        disk: data_dir.map(|directory| (directory.clone(), durability(settings.durability))),
+        disk: data_dir.map(|directory| (absolute(directory), durability(settings.durability))),
         restore: settings.restore.as_ref().map(|order| replica::RestoreOrder {
             survivor: order.survivor,
             formations: order.formations.clone(),
@@ -96,6 +97,12 @@ fn limits(settings: &Settings, groups: usize) -> Limits {
     Limits { log_memory_bytes: size(settings.log_memory_bytes) / groups.max(1), ..Limits::default() }
 }
 
+/// The host may change its working directory later, and the log goes on creating files by their paths.
+fn absolute(directory: &Path) -> PathBuf {
+    // Without a working directory it can't be found; opening it says so.
+    std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf())
+}
+
 fn durability(durability: Durability) -> disk::Durability {
     match durability {
         Durability::Fsync => disk::Durability::Fsync,
@@ -106,4 +113,16 @@ fn durability(durability: Durability) -> disk::Durability {
 /// A configured size on this machine; `usize` is 64 bits wherever this library is used.
 fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_data_directory_stays_where_it_was_at_setup() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(absolute(Path::new("data/p1")), here.join("data/p1"));
+        assert_eq!(absolute(Path::new("/data/p1")), Path::new("/data/p1"));
+    }
 }

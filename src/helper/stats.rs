@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use crate::config::Topology;
 use crate::ids::{GroupId, ProcessId};
 use crate::replica::output::Status;
-use crate::runtime::{PartitionCounters, Port};
+use crate::runtime::{NoAnswer, PartitionCounters, Port, Runtime};
 use crate::transport::TransportCounters;
 
-use super::lifecycle::Instance;
 use super::{directory, lifecycle};
 
 /// Partitions of the shard; 0 before `setup` and after a shutdown.
@@ -43,7 +42,8 @@ pub fn worker_info_stats(partitions: usize) {
         log::warn!("worker_info_stats: {}", directory::not_running("worker_info_stats"));
         return;
     };
-    for (_, line) in partition_lines(&instance, &instance.runtime.status()).take(partitions) {
+    let status = instance.runtime.status().unwrap_or_default();
+    for (_, line) in partition_lines(&instance.runtime, &instance.configuration.topology, &status).take(partitions) {
         log::info!("{line}");
     }
     let elsewhere = directory::refused_elsewhere();
@@ -53,21 +53,24 @@ pub fn worker_info_stats(partitions: usize) {
 }
 
 /// Everything that the status endpoint says: one line per group, then one per partition.
-pub(super) fn report() -> String {
-    let Some(instance) = lifecycle::instance() else { return "not running\n".into() };
-    let topology = &instance.configuration.topology;
+pub fn report(runtime: &Runtime, topology: &Topology) -> String {
     let mut lines = vec![format!("process {}", topology.process(topology.me).name)];
-    lines.extend(instance.runtime.failure().map(|reason| format!("stopped itself: {reason}")));
-    let status = instance.runtime.status();
-    if status.is_empty() && instance.runtime.failure().is_none() {
-        lines.push("the event loop does not answer: it is held up, by a disk or a machine that is out of memory".into());
+    let status = runtime.status();
+    match (runtime.failure(), &status) {
+        (Some(reason), _) => lines.push(format!("stopped itself: {reason}")),
+        (None, Err(NoAnswer::Ended)) => lines.push("shutting down".into()),
+        (None, Err(late)) => lines.push(late.to_string()),
+        (None, Ok(_)) => {}
     }
+    // Who does not answer once is not asked again: the client waits.
+    let traffic = status.as_ref().ok().and_then(|_| runtime.traffic().ok());
+    let status = status.unwrap_or_default();
     for (group, status) in &status {
-        let unwritten = instance.runtime.unwritten(*group).map_or("none".into(), |writes| writes.to_string());
+        let unwritten = runtime.unwritten(*group).map_or("none".into(), |writes| writes.to_string());
         lines.push(format!("{}, unwritten {unwritten}", group_line(*group, status, topology)));
     }
-    lines.extend(instance.runtime.traffic().map(|traffic| traffic_line(&traffic)));
-    lines.extend(partition_lines(&instance, &status).map(|(port, line)| format!("{line}, {}", waits_line(port))));
+    lines.extend(traffic.map(|traffic| traffic_line(&traffic)));
+    lines.extend(partition_lines(runtime, topology, &status).map(|(port, line)| format!("{line}, {}", waits_line(port))));
     lines.push(String::new());
     lines.join("\n")
 }
@@ -79,7 +82,7 @@ fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
     format!(
         "{group}: role {}, term {}, leader {}, formation {formation:016x}, generation {generation}, commit {}, last {}, \
          delivered {}, first in memory {}, log {} B, voters [{}], learners [{}], lost accepted {}, \
-         waits for {}, turned away {}, given up {}, restored {}, connected [{}], absent {}, foreign {}, refused messages {}",
+         waits for {}, turned away {}, given up {}, held up {}, leaving {}, restored {}, connected [{}], absent {}, foreign {}, refused messages {}",
         status.role,
         status.term,
         status.leader.as_ref().map_or("unknown", name),
@@ -94,6 +97,8 @@ fn group_line(group: GroupId, status: &Status, topology: &Topology) -> String {
         status.waits_for,
         status.turned_away,
         status.given_up,
+        status.held_up,
+        status.leaving,
         status.restored,
         names(&status.connected),
         status.absent.len(),
@@ -121,12 +126,12 @@ fn waits_line(port: &Port) -> String {
 }
 
 fn partition_lines<'a>(
-    instance: &'a Instance,
+    runtime: &'a Runtime,
+    topology: &'a Topology,
     status: &[(GroupId, Status)],
 ) -> impl Iterator<Item = (&'a Port, String)> + use<'a> {
     let status: BTreeMap<GroupId, Status> = status.iter().cloned().collect();
-    let topology = &instance.configuration.topology;
-    instance.runtime.ports().iter().map(move |port| (&**port, line(port, status.get(&port.group()), topology)))
+    runtime.ports().iter().map(move |port| (&**port, line(port, status.get(&port.group()), topology)))
 }
 
 fn line(port: &Port, status: Option<&Status>, topology: &Topology) -> String {

@@ -15,7 +15,9 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::lifecycle::Instance;
 use super::stats;
+use crate::config::Configuration;
 use crate::transport::look_up;
 
 const LISTENER: Token = Token(0);
@@ -38,7 +40,7 @@ impl StatusEndpoint {
     ///
     /// # Errors
     /// The system's, where it can't listen there or has no thread left.
-    pub fn open(host: &str, port: u16, report: fn() -> String) -> io::Result<Self> {
+    pub fn open(host: &str, port: u16, report: impl Fn() -> String + Send + 'static) -> io::Result<Self> {
         let addresses = look_up(host, port).map_err(io::Error::other)?;
         let listener = StdListener::bind(&addresses[..])?;
         listener.set_nonblocking(true)?;
@@ -48,9 +50,15 @@ impl StatusEndpoint {
         let stop = Waker::new(poll.registry(), STOP)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let clients = VecDeque::with_capacity(CLIENTS_MAX);
+        let report = Box::new(report);
         let server = Server { poll, listener, report, stopping: stopping.clone(), clients, next_token: FIRST_CLIENT };
         let thread = std::thread::Builder::new().name("mako-raft-stat".into()).spawn(move || server.run())?;
         Ok(Self { stopping, stop, thread: Some(thread) })
+    }
+
+    /// Tells it to end and waits for nothing: what its report looks at may never answer.
+    pub fn leave(mut self) {
+        drop(self.thread.take());
     }
 }
 
@@ -58,6 +66,7 @@ impl Drop for StatusEndpoint {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
         let woken = self.stop.wake();
+        // Without a thread it was left alone.
         if let (Ok(()), Some(thread)) = (woken, self.thread.take()) {
             // It panicked if this fails, and has ended all the same.
             let _ = thread.join();
@@ -68,7 +77,7 @@ impl Drop for StatusEndpoint {
 struct Server {
     poll: Poll,
     listener: TcpListener,
-    report: fn() -> String,
+    report: Box<dyn Fn() -> String + Send>,
     stopping: Arc<AtomicBool>,
     clients: VecDeque<Client>,
     next_token: usize,
@@ -182,10 +191,12 @@ impl Client {
     }
 }
 
-/// Opens the endpoint where the configuration asks for one; a warning where that fails.
-pub(super) fn open(host: &str, port: Option<u16>) -> Option<StatusEndpoint> {
-    let port = port?;
-    match StatusEndpoint::open(host, port, stats::report) {
+/// Opens the endpoint of a running library where its configuration asks for one; a warning where that fails.
+pub(super) fn open(instance: Arc<Instance>) -> Option<StatusEndpoint> {
+    let Configuration { topology, .. } = &instance.configuration;
+    let (host, port) = (topology.process(topology.me).host.clone(), instance.configuration.status_port()?);
+    let report = move || stats::report(&instance.runtime, &instance.configuration.topology);
+    match StatusEndpoint::open(&host, port, report) {
         Ok(endpoint) => {
             log::info!("status: connect to {host}:{port}");
             Some(endpoint)

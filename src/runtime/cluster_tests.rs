@@ -221,6 +221,18 @@ fn roles(stream: &[Seen]) -> Vec<CallbackRole> {
     stream.iter().map(|seen| seen.role).collect()
 }
 
+/// Which of `nodes`, none of which has led, is told of its leadership.
+fn wait_for_a_leader(nodes: &[Node]) -> usize {
+    let deadline = Instant::now() + SOON;
+    loop {
+        assert!(Instant::now() < deadline, "nobody leads");
+        match nodes.iter().position(|node| !locked(&node.witness.codes).is_empty()) {
+            Some(index) => return index,
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
 #[test]
 fn a_shard_of_one_process_leads_at_once_and_delivers_its_own_logs() {
     let shard = Shard::new(1, 2);
@@ -298,14 +310,7 @@ fn when_the_leader_dies_another_process_leads_and_replays_what_the_dead_one_exec
     (0..500).for_each(|n| assert!(nodes[0].submit(0, &numbered(0, n)) > 0));
     assert_eq!(nodes[0].port(0).wait_idle(), Waited::Settled);
     nodes.remove(0).runtime.shutdown().expect("abrupt: no goodbye, no drain");
-    let deadline = Instant::now() + SOON;
-    let successor = loop {
-        assert!(Instant::now() < deadline, "nobody leads");
-        match nodes.iter().position(|node| !locked(&node.witness.codes).is_empty()) {
-            Some(index) => break index,
-            None => std::thread::yield_now(),
-        }
-    };
+    let successor = wait_for_a_leader(&nodes);
     assert_eq!(nodes[successor].witness.wait_delivered(0, 500).len(), 500, "announced after all earlier logs");
     (500..600).for_each(|n| assert!(nodes[successor].submit(0, &numbered(0, n)) > 0));
     assert_same_streams(&nodes, 1, 600);
@@ -348,6 +353,29 @@ fn durable_processes_that_all_stopped_go_on_and_replay_what_their_former_runs_ex
     assert!(seen[..150].iter().all(|seen| seen.role == CallbackRole::Follower), "another run executed them");
     assert!(seen[150..].iter().all(|seen| seen.role == CallbackRole::Leader));
     end_all(nodes);
+}
+
+#[test]
+fn a_leader_whose_data_directory_is_deleted_stops_and_comes_back_as_a_new_member_with_nothing_lost() {
+    let mut shard = Shard::new(3, 1);
+    shard.disk = Some(tempfile::tempdir().unwrap());
+    let mut nodes = shard.start_all();
+    nodes[0].wait_gained();
+    (0..100).for_each(|n| assert!(nodes[0].submit(0, &numbered(0, n)) > 0));
+    assert_same_streams(&nodes, 1, 100);
+    let member = |node: &Node| node.runtime.status().unwrap()[0].1.member;
+    let former = member(&nodes[0]);
+    std::fs::remove_dir_all(shard.disk.as_ref().expect("durable").path().join("0")).unwrap();
+    let stopped = nodes.remove(0);
+    let successor = wait_for_a_leader(&nodes);
+    let reason = stopped.runtime.failure().expect("it stopped itself");
+    assert!(reason.contains("group 0: durable log: ") && reason.contains("META is gone"), "{reason}");
+    stopped.runtime.shutdown().unwrap();
+    (100..200).for_each(|n| assert!(nodes[successor].submit(0, &numbered(0, n)) > 0));
+    nodes.push(shard.start(0));
+    assert_same_streams(&nodes, 1, 200);
+    assert!(former.is_some() && member(&nodes[2]) > former, "what its former run acknowledged counts no more");
+    nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
 }
 
 #[test]
@@ -419,11 +447,7 @@ fn a_callback_that_panics_stops_the_replica_and_the_others_elect_a_leader() {
     let (leader, callbacks) = start_with_callbacks(&shard);
     callbacks.partitions[&PartitionId(0)].register(CallbackRole::Leader, Box::new(|_| panic!("as a test wants it")));
     leader.submit(0, b"poison");
-    let deadline = Instant::now() + SOON;
-    while others.iter().all(|node| locked(&node.witness.codes).is_empty()) {
-        assert!(Instant::now() < deadline, "nobody took over");
-        std::thread::yield_now();
-    }
+    wait_for_a_leader(&others);
     assert_eq!(leader.port(1).submit(b"late"), Err(Refusal::Stopped));
     let reason = leader.runtime.failure().expect("it stopped itself");
     assert!(reason.contains("partition 0") && reason.contains("slot 1"), "{reason}");

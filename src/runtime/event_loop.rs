@@ -21,7 +21,7 @@ use super::lane::Lane;
 use super::log_writer::LogWriter;
 use super::shared::{Command, GroupView, Port, Shared};
 use super::throttle::Throttle;
-use super::watch::Watch;
+use super::watch::{Line, Watch};
 
 /// Readiness events taken from one poll; what does not fit comes with the next.
 const EVENTS_PER_POLL: usize = 256;
@@ -261,7 +261,7 @@ impl EventLoop {
             if now >= self.next_look {
                 self.next_look = now + LOOK_EVERY;
                 self.shared.buffers.trim();
-                self.look_for_stands(now);
+                self.look_for_stands(time);
             }
         }
         let more_to_read = self.transport.poll_io(time, &mut self.arrivals);
@@ -291,7 +291,7 @@ impl EventLoop {
     }
 
     /// Says what stands still.
-    fn look_for_stands(&mut self, now: Instant) {
+    fn look_for_stands(&mut self, now: Time) {
         if self.is_draining() {
             return;
         }
@@ -306,7 +306,7 @@ impl EventLoop {
                 self.watch.writer(number, writer, now, &mut lines);
             }
         }
-        lines.into_iter().for_each(|line| log::log!(line.level, "{}", line.text));
+        lines.iter().for_each(Line::log);
     }
 
     /// Polls: until the next tick, a socket or a wake-up when nothing is left to do, else without waiting.
@@ -490,8 +490,9 @@ impl EventLoop {
             writer.push(&mut group.held_writes);
             return false;
         }
-        if let Err(reason) = writer.write_here(&mut group.held_writes) {
-            self.shared.failure.report(reason);
+        match writer.write_here(&mut group.held_writes) {
+            Ok(took) => Watch::own_write(group.id, took).iter().for_each(Line::log),
+            Err(reason) => self.shared.failure.report(reason),
         }
         true
     }

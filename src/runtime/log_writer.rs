@@ -27,8 +27,15 @@ const HERE_BYTES_MAX: u64 = 16 << 10;
 /// More than a record takes beside the payloads of its entries, for each write and for each entry.
 const RECORD_OVERHEAD_BYTES: u64 = 256;
 
-/// A write that takes so long is a line for the operator.
-const LATE: Duration = Duration::from_secs(1);
+/// Between two looks at the directory. What was acknowledged since the last one is as good as lost when it is gone.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What ends the thread's wait.
+enum Woken {
+    ByWrites,
+    ByTime,
+    ByStop,
+}
 
 /// The loop's and the thread's side of a group's durable log.
 pub(super) struct LogWriter {
@@ -108,10 +115,10 @@ impl LogWriter {
             && writes.iter().all(|write| write.membership.is_none())
     }
 
-    /// Loop: writes now and leaves an empty vector. Only while the thread has nothing to do. After an error
-    /// the replica must stop, as after one of the thread's.
-    pub(super) fn write_here(&self, writes: &mut Vec<Write>) -> Result<(), String> {
-        let Some(last) = writes.last() else { return Ok(()) };
+    /// Loop: writes now, leaves an empty vector, and says how long that took. Only while the thread has nothing to
+    /// do. After an error the replica must stop, as after one of the thread's.
+    pub(super) fn write_here(&self, writes: &mut Vec<Write>) -> Result<Duration, String> {
+        let Some(last) = writes.last() else { return Ok(Duration::ZERO) };
         debug_assert!(self.is_idle(), "the thread's writes come first");
         self.given.store(last.id, Ordering::Relaxed);
         let begun = Instant::now();
@@ -119,11 +126,7 @@ impl LogWriter {
         writes.clear();
         let took = begun.elapsed();
         self.forget_synced();
-        if took >= LATE {
-            // The loop itself waited, so nobody could say it earlier.
-            log::warn!("{}: a write took {} ms; look at the disk of raft.data_dir", self.group, took.as_millis());
-        }
-        Ok(())
+        Ok(took)
     }
 
     /// The last write that is on disk with all before it.
@@ -139,26 +142,49 @@ impl LogWriter {
 
     /// The thread's body.
     pub(super) fn run(&self, wakeup: &Wakeup, failure: &Failure) {
-        let mut batch = Vec::new();
-        while self.wait_batch(&mut batch) {
-            if let Err(reason) = self.append(&batch) {
-                failure.report(reason);
-                break;
-            }
-            wakeup.notify();
-            self.forget_synced();
-            batch.clear();
+        if let Err(reason) = self.serve(wakeup) {
+            failure.report(reason);
+            self.wait_until_stopped();
         }
         self.close();
     }
 
+    /// Writes what it is given, and looks whether the directory is still there, until it is stopped.
+    fn serve(&self, wakeup: &Wakeup) -> Result<(), String> {
+        let (mut batch, mut next_look) = (Vec::new(), Instant::now() + LOOK_EVERY);
+        loop {
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + LOOK_EVERY;
+                self.look().map_err(|error| self.fail(&error))?;
+            }
+            match self.wait_batch(&mut batch, next_look) {
+                Woken::ByWrites => {
+                    self.append(&batch)?;
+                    wakeup.notify();
+                    self.forget_synced();
+                    batch.clear();
+                }
+                Woken::ByTime => {}
+                Woken::ByStop => return Ok(()),
+            }
+        }
+    }
+
+    /// An error: what is written here, a restart does not find.
+    fn look(&self) -> Result<(), DiskError> {
+        // Not under the lock: the loop may be about to write, and a name takes the system longer than a handle.
+        let presence = locked(&self.disk).as_ref().map(DiskLog::presence).transpose()?;
+        presence.map_or(Ok(()), |presence| presence.check())
+    }
+
+    fn fail(&self, error: &DiskError) -> String {
+        self.failed.store(true, Ordering::Relaxed);
+        format!("{}: {error}", self.group)
+    }
+
     /// Writes, and says so, by whichever thread.
     fn append(&self, writes: &[Write]) -> Result<(), String> {
-        let result = self.append_timed(writes);
-        if let Err(error) = result {
-            self.failed.store(true, Ordering::Relaxed);
-            return Err(format!("{}: {error}", self.group));
-        }
+        self.append_timed(writes).map_err(|error| self.fail(&error))?;
         let last = writes.last().map_or(0, |write| write.id);
         self.persisted.store(last, Ordering::Release);
         Ok(())
@@ -192,15 +218,26 @@ impl LogWriter {
         }
     }
 
-    fn wait_batch(&self, batch: &mut Vec<Write>) -> bool {
+    /// Takes all that is queued; waits for it until `deadline`.
+    fn wait_batch(&self, batch: &mut Vec<Write>, deadline: Instant) -> Woken {
         let mut queue = locked(&self.queue);
         while queue.writes.is_empty() && !queue.stopping {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Woken::ByTime;
+            }
             queue.sleeping = true;
-            queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue.sleeping = false;
         }
-        queue.sleeping = false;
         std::mem::swap(&mut queue.writes, batch);
-        !batch.is_empty()
+        if batch.is_empty() { Woken::ByStop } else { Woken::ByWrites }
+    }
+
+    /// The loop ends too once a failure is known, and until then it may write by itself.
+    fn wait_until_stopped(&self) {
+        let stopping = self.arrived.wait_while(locked(&self.queue), |queue| !queue.stopping);
+        drop(stopping.unwrap_or_else(PoisonError::into_inner));
     }
 }
 

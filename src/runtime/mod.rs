@@ -42,6 +42,6 @@ pub use election::ElectionCodes;
 pub use intake::Refusal;
 pub use ledger::{PartitionCounters, Waited};
 pub use replica_process::{
-    Bound, Callbacks, GroupConfig, Runtime, RuntimeConfig, StartError, Storage, Unfinished, SHUTDOWN_PATIENCE,
+    Bound, Callbacks, GroupConfig, NoAnswer, Runtime, RuntimeConfig, StartError, Storage, Unfinished, SHUTDOWN_PATIENCE,
 };
 pub use shared::Port;

@@ -11,7 +11,7 @@ use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::output::Status;
 use crate::replica::payload::Origin;
 use crate::replica::{Limits, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
-use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Durability, Prepare, RealFiles};
+use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Durability, FileSystem, Prepare, RealFiles};
 use crate::storage::OlderEntries;
 use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounters, TransportError, TransportLimits};
 
@@ -34,7 +34,7 @@ pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 const QUICK_END: Duration = Duration::from_secs(1);
 /// The first turn opens the gates. It does no waiting of its own: beyond this the machine is in trouble.
 const FIRST_TURN_PATIENCE: Duration = Duration::from_secs(10);
-/// A loop that does not answer a question for so long has stopped.
+/// A loop that does not answer a question for so long is held up: a turn takes milliseconds at most.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Between the loop's pass over what was abandoned and its lanes' reports, which take no time of their own.
 const ABANDON_PATIENCE: Duration = Duration::from_millis(500);
@@ -175,10 +175,22 @@ impl Storage {
     /// # Errors
     /// The first log that can't be opened.
     pub fn open(config: &RuntimeConfig) -> Result<Storage, StartError> {
+        Self::open_on(config, SEGMENT_BYTES, &(Arc::new(RealFiles) as Arc<dyn FileSystem>))
+    }
+
+    /// The same on other files than the system's, with segments of another length in bytes.
+    ///
+    /// # Errors
+    /// The first log that can't be opened.
+    pub fn open_on(
+        config: &RuntimeConfig,
+        segment_bytes: u64,
+        files: &Arc<dyn FileSystem>,
+    ) -> Result<Storage, StartError> {
         let Some((directory, durability)) = &config.disk else { return Ok(Storage { logs: Vec::new() }) };
         let open = |group: &GroupConfig| {
             let options = DiskOptions {
-                segment_bytes: SEGMENT_BYTES,
+                segment_bytes,
                 durability: *durability,
                 prepare: Prepare::InBackground,
                 memory_tail_bytes: config.limits.log_memory_bytes as u64,
@@ -187,10 +199,28 @@ impl Storage {
                 group: group.id,
             };
             let directory = directory.join(format!("group-{}", group.id.0));
-            DiskLog::open(&directory, options, Arc::new(RealFiles))
+            DiskLog::open(&directory, options, files.clone())
         };
         let logs: Result<Vec<_>, DiskError> = config.groups.iter().map(open).collect();
         logs.map(|logs| Storage { logs }).map_err(StartError::Disk)
+    }
+}
+
+/// Why the event loop said nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// It has not within [`ANSWER_PATIENCE`].
+    Late,
+    /// It has ended, or ended meanwhile.
+    Ended,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Late => "the event loop does not answer: it is held up, by a disk or a machine that is out of memory",
+            Self::Ended => "the event loop has ended",
+        })
     }
 }
 
@@ -304,27 +334,33 @@ impl Runtime {
     /// Makes this process the preferred leader and asks for the transfer. When it returns, the gates are
     /// what the replicas want them to be from then on.
     pub fn seek_leadership(&self) {
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.shared.command(Command::SeekLeadership(answer));
-        // A stopped loop drops the question: there is no leadership to be had then.
-        let _ = answered.recv_timeout(ANSWER_PATIENCE);
+        // Without an answer there is no leadership to be had.
+        let _ = self.ask(Command::SeekLeadership);
     }
 
     /// The operator's act for a survivor (DESIGN "Too many lost at once").
     ///
     /// # Errors
-    /// The replica's reason, or that the event loop has stopped.
+    /// The replica's reason, or that the event loop does not answer.
     pub fn restore_alone(&self) -> Result<(), String> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.shared.command(Command::RestoreAlone(answer));
-        answered.recv_timeout(ANSWER_PATIENCE).unwrap_or_else(|_| Err("the event loop has stopped".into()))
+        self.ask(Command::RestoreAlone).unwrap_or_else(|no_answer| Err(no_answer.to_string()))
     }
 
-    /// Where each group stands; empty when the event loop has stopped.
-    pub fn status(&self) -> Vec<(GroupId, Status)> {
+    /// Where each group stands.
+    ///
+    /// # Errors
+    /// The event loop does not answer.
+    pub fn status(&self) -> Result<Vec<(GroupId, Status)>, NoAnswer> {
+        self.ask(Command::Status)
+    }
+
+    fn ask<T>(&self, command: impl FnOnce(mpsc::SyncSender<T>) -> Command) -> Result<T, NoAnswer> {
         let (answer, answered) = mpsc::sync_channel(1);
-        self.shared.command(Command::Status(answer));
-        answered.recv_timeout(ANSWER_PATIENCE).unwrap_or_default()
+        self.shared.command(command(answer));
+        answered.recv_timeout(ANSWER_PATIENCE).map_err(|error| match error {
+            mpsc::RecvTimeoutError::Timeout => NoAnswer::Late,
+            mpsc::RecvTimeoutError::Disconnected => NoAnswer::Ended,
+        })
     }
 
     /// Writes to a group's durable log that were given and are not on disk; `None` for a log in memory.
@@ -332,12 +368,12 @@ impl Runtime {
         self.writers.iter().find(|writer| writer.group() == group).map(|writer| writer.unwritten())
     }
 
-    /// What this process has sent and received, and with how many system calls; `None` when the event loop
-    /// has stopped.
-    pub fn traffic(&self) -> Option<TransportCounters> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.shared.command(Command::Traffic(answer));
-        answered.recv_timeout(ANSWER_PATIENCE).ok()
+    /// What this process has sent and received, and with how many system calls.
+    ///
+    /// # Errors
+    /// The event loop does not answer.
+    pub fn traffic(&self) -> Result<TransportCounters, NoAnswer> {
+        self.ask(Command::Traffic)
     }
 
     /// Why the replica stopped itself, if it did.

@@ -4,27 +4,26 @@
 //! The event loop looks once a second; nothing on the hot path pays for it. Each wait has a line when it has lasted,
 //! again after ever longer pauses, and one when it is over. What a replica waits for is said by `replica/waiting.rs`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::ids::{GroupId, Time};
+use crate::repeats::Repeats;
 use crate::replica::output::WaitsFor;
 
 use super::log_writer::LogWriter;
 use super::shared::Port;
 
 /// Mako's callbacks wait for other shards, which is no news before it has lasted.
-const CALLBACK_PATIENCE: Duration = Duration::from_secs(10);
+const CALLBACK_PATIENCE_MS: u64 = 10_000;
 /// A disk takes milliseconds, a commit as well.
-const WRITE_PATIENCE: Duration = Duration::from_secs(1);
-const SUBMITTER_PATIENCE: Duration = Duration::from_secs(1);
-/// The first pause between two lines about the same wait; doubled each time.
-const REPEAT: Duration = Duration::from_secs(10);
-const REPEAT_MAX: Duration = Duration::from_secs(600);
+const WRITE_PATIENCE_MS: u64 = 1_000;
+const SUBMITTER_PATIENCE_MS: u64 = 1_000;
 
-/// What there is to say about a wait.
+/// What there is to say about a wait, and how long it has lasted.
 #[derive(Debug, PartialEq, Eq)]
 enum News {
-    Lasts(Duration),
-    Over(Duration),
+    LastsMs(u64),
+    OverMs(u64),
 }
 
 /// A line for the operator.
@@ -34,33 +33,40 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
+impl Line {
+    pub(super) fn log(&self) {
+        log::log!(self.level, "{}", self.text);
+    }
+}
+
 /// One thing that may stand still.
 #[derive(Debug, Default)]
 struct Stand {
     /// At which number it stands, and since when.
-    at: Option<(u64, Instant)>,
-    /// When the next line is due; none was written before it is set.
-    again: Option<(Instant, Duration)>,
+    at: Option<(u64, Time)>,
+    /// A line was written about this one.
+    said: bool,
+    /// How often one was written lately, about this one and those before.
+    repeats: Repeats,
 }
 
 impl Stand {
     /// `at`: the number that does not move while this stands still; `None` while there is nothing to wait for.
-    fn look(&mut self, at: Option<u64>, now: Instant, patience: Duration) -> Option<News> {
-        let (number, since) = match (self.at, at) {
-            (Some((before, since)), Some(number)) if before == number => (number, since),
+    fn look(&mut self, at: Option<u64>, now: Time, patience_ms: u64) -> Option<News> {
+        let since = match (self.at, at) {
+            (Some((before, since)), Some(number)) if before == number => since,
             (before, _) => {
                 self.at = at.map(|number| (number, now));
-                let said = self.again.take();
-                return before.filter(|_| said.is_some()).map(|(_, since)| News::Over(now - since));
+                let said = std::mem::take(&mut self.said);
+                return before.filter(|_| said).map(|(_, since)| News::OverMs(now.millis_since(since)));
             }
         };
-        debug_assert_eq!(self.at, Some((number, since)));
-        let (due, pause) = self.again.unwrap_or((since + patience, REPEAT));
-        if now < due {
+        let lasts_ms = now.millis_since(since);
+        if lasts_ms < patience_ms || !self.repeats.take_turn(now) {
             return None;
         }
-        self.again = Some((now + pause, (2 * pause).min(REPEAT_MAX)));
-        Some(News::Lasts(now - since))
+        self.said = true;
+        Some(News::LastsMs(lasts_ms))
     }
 }
 
@@ -74,45 +80,52 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Looks at the partition with this index. `waits_for` is its replica's word.
-    pub(super) fn port(&mut self, index: usize, port: &Port, waits_for: WaitsFor, now: Instant, lines: &mut Vec<Line>) {
+    pub(super) fn port(&mut self, index: usize, port: &Port, waits_for: WaitsFor, now: Time, lines: &mut Vec<Line>) {
         let partition = port.partition;
         let calling = port.lane.calling();
-        let callback = stand(&mut self.callbacks, index).look(calling.map(|slot| slot.0), now, CALLBACK_PATIENCE);
+        let callback = stand(&mut self.callbacks, index).look(calling.map(|slot| slot.0), now, CALLBACK_PATIENCE_MS);
         lines.extend(callback.map(|news| match news {
-            News::Lasts(time) => warning(format!(
+            News::LastsMs(ms) => warning(format!(
                 "partition {partition}: the callback of slot {} has been running for {} s: nothing more of this partition \
                  is delivered here until it returns",
                 calling.unwrap_or_default(),
-                time.as_secs()
+                ms / 1_000
             )),
-            News::Over(time) => info(format!("partition {partition}: a callback has returned, after {} s", time.as_secs())),
+            News::OverMs(ms) => info(format!("partition {partition}: a callback has returned, after {} s", ms / 1_000)),
         }));
         let (waiting, queued, bound) = port.intake.waiting();
         let stands_at = (waiting > 0).then(|| port.lane.committed().0);
-        let submitters = stand(&mut self.submitters, index).look(stands_at, now, SUBMITTER_PATIENCE);
+        let submitters = stand(&mut self.submitters, index).look(stands_at, now, SUBMITTER_PATIENCE_MS);
         lines.extend(submitters.map(|news| match news {
-            News::Lasts(time) => warning(format!(
+            News::LastsMs(ms) => warning(format!(
                 "partition {partition}: {waiting} submitter(s) wait, and nothing has been committed for {} s: {queued} of \
                  {bound} bytes (raft.queue_bytes) are on their way; this replica waits for {waits_for}",
-                time.as_secs()
+                ms / 1_000
             )),
-            News::Over(time) => info(format!("partition {partition}: submitters go on, after {} s", time.as_secs())),
+            News::OverMs(ms) => info(format!("partition {partition}: submitters go on, after {} s", ms / 1_000)),
         }));
     }
 
     /// Looks at the durable log with this index.
-    pub(super) fn writer(&mut self, index: usize, writer: &LogWriter, now: Instant, lines: &mut Vec<Line>) {
+    pub(super) fn writer(&mut self, index: usize, writer: &LogWriter, now: Time, lines: &mut Vec<Line>) {
         let group = writer.group();
         let stands_at = (writer.unwritten() > 0).then(|| writer.persisted());
-        let write = stand(&mut self.writers, index).look(stands_at, now, WRITE_PATIENCE);
+        let write = stand(&mut self.writers, index).look(stands_at, now, WRITE_PATIENCE_MS);
         lines.extend(write.map(|news| match news {
-            News::Lasts(time) => warning(format!(
+            News::LastsMs(ms) => warning(format!(
                 "{group}: the disk has not finished a write for {} s: nothing is acknowledged here until it has; look at \
                  the disk of raft.data_dir",
-                time.as_secs()
+                ms / 1_000
             )),
-            News::Over(time) => info(format!("{group}: the disk has finished a write, after {} s", time.as_secs())),
+            News::OverMs(ms) => info(format!("{group}: the disk has finished a write, after {} s", ms / 1_000)),
         }));
+    }
+
+    /// What there is to say of a write that the loop made by itself: it could not look meanwhile.
+    pub(super) fn own_write(group: GroupId, took: Duration) -> Option<Line> {
+        let took_ms = took.as_millis();
+        let text = || format!("{group}: a write took {took_ms} ms; look at the disk of raft.data_dir");
+        (took_ms >= u128::from(WRITE_PATIENCE_MS)).then(|| warning(text()))
     }
 }
 
@@ -135,25 +148,31 @@ fn stand(stands: &mut Vec<Stand>, index: usize) -> &mut Stand {
 mod tests {
     use super::*;
 
+    fn second(second: u64) -> Time {
+        Time(0).plus_millis(1_000 * second)
+    }
+
     #[test]
     fn what_stands_still_is_said_after_its_patience_then_ever_more_rarely_and_once_when_it_moves() {
-        let (mut stand, begin) = (Stand::default(), Instant::now());
-        let mut lines = Vec::new();
-        for second in 0..100 {
-            let now = begin + Duration::from_secs(second);
-            lines.extend(stand.look(Some(7), now, Duration::from_secs(3)));
-        }
-        let lasts = |second| News::Lasts(Duration::from_secs(second));
-        assert_eq!(lines, [lasts(3), lasts(13), lasts(33), lasts(73)]);
-        let moved = stand.look(Some(8), begin + Duration::from_secs(100), Duration::from_secs(3));
-        assert_eq!(moved, Some(News::Over(Duration::from_secs(100))));
-        assert_eq!(stand.look(None, begin + Duration::from_secs(101), Duration::from_secs(3)), None, "8 was not said");
+        let mut stand = Stand::default();
+        let lines: Vec<News> = (0..100).filter_map(|n| stand.look(Some(7), second(n), 3_000)).collect();
+        assert_eq!(lines, [3_000, 13_000, 33_000, 73_000].map(News::LastsMs));
+        assert_eq!(stand.look(Some(8), second(100), 3_000), Some(News::OverMs(100_000)));
+        assert_eq!(stand.look(None, second(101), 3_000), None, "8 was not said");
     }
 
     #[test]
     fn what_moves_is_never_said() {
-        let (mut stand, begin) = (Stand::default(), Instant::now());
-        let looks = (0..100).map(|n| stand.look(Some(n), begin + Duration::from_secs(n), Duration::from_secs(2)));
+        let mut stand = Stand::default();
+        let looks = (0..100).map(|n| stand.look(Some(n), second(n), 2_000));
         assert_eq!(looks.flatten().count(), 0);
+    }
+
+    #[test]
+    fn what_stands_still_again_and_again_is_said_ever_more_rarely_too() {
+        let mut stand = Stand::default();
+        let lasts = |news: &News| matches!(news, News::LastsMs(_));
+        let looks = (0..100).filter_map(|n| stand.look(Some(n / 5), second(n), 3_000));
+        assert_eq!(looks.filter(lasts).count(), 4, "20 of them stood still for their patience");
     }
 }

@@ -9,11 +9,11 @@ use raft::eraftpb::Entry;
 
 use super::super::watch::Watch;
 use super::*;
-use crate::ids::{MemberId, ProcessId, RunId};
+use crate::ids::{MemberId, ProcessId, RunId, Time};
 use crate::replica::config::Recovered;
 use crate::replica::formation::{Formation, Member};
 use crate::storage::disk::simulated::{Seeded, SimulatedFiles};
-use crate::storage::disk::{DiskOptions, Durability, Prepare};
+use crate::storage::disk::{DiskOptions, Durability, FileSystem, Prepare};
 
 const DIRECTORY: &str = "/log";
 
@@ -44,16 +44,16 @@ fn write(id: u64, bytes: usize) -> Write {
 fn a_write_that_does_not_end_is_said_after_a_second_and_again_when_it_ended() {
     let files = SimulatedFiles::new();
     let writer = LogWriter::new(GroupId(0), open_in(&files, 1 << 20).1);
-    let (mut watch, mut lines, begin) = (Watch::default(), Vec::new(), Instant::now());
+    let (mut watch, mut lines, ms) = (Watch::default(), Vec::new(), |ms| Time(0).plus_millis(ms));
     // No thread runs: as if the disk did not answer.
     writer.push(&mut vec![membership_write()]);
     for quarter in 0..=8 {
-        watch.writer(0, &writer, begin + Duration::from_millis(250) * quarter, &mut lines);
+        watch.writer(0, &writer, ms(250 * quarter), &mut lines);
     }
     assert_eq!((lines.len(), writer.unwritten()), (1, 1));
     assert!(lines[0].text.contains("group 0: the disk has not finished a write for 1 s"), "{}", lines[0].text);
     writer.persisted.store(1, Ordering::Release);
-    watch.writer(0, &writer, begin + Duration::from_secs(3), &mut lines);
+    watch.writer(0, &writer, ms(3_000), &mut lines);
     assert_eq!(lines[1].text, "group 0: the disk has finished a write, after 3 s");
 }
 
@@ -215,4 +215,22 @@ fn a_log_that_is_closed_lets_go_of_its_directory_and_takes_no_more_writes() {
     bench.end();
     assert_eq!(entries_of(&files), [2]);
     assert!(writer.write_here(&mut vec![write(3, 10)]).unwrap_err().contains("closed"));
+}
+
+#[test]
+fn a_directory_that_is_gone_is_noticed_with_nothing_to_write_and_the_loop_is_not_disturbed() {
+    let files = SimulatedFiles::new();
+    let bench = Bench::new(&files);
+    files.remove(&Path::new(DIRECTORY).join("META")).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !bench.failure.is_set() {
+        assert!(Instant::now() < deadline, "not noticed after 30 s");
+        std::thread::yield_now();
+    }
+    assert!(bench.failure.reason().expect("reported").contains("META is gone"));
+    // The loop may be in the middle of a turn, and hears of the failure in the next.
+    bench.writer.write_here(&mut vec![write(2, 10)]).unwrap();
+    let operations = files.operations();
+    bench.end();
+    assert_eq!(files.operations(), operations, "no mark of an orderly end");
 }
