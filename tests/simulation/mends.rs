@@ -47,7 +47,7 @@ scenarios! {
     submitters_let_in_when_another_asked_to_lead: LetInDuringCampaign, "18-", "gate queues";
     an_order_that_does_not_wait_for_its_survivor: FormDespiteOrder, "29-", "a generation forms once";
     a_parent_generation_that_goes_on: ParentGoesOn, "34-", "a generation forms once";
-    a_second_call_that_begins_another_generation: RestoreAgain, "34-", "a generation forms once";
+    a_second_call_that_begins_another_generation: RestoreAgain, "34-", "p0  warns: process 1 belongs to formation #6 (generation 1), ours is #7 (generation 2)";
     a_removed_member_that_is_not_told: RemoveUntold, "35-", "p2  reports an error: cut off";
     a_late_call_that_is_obeyed: ObeyLateCall, "36-", "p0  leader, voters [p0 p1 p2], learners []; accepted 6";
     a_late_call_that_is_obeyed_behind_a_line: ObeyLateCall, "36-", "p1  leader, voters [p0 p1 p2], learners []; accepted 6";
