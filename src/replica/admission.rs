@@ -56,12 +56,26 @@ enum Change {
     LeaveJoint,
 }
 
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Change::Admit(m) => write!(f, "admitting run {} of {} as {} (learner first)", m.run, m.process, m.id),
+            Change::Promote(id, process) => write!(f, "{id} of {process} has caught up: making it a voter"),
+            Change::Remove(id) => write!(f, "removing {id}: its next entry is no longer in this leader's log"),
+            Change::LeaveJoint => f.write_str("leaving the joint configuration that an earlier leader entered"),
+        }
+    }
+}
+
 impl Replica {
     /// Called on each tick of a leader.
     pub(super) fn tend_members(&mut self) {
         self.welcome_admitted();
         self.turn_away_who_cannot_be_rebuilt();
         let Some(change) = self.due_change() else { return };
+        if planted::has(Bug::AskOnce) && self.last_change_noted == change.to_string() {
+            return;
+        }
         let Some(node) = self.node_mut() else { return };
         propose(node, &change);
         self.observe();
@@ -69,12 +83,7 @@ impl Replica {
     }
 
     fn note_change(&mut self, change: &Change) {
-        let text = match change {
-            Change::Admit(m) => format!("admitting run {} of {} as {} (learner first)", m.run, m.process, m.id),
-            Change::Promote(id, process) => format!("{id} of {process} has caught up: making it a voter"),
-            Change::Remove(id) => format!("removing {id}: its next entry is no longer in this leader's log"),
-            Change::LeaveJoint => "leaving the joint configuration that an earlier leader entered".into(),
-        };
+        let text = change.to_string();
         // One change follows another within milliseconds; only a repeated one is no news.
         if self.last_change_noted != text {
             self.last_note.remove("membership");
@@ -154,9 +163,8 @@ impl Replica {
     pub(super) fn note_forgotten(&mut self, from: ProcessId, formation: u64, answer: &Message) {
         let Some(node) = self.node_mut() else { return };
         let Some(acknowledged) = node.has_forgotten(answer) else { return };
-        // It says so too, since this commits what it lacks.
-        let heartbeat = node.heartbeat(answer.from, acknowledged);
-        self.send(from, PeerMessage::Raft(formation, Box::new(heartbeat)));
+        let reproach = node.reproach(answer.from);
+        self.send(from, PeerMessage::Raft(formation, Box::new(reproach)));
         let text = format!(
             "{from} acknowledged entries through {} and came back with those through {}: its data directory is an older copy, or \
              it lost what was not synced. What it forgot doesn't count and is sent to it again; until now it could have voted \

@@ -2,6 +2,8 @@
 
 use crate::ids::{LogIndex, MemberId, ProcessId, RunId};
 
+use super::planted::{self, Bug};
+
 /// A shard's beginning, decided once among the runs of the voter sites (DESIGN "Forming").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Formation {
@@ -50,12 +52,14 @@ impl Formation {
 
     /// How `other` stands to this one; the same formation is nobody's kin.
     pub fn kinship_of(&self, other: &Formation) -> Kinship {
-        if other.ancestors.contains(&self.id) {
+        let generations = if planted::has(Bug::KnowOnlyTheParent) { 1 } else { ANCESTORS_MAX };
+        let continues = |child: &Formation, id: u64| child.ancestors.iter().take(generations).any(|&known| known == id);
+        if continues(other, self.id) {
             Kinship::Descendant
-        } else if self.ancestors.contains(&other.id) {
+        } else if continues(self, other.id) {
             Kinship::Ancestor
         } else {
-            let common = self.ancestors.iter().find(|id| other.ancestors.contains(id));
+            let common = self.ancestors.iter().find(|&&id| continues(other, id));
             common.map_or(Kinship::Unrelated, |id| Kinship::Sibling(*id))
         }
     }

@@ -105,7 +105,8 @@ impl Replica {
         let node = self.node()?;
         let id = node.leader()?;
         let formation = node.formation().id;
-        node.members().get(id.get()).map(|m| m.process).or_else(|| self.peers.process_of(formation, id))
+        let own_word = || self.peers.process_of(formation, id).filter(|_| !planted::has(Bug::NameNoLeader));
+        node.members().get(id.get()).map(|m| m.process).or_else(own_word)
     }
 
     fn send_reports(&mut self) {
@@ -176,6 +177,7 @@ impl Replica {
                 // What it reports may overtake its acknowledgement, or the latter be lost with a connection:
                 // Raft would then go on from before what was dropped, and take it for outrun.
                 let matched = node.progress(m.id).map_or(LogIndex(0), |p| LogIndex(p.matched));
+                let matched = if planted::has(Bug::BelieveDelivered) { LogIndex(u64::MAX) } else { matched };
                 let delivered = if is_it { peer.delivered().min(matched) } else { LogIndex(0) };
                 let heard = if peer.last_run == Some(m.run) || is_it { peer.heard } else { None };
                 let present = is_it && heard.is_some_and(|at| self.now.millis_since(at) < election_ms);

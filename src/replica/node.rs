@@ -60,6 +60,9 @@ pub struct Node {
     last_write: u64,
     /// Writes through this one are on disk.
     persisted_through: u64,
+    /// The write with the newest term and vote. Nothing is said before it is on disk: who is a majority of its own leads at
+    /// once, and would after a crash lead in the same term again, with other entries.
+    term_write: u64,
     awaiting: VecDeque<Awaiting>,
     released: Vec<Message>,
     /// A commit index that no write has carried to the disk yet. Nothing is acknowledged by it, so it goes
@@ -112,6 +115,7 @@ impl Node {
             durable,
             last_write: 0,
             persisted_through: 0,
+            term_write: 0,
             awaiting: VecDeque::new(),
             released: Vec::new(),
             unwritten_commit: None,
@@ -179,7 +183,7 @@ impl Node {
     /// campaigns, which here would be a look through the whole log.)
     pub fn knows_the_members(&self) -> bool {
         let log = &self.raw.raft.raft_log;
-        log.applied == log.committed
+        log.applied == log.committed || planted::has(Bug::CampaignBeforeMembers)
     }
 
     /// How far `member` matches this leader's log, and whether it was heard lately.
@@ -265,10 +269,11 @@ impl Node {
         (answer.reject && answer.reject_hint < acknowledged).then_some(LogIndex(acknowledged))
     }
 
-    /// What raft-rs says to a member that acknowledged entries through `index`.
-    pub fn heartbeat(&self, member: u64, index: LogIndex) -> Message {
-        let commit = index.min(self.commit_index()).0;
-        let mut heartbeat = Message { from: self.id.get(), to: member, term: self.term().0, commit, ..Message::default() };
+    /// A heartbeat that its receiver's judge refuses, whatever its log has, and says why. One with a true commit index would
+    /// be obeyed where the log is long enough, and what stands there need not be this leader's.
+    pub fn reproach(&self, to: u64) -> Message {
+        let commit = if planted::has(Bug::CommitWhatDiffers) { self.commit_index().0 } else { u64::MAX };
+        let mut heartbeat = Message { from: self.id.get(), to, term: self.term().0, commit, ..Message::default() };
         heartbeat.set_msg_type(MessageType::MsgHeartbeat);
         heartbeat
     }
@@ -368,18 +373,28 @@ impl Node {
         }
         let mut ready = self.raw.ready();
         let number = ready.number();
-        pass.messages.append(&mut ready.take_messages());
-        let waiting = ready.take_persisted_messages();
+        let mut messages = ready.take_messages();
+        let mut waiting = ready.take_persisted_messages();
         pass.committed = ready.take_committed_entries();
         let entries = ready.take_entries();
         let hard_state = ready.hs().cloned();
         let must_sync = ready.must_sync();
         self.raw.mut_store().append(&entries);
-        if let Some(hard_state) = &hard_state {
-            self.raw.mut_store().set_hard_state(hard_state.clone());
+        let mut has_new_term = false;
+        if let Some(new) = &hard_state {
+            let old = self.log().hard_state();
+            has_new_term = (old.term, old.vote) != (new.term, new.vote);
+            self.raw.mut_store().set_hard_state(new.clone());
         }
         self.raw.advance_append_async(ready);
         pass.write = self.write_of(hard_state, entries, must_sync);
+        if has_new_term {
+            self.term_write = self.last_write;
+        }
+        if self.persisted_through < self.term_write && !planted::has(Bug::SpeakBeforeTermIsWritten) {
+            waiting.append(&mut messages);
+        }
+        pass.messages.append(&mut messages);
         self.await_write(number, waiting);
         pass.messages.append(&mut self.released);
         pass
@@ -411,6 +426,7 @@ impl Node {
             return None;
         }
         self.last_write += 1;
+        self.term_write = self.last_write;
         Some(Write {
             id: self.last_write,
             membership: Some((self.formation.clone(), self.id)),

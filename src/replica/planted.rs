@@ -38,6 +38,13 @@ pub enum Bug {
     RemoveUntold,
     ObeyLateCall,
     MissWhoIsOutrun,
+    CommitWhatDiffers,
+    SpeakBeforeTermIsWritten,
+    CampaignBeforeMembers,
+    KnowOnlyTheParent,
+    AskOnce,
+    NameNoLeader,
+    BelieveDelivered,
 }
 
 #[cfg(feature = "planted-bugs")]
@@ -70,7 +77,7 @@ mod planting {
         PLANTED.with(|planted| planted.set(bug));
     }
 
-    pub(in crate::replica) fn has(bug: Bug) -> bool {
+    pub(crate) fn has(bug: Bug) -> bool {
         PLANTED.with(|planted| planted.get() == Some(bug))
     }
 }
@@ -78,10 +85,10 @@ mod planting {
 #[cfg(feature = "planted-bugs")]
 pub use planting::plant;
 #[cfg(feature = "planted-bugs")]
-pub(in crate::replica) use planting::has;
+pub(crate) use planting::has;
 
 /// No bug is planted in a product build.
 #[cfg(not(feature = "planted-bugs"))]
-pub(in crate::replica) const fn has(_bug: Bug) -> bool {
+pub(crate) const fn has(_bug: Bug) -> bool {
     false
 }

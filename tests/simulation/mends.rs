@@ -47,11 +47,18 @@ scenarios! {
     submitters_let_in_when_another_asked_to_lead: LetInDuringCampaign, "18-", "gate queues";
     an_order_that_does_not_wait_for_its_survivor: FormDespiteOrder, "29-", "a generation forms once";
     a_parent_generation_that_goes_on: ParentGoesOn, "34-", "a generation forms once";
-    a_second_call_that_begins_another_generation: RestoreAgain, "34-", "p0  warns: process 1 belongs to formation #6 (generation 1), ours is #7 (generation 2)";
+    a_second_call_that_begins_another_generation: RestoreAgain, "34-", "generation 3 begins with this process alone";
     a_removed_member_that_is_not_told: RemoveUntold, "35-", "p2  reports an error: cut off";
     a_late_call_that_is_obeyed: ObeyLateCall, "36-", "p0  leader, voters [p0 p1 p2], learners []; accepted 6";
     a_late_call_that_is_obeyed_behind_a_line: ObeyLateCall, "36-", "p1  leader, voters [p0 p1 p2], learners []; accepted 6";
     an_outrun_member_that_is_not_seen: MissWhoIsOutrun, "42-", "p2  reports an error: cut off";
+    a_survivor_that_campaigns_before_it_knows_the_members: CampaignBeforeMembers, "52-", "one leader per term";
+    a_generation_that_knows_only_its_parent: KnowOnlyTheParent, "50-", "a later generation of ours";
+    a_reproach_that_commits: CommitWhatDiffers, "58-", "the same log is in the same slot everywhere";
+    a_leader_that_speaks_before_its_term_is_written: SpeakBeforeTermIsWritten, "59-", "a term is on disk before anything is said in it";
+    a_change_that_is_not_asked_for_again: AskOnce, "60-", "in vain";
+    a_leader_that_is_not_known_by_its_own_word: NameNoLeader, "61-", "p4  refuses: Closed { leader: None }";
+    a_report_that_is_believed_before_the_acknowledgement: BelieveDelivered, "62-", "p2  reports an error: cut off";
 }
 
 #[test]

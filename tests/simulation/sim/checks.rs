@@ -195,7 +195,9 @@ impl Checks {
 
     fn carries(&mut self, formation: u64, entries: &[Entry]) -> Checked {
         for entry in entries {
-            let print = digest(&entry.data).wrapping_add(entry.get_entry_type() as u64);
+            // The context of an admission says which run it is.
+            let context = digest(&entry.context).rotate_left(1);
+            let print = (digest(&entry.data) ^ context).wrapping_add(entry.get_entry_type() as u64);
             let known = *self.entries.entry((formation, entry.index, entry.term)).or_insert(print);
             if known != print {
                 let text = format!("index {} term {}", entry.index, entry.term);
@@ -214,6 +216,11 @@ impl Checks {
             *last = name.ticket.max(*last);
         }
         self.streams.insert((child, partition), stream);
+    }
+
+    /// Nobody belongs to this formation, and no disk names it.
+    pub fn forget_formation(&mut self, formation: u64) {
+        self.generations.retain(|_, known| *known != formation);
     }
 
     /// A life joined a formation.

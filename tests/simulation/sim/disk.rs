@@ -31,6 +31,8 @@ pub struct Disk {
     safe: Safe,
     /// As `safe`, with what was written since.
     written: Safe,
+    /// A copy of the data directory as it was once.
+    saved: Option<SimulatedFiles>,
 }
 
 #[derive(Clone, Default)]
@@ -158,6 +160,11 @@ impl Disk {
         self.safe.last_index
     }
 
+    /// True when a life that starts now knows of `term`.
+    pub fn remembers_term(&self, term: u64) -> bool {
+        self.safe.hard_state.term >= term
+    }
+
     /// True when a vote for `candidate` in `term`, or something newer, survives a crash.
     pub fn remembers_vote(&self, term: u64, candidate: u64) -> bool {
         let hard_state = &self.safe.hard_state;
@@ -205,6 +212,18 @@ impl Disk {
 
     /// Everything is gone.
     pub fn wipe(&mut self) {
-        *self = Self::default();
+        *self = Self { saved: self.saved.take(), ..Self::default() };
+    }
+
+    /// Somebody copies the data directory, whatever the process is doing.
+    pub fn save(&mut self) {
+        self.saved = Some(self.files.copy());
+    }
+
+    /// The copy takes the place of the data directory. What was written since then survives no more.
+    pub fn put_back(&mut self) -> Result<(), String> {
+        let saved = self.saved.take().ok_or("the disk was not saved")?;
+        *self = Self { files: saved.copy(), saved: Some(saved), ..Self::default() };
+        Ok(())
     }
 }

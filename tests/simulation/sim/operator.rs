@@ -1,8 +1,9 @@
 //! An operator who does what docs/operations.md says: all members but one are lost for good, the survivor is let go on
 //! alone, and the others are started again with nothing. In the profile `rescue` the shard must then heal.
 //!
-//! One of the lost ones may come back with what it had: a member of the parent generation. It must give way, and the
-//! operator starts it again with nothing as well.
+//! One of the lost ones may come back with what it had: a member of the parent generation, or of one long past when it was away
+//! for more than one rescue. It must give way, and the operator starts it again with nothing as well. A survivor with its
+//! log on disk may be started again as soon as it has gone on, or when the others are there.
 
 use mako_raft::ids::ProcessId;
 use mako_raft::replica::RestoreOrder;
@@ -11,13 +12,16 @@ use super::checks::{Checked, Violation};
 use super::life::{Ask, Pulse};
 use super::plan::{Datagram, Profile};
 use super::schedule::{Event, LifeId};
-use super::world::World;
+use super::world::{Process, World};
 
 /// Between two looks of the operator.
 const LOOK_US: u64 = 500_000;
-/// Looks until the act must have taken effect: a survivor waits for four election timeouts, a connection is made
+/// Until then the act must have taken effect: a survivor waits for four election timeouts, a connection is made
 /// anew, writes of a slow disk end.
-const LOOKS_MAX: u32 = 60;
+const ACTING_US_MAX: u64 = 60 * LOOK_US;
+
+/// Who is away is so for at most so many rescues.
+const RESCUES_IN_A_ROW_MAX: u32 = 4;
 
 /// How the operator says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +37,7 @@ enum Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Losing,
-    Acting { looks: u32 },
+    Acting { since_us: u64 },
 }
 
 /// A rescue under way.
@@ -47,6 +51,8 @@ pub struct Rescue {
     comes_back: Option<u16>,
     way: Way,
     stage: Stage,
+    /// It is killed once it has begun the next generation, written down or not.
+    dies_in_between: bool,
 }
 
 impl World {
@@ -58,20 +64,24 @@ impl World {
             life.replica.status().formation.is_none_or(|(theirs, id)| theirs < generation || id == parent)
         });
         let nobody_leaves = self.lives.iter().all(|life| !life.leaving || life.pulse == Pulse::Ended);
-        let all_run = self.processes.iter().all(|place| place.twin.is_none() && place.current.is_some());
+        let runs = |(place, number): (&Process, u16)| place.twin.is_none() && (place.current.is_some() || self.away == Some(number));
+        let all_run = self.processes.iter().zip(0..).all(runs);
         let is_voter = process < self.plan.voters && self.has_seat(survivor);
         if self.rescue.is_some() || !is_latest || !nobody_leaves || !all_run || !is_voter {
             return false;
         }
         self.calm_the_network();
         let random = self.faults.random();
-        let mut to_lose: Vec<u16> = (0..self.plan.processes()).filter(|&other| other != process).collect();
+        let away = self.away;
+        let mut to_lose: Vec<u16> =
+            (0..self.plan.processes()).filter(|&other| other != process && Some(other) != away).collect();
         for last in (1..to_lose.len()).rev() {
             to_lose.swap(last, random.below(last + 1));
         }
-        let comes_back = random.chance(400).then(|| random.pick(&to_lose));
+        let comes_back = away.or(random.chance(400).then(|| random.pick(&to_lose)));
         let way = random.pick(if self.plan.durable { &[Way::Call, Way::Order, Way::OwnOrder] } else { &[Way::Call, Way::Order] });
-        let rescue = Rescue { survivor: process, parent, to_lose, comes_back, way, stage: Stage::Losing };
+        let dies_in_between = self.plan.durable && random.chance(300);
+        let rescue = Rescue { survivor: process, parent, to_lose, comes_back, way, stage: Stage::Losing, dies_in_between };
         self.trace.world(self.schedule.now, || format!("all but p{process} will be lost: {rescue:?}"));
         self.rescue = Some(rescue);
         self.rescues += 1;
@@ -101,24 +111,31 @@ impl World {
                 }
                 None => {
                     self.let_survivor_go_on(&rescue);
-                    rescue.stage = Stage::Acting { looks: 0 };
+                    rescue.stage = Stage::Acting { since_us: self.now() };
                     self.schedule.after(LOOK_US, Event::Operator);
                 }
             },
-            Stage::Acting { looks: LOOKS_MAX } => {
+            Stage::Acting { since_us } if self.now() - since_us > ACTING_US_MAX => {
                 let text = format!("p{} does not go on: {rescue:?}", rescue.survivor);
                 return Violation::new("the operator's act takes effect", text);
             }
-            Stage::Acting { looks } => {
-                if self.has_gone_on(&rescue, looks) && self.blank_voters() <= self.plan.voters as usize / 2 {
+            Stage::Acting { since_us } => {
+                if self.has_gone_on(&rescue, since_us) && self.blank_voters() <= self.plan.voters as usize / 2 {
                     self.end_rescue(&rescue);
                     return Ok(());
                 }
-                if let Some(life) = self.processes[rescue.survivor as usize].current.filter(|_| rescue.way == Way::Call) {
-                    self.ask(life, Ask::RestoreAlone);
+                if let Some(life) = self.processes[rescue.survivor as usize].current {
+                    if rescue.dies_in_between && self.lives[life].formation != Some(rescue.parent) {
+                        rescue.dies_in_between = false;
+                        self.kill(life, "as soon as it has gone on");
+                        self.schedule.after(100_000, Event::Start(rescue.survivor));
+                    } else if rescue.way == Way::Call {
+                        self.ask(life, Ask::RestoreAlone);
+                    }
                 }
-                rescue.stage = Stage::Acting { looks: looks + 1 };
-                self.schedule.after(LOOK_US, Event::Operator);
+                // In between is soon after the act.
+                let look_us = if rescue.dies_in_between { self.faults.random().scale(1_000, LOOK_US) } else { LOOK_US };
+                self.schedule.after(look_us, Event::Operator);
             }
         }
         self.rescue = Some(rescue);
@@ -163,12 +180,12 @@ impl World {
     }
 
     /// The survivor began the next generation, or needs none: those that were lost had not been a majority.
-    fn has_gone_on(&self, rescue: &Rescue, looks: u32) -> bool {
+    fn has_gone_on(&self, rescue: &Rescue, since_us: u64) -> bool {
         let Some(life) = self.processes[rescue.survivor as usize].current else { return false };
         let status = self.status(life);
         let Some(leader) = self.leader().map(|leader| &self.lives[leader]) else { return false };
         // A leader learns within two election timeouts that its majority is gone.
-        if status.formation.is_some_and(|(_, id)| id == rescue.parent) && looks < 4 {
+        if status.formation.is_some_and(|(_, id)| id == rescue.parent) && self.now() - since_us < 4 * LOOK_US {
             return false;
         }
         let is_known = status.leader == Some(ProcessId(leader.process)) && Some(leader.process) != rescue.comes_back;
@@ -183,10 +200,27 @@ impl World {
         if self.faults.random().chance(500) {
             self.processes.iter_mut().for_each(|place| place.restore = None);
         }
+        self.away = None;
+        if self.plan.durable {
+            self.restart_survivor(rescue.survivor);
+            let stays_away = rescue.comes_back.is_some() && self.rescues < RESCUES_IN_A_ROW_MAX && self.faults.random().chance(500);
+            self.away = rescue.comes_back.filter(|_| stays_away);
+        }
         match rescue.comes_back {
+            Some(_) if self.away.is_some() => {}
             Some(process) if self.plan.durable => self.schedule.after(1_000, Event::Start(process)),
             Some(process) => self.isolate(process, false),
             None => {}
+        }
+    }
+
+    /// The log of a survivor ends with who joined it. Half of them find out by reading it.
+    fn restart_survivor(&mut self, survivor: u16) {
+        let Some(life) = self.processes[survivor as usize].current else { return };
+        if self.faults.random().chance(500) && self.may_crash(life) {
+            self.kill(life, "started again after its rescue");
+            let delay = self.faults.random().scale(1_000, 2_000_000);
+            self.schedule.after(delay, Event::Start(survivor));
         }
     }
 
@@ -222,17 +256,21 @@ impl World {
         if self.plan.request.profile != Profile::Rescue {
             return Ok(());
         }
-        for _ in 0..100 {
-            let wanted = self.rescues == 0 && self.plan.faults.has(super::plan::Fault::Restore);
-            let candidates: Vec<LifeId> = self.current_lives().map(|life| life.id).collect();
-            if !wanted || candidates.into_iter().any(|life| self.begin_rescue(life)) {
-                break;
+        for _ in 0..RESCUES_IN_A_ROW_MAX {
+            for _ in 0..100 {
+                let wanted = self.rescues == 0 || self.away.is_some();
+                let candidates: Vec<LifeId> = self.current_lives().map(|life| life.id).collect();
+                let may_begin = wanted && self.plan.faults.has(super::plan::Fault::Restore);
+                if !may_begin || candidates.into_iter().any(|life| self.begin_rescue(life)) {
+                    break;
+                }
+                self.run_until(self.now() + 100_000)?;
             }
-            self.run_until(self.now() + 100_000)?;
+            while self.rescue.is_some() {
+                self.run_until(self.now() + 100_000)?;
+            }
         }
-        while self.rescue.is_some() {
-            self.run_until(self.now() + 100_000)?;
-        }
+        self.away = None;
         Ok(())
     }
 }

@@ -307,7 +307,9 @@ impl Plan {
         let durable = match profile {
             Profile::Memory | Profile::Reckless => false,
             Profile::Durable => true,
-            Profile::Default | Profile::Calm | Profile::Rescue => random.chance(350),
+            Profile::Default | Profile::Calm => random.chance(350),
+            // Only with its log on disk can a survivor be started again.
+            Profile::Rescue => random.chance(500),
         };
         let faults = choose_faults(&mut random, profile, durable)
             .and_also(choose_faults_apart(request.seed, profile))

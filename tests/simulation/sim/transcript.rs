@@ -188,6 +188,18 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
         }
         ["crash", who] => world.kill(life(world, who)?, "crash"),
         ["wipe", "the", "disk", "of", who] => world.processes[process(who)? as usize].disk.wipe(),
+        ["save", "the", "disk", "of", who] => world.processes[process(who)? as usize].disk.save(),
+        ["put", "the", "disk", "of", who, "back"] => {
+            let place = &mut world.processes[process(who)? as usize];
+            if place.current.is_some() {
+                return Err(format!("{who} runs"));
+            }
+            place.disk.put_back()?;
+        }
+        ["slow", "the", "disk", "of", who, "by", ms, "ms"] => {
+            let ms: u64 = ms.parse().map_err(|_| format!("{ms} is no number"))?;
+            world.processes[process(who)? as usize].disk_delay_us = ms * 1_000;
+        }
         ["stop", who] => {
             let target = life(world, who)?;
             world.pause(target, FOREVER_US);

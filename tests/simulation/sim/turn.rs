@@ -218,6 +218,12 @@ impl World {
                 let text = format!("for {} in term {}", message.to, message.term);
                 Violation::new("a vote is on disk before it is given", text)
             }
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgRequestVote
+                if !disk.remembers_term(message.term) =>
+            {
+                let text = format!("{:?} in term {}", message.get_msg_type(), message.term);
+                Violation::new("a term is on disk before anything is said in it", text)
+            }
             _ => Ok(()),
         }
     }
