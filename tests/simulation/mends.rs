@@ -52,7 +52,7 @@ scenarios! {
     a_late_call_that_is_obeyed: ObeyLateCall, "36-", "p0  leader, voters [p0 p1 p2], learners []; accepted 6";
     a_late_call_that_is_obeyed_behind_a_line: ObeyLateCall, "36-", "p1  leader, voters [p0 p1 p2], learners []; accepted 6";
     an_outrun_member_that_is_not_seen: MissWhoIsOutrun, "42-", "p2  reports an error: cut off";
-    a_survivor_that_campaigns_before_it_knows_the_members: CampaignBeforeMembers, "52-", "one leader per term";
+    a_survivor_that_campaigns_before_it_knows_the_members: CampaignBeforeMembers, "44-", "one leader per term";
     a_generation_that_knows_only_its_parent: KnowOnlyTheParent, "50-", "a later generation of ours";
     a_reproach_that_commits: CommitWhatDiffers, "58-", "the same log is in the same slot everywhere";
     a_leader_that_speaks_before_its_term_is_written: SpeakBeforeTermIsWritten, "59-", "a term is on disk before anything is said in it";

@@ -15,6 +15,9 @@ use super::world::{World, FIRST_PARTITION};
 /// one follower, 48 messages of 1 MiB.
 const LOG_BYTES_SLACK: usize = 48 << 20;
 
+/// No event loop takes one of so many inputs at a time: a long log that is delivered at a start would stop it for a second.
+const BACKLOG_INPUTS: usize = 256;
+
 impl World {
     pub(super) fn turn(&mut self, id: LifeId) -> Checked {
         let life = &mut self.lives[id];
@@ -23,7 +26,7 @@ impl World {
             return Ok(());
         }
         self.turns += 1;
-        let single = self.random.chance(self.plan.single_input_permille);
+        let single = self.random.chance(self.plan.single_input_permille) && life.inbox.len() < BACKLOG_INPUTS;
         let inputs = if single { 1 } else { usize::MAX };
         let mut out = std::mem::take(&mut self.outputs);
         if let Err(error) = life.turn(self.schedule.now, inputs, &mut out, &mut self.trace) {
