@@ -67,6 +67,7 @@ mod planting {
             Bug::DropFragment,
             Bug::LossIsNotTold,
             Bug::LetInDuringCampaign,
+            Bug::ObeyLateCall,
         ];
         let named = suited.into_iter().find(|bug| format!("{bug:?}") == name);
         Some(named.unwrap_or_else(|| panic!("MAKO_RAFT_PLANTED={name}: no such bug suits a process")))

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 namespace {
 
@@ -17,6 +18,7 @@ bool of_five(const Shard &shard) { return shard.setting().voters == 5; }
 bool durable(const Shard &shard) { return shard.setting().durable; }
 bool firewall(const Shard &shard) { return shard.setting().firewall; }
 bool proxy(const Shard &shard) { return !shard.setting().firewall; }
+bool hands_over(const Shard &shard) { return shard.setting().preferred; }
 bool small_disk(const Shard &shard) { return shard.disk_may_fill(); }
 
 long long now_us() {
@@ -37,6 +39,7 @@ const std::vector<Round::Kind> &Round::kinds() {
       {"SIGSTOP of the leader", 4, always, &Round::stop_leader},
       {"SIGSTOP of the leader, short", 2, always, &Round::stop_leader_briefly},
       {"SIGSTOP of a follower", 2, always, &Round::stop_follower},
+      {"SIGSTOP of a hand-over's target", 2, hands_over, &Round::stop_target_of_hand_over},
       {"goodbye of the leader", 2, always, &Round::goodbye_leader},
       {"goodbye of a follower", 1, always, &Round::goodbye_follower},
       {"leader cut off", 3, always, &Round::cut_off_leader},
@@ -203,6 +206,28 @@ void Round::stop_follower() {
   shard_.pause(victim);
   shard_.load_for(between(200, 5000));
   shard_.resume(victim);
+}
+
+// It stands still when it is called to campaign, until the leader has given the hand-over up and gone on. When it wakes, it
+// must not obey. The call is sent a tick or two after the leader has said what it is about to do; where it was there
+// already, or is not sent because the target had not acknowledged everything, the round is one of the others.
+void Round::stop_target_of_hand_over() {
+  const int target = 0;
+  const std::string said = "handing leadership to ";
+  if (leader_ == target) leader_goes();
+  shard_.kill(target);
+  leader_ = shard_.await_leader(shard_.others(target), kLeaderBoundMs);
+  // Without load a long log is there the sooner, and the call goes out at once.
+  shard_.stop_load();
+  const int before = shard_.said(leader_, said);
+  shard_.start(target);
+  shard_.await_saying(leader_, said, before + 1, kLeaderBoundMs);
+  std::this_thread::sleep_for(std::chrono::milliseconds(between(0, 9)));
+  shard_.pause(target);
+  shard_.load_for(between(500, 1500));
+  shard_.resume(target);
+  // The next hand-over comes in order.
+  shard_.await_leader({target}, kLeaderBoundMs);
 }
 
 void Round::goodbye_leader() {

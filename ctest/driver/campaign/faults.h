@@ -52,6 +52,7 @@ class Round {
   void stop_leader();
   void stop_leader_briefly();
   void stop_follower();
+  void stop_target_of_hand_over();
   void goodbye_leader();
   void goodbye_follower();
   void cut_off_leader();

@@ -329,6 +329,19 @@ void Shard::await_waiting(int i, const std::string &what, int timeout_ms) {
   }
 }
 
+int Shard::said(int i, const std::string &text) const {
+  const std::string log = (*cluster_)[i].log_text();
+  int count = 0;
+  for (size_t at = 0; (at = log.find(text, at)) != std::string::npos; at += text.size()) ++count;
+  return count;
+}
+
+void Shard::await_saying(int i, const std::string &text, int times, int timeout_ms) {
+  for (const long long deadline = now_ms() + timeout_ms; said(i, text) < times; pause_ms(1)) {
+    require(now_ms() < deadline, (*cluster_)[i].name() + "'s log does not say \"" + text + "\"");
+  }
+}
+
 void Shard::await_not_leading(int i, int timeout_ms) {
   const long long deadline = now_ms() + timeout_ms;
   while (status(i).role == "leader") {

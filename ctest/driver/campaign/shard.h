@@ -90,6 +90,10 @@ class Shard {
   int await_leader(const std::vector<int> &among, int timeout_ms);
   // Until process i says in its status that it waits for this.
   void await_waiting(int i, const std::string &what, int timeout_ms);
+  // How often process i has said so in its log.
+  int said(int i, const std::string &text) const;
+  // Until it has said so so many times: noticed within a millisecond.
+  void await_saying(int i, const std::string &text, int times, int timeout_ms);
   // Until process i has found out that it leads no more.
   void await_not_leading(int i, int timeout_ms);
   // Until all that process i accepted is delivered or lost, or process `unless` has stopped itself.

@@ -5,7 +5,7 @@ use mako_raft::replica::RestoreOrder;
 
 use super::life::{Ask, Pulse};
 use super::network::Line;
-use super::plan::Fault;
+use super::plan::{Fault, Profile};
 use super::random::Random;
 use super::schedule::{Event, LifeId};
 use super::world::World;
@@ -63,7 +63,10 @@ impl World {
             .filter(|fault| !fault.is_a_condition())
             .collect();
         if !kinds.is_empty() {
-            let kind = self.faults.random.pick(&kinds);
+            // What a rescue leads to has more time to show, and shows more clearly, in a log without a history of its own.
+            let is_first = self.plan.request.profile == Profile::Rescue && self.rescues == 0;
+            let begins = is_first && kinds.contains(&Fault::Restore) && self.faults.random.chance(150);
+            let kind = if begins { Fault::Restore } else { self.faults.random.pick(&kinds) };
             if self.strike(kind) {
                 self.faults.counts[kind as usize] += 1;
             }
@@ -99,7 +102,10 @@ impl World {
             Fault::Goodbye => self.goodbye(target),
             Fault::Twin => self.twin(target),
             Fault::Companion => self.draw_leadership(target),
-            Fault::Restore if self.plan.within_tolerance() => self.begin_rescue(target),
+            Fault::Restore if self.plan.within_tolerance() => {
+                let survivor = self.choose_survivor(target);
+                self.begin_rescue(survivor)
+            }
             Fault::Restore => self.restore_rashly(target),
             Fault::Figure8 => self.begin_figure8(),
             Fault::Datagram
@@ -123,6 +129,12 @@ impl World {
             return None;
         }
         Some(self.faults.random.pick(&lives))
+    }
+
+    /// Half of the survivors have the first move once they are started again.
+    fn choose_survivor(&mut self, target: LifeId) -> LifeId {
+        let designated = self.plan.designated.and_then(|process| self.processes[process.0 as usize].current);
+        designated.filter(|_| self.faults.random.chance(500)).unwrap_or(target)
     }
 
     fn other_process(&mut self, process: u16) -> u16 {

@@ -23,6 +23,9 @@ const ACTING_US_MAX: u64 = 60 * LOOK_US;
 /// Who is away is so for at most so many rescues.
 const RESCUES_IN_A_ROW_MAX: u32 = 4;
 
+/// The others vote by then, or the run ends without the survivor's restart.
+const RESTART_US_MAX: u64 = 5_000_000;
+
 /// How the operator says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -53,6 +56,16 @@ pub struct Rescue {
     stage: Stage,
     /// It is killed once it has begun the next generation, written down or not.
     dies_in_between: bool,
+    /// Where the survivor's log ended when this began.
+    last: u64,
+}
+
+/// A survivor that is started again once the others vote: its log ends with who joined it.
+#[derive(Clone, Copy, Debug)]
+pub struct Restart {
+    survivor: u16,
+    /// Where its log ended before its rescue.
+    last: u64,
 }
 
 impl World {
@@ -64,6 +77,8 @@ impl World {
             life.replica.status().formation.is_none_or(|(theirs, id)| theirs < generation || id == parent)
         });
         let nobody_leaves = self.lives.iter().all(|life| !life.leaving || life.pulse == Pulse::Ended);
+        // Another fault may have had it started.
+        self.away = self.away.filter(|&away| self.processes[away as usize].current.is_none());
         let runs = |(place, number): (&Process, u16)| place.twin.is_none() && (place.current.is_some() || self.away == Some(number));
         let all_run = self.processes.iter().zip(0..).all(runs);
         let is_voter = process < self.plan.voters && self.has_seat(survivor);
@@ -71,6 +86,7 @@ impl World {
             return false;
         }
         self.calm_the_network();
+        let last = self.status(survivor).last.0;
         let random = self.faults.random();
         let away = self.away;
         let mut to_lose: Vec<u16> =
@@ -81,7 +97,7 @@ impl World {
         let comes_back = away.or(random.chance(400).then(|| random.pick(&to_lose)));
         let way = random.pick(if self.plan.durable { &[Way::Call, Way::Order, Way::OwnOrder] } else { &[Way::Call, Way::Order] });
         let dies_in_between = self.plan.durable && random.chance(300);
-        let rescue = Rescue { survivor: process, parent, to_lose, comes_back, way, stage: Stage::Losing, dies_in_between };
+        let rescue = Rescue { survivor: process, parent, to_lose, comes_back, way, stage: Stage::Losing, dies_in_between, last };
         self.trace.world(self.schedule.now, || format!("all but p{process} will be lost: {rescue:?}"));
         self.rescue = Some(rescue);
         self.rescues += 1;
@@ -202,7 +218,8 @@ impl World {
         }
         self.away = None;
         if self.plan.durable {
-            self.restart_survivor(rescue.survivor);
+            let restarts = self.faults.random().chance(700);
+            self.restart = restarts.then_some(Restart { survivor: rescue.survivor, last: rescue.last });
             let stays_away = rescue.comes_back.is_some() && self.rescues < RESCUES_IN_A_ROW_MAX && self.faults.random().chance(500);
             self.away = rescue.comes_back.filter(|_| stays_away);
         }
@@ -214,14 +231,24 @@ impl World {
         }
     }
 
-    /// The log of a survivor ends with who joined it. Half of them find out by reading it.
-    fn restart_survivor(&mut self, survivor: u16) {
+    /// Starts a survivor again after the others had the time to elect another leader. About all that came since its rescue is
+    /// in the part of the log that it is given in memory.
+    fn restart_survivor(&mut self) {
+        let Some(Restart { survivor, last }) = self.restart else { return };
         let Some(life) = self.processes[survivor as usize].current else { return };
-        if self.faults.random().chance(500) && self.may_crash(life) {
-            self.kill(life, "started again after its rescue");
-            let delay = self.faults.random().scale(1_000, 2_000_000);
-            self.schedule.after(delay, Event::Start(survivor));
+        let status = self.status(life);
+        if self.rescue.is_some() || status.voter_members.len() < self.plan.voters as usize || !self.may_crash(life) {
+            return;
         }
+        self.restart = None;
+        self.kill(life, "to be started again after its rescue");
+        let since = status.last.0.saturating_sub(last);
+        let entry_bytes = status.log_bytes as u64 / (status.last.0 + 1 - status.first_in_memory.0).max(1);
+        let election_us = self.plan.timing.election_ms * 1_000;
+        let percent = self.faults.random().within(70, 150);
+        self.processes[survivor as usize].tail_bytes = Some(since * entry_bytes * percent / 100 + 1);
+        let delay = self.faults.random().within(election_us, 6 * election_us);
+        self.schedule.after(delay, Event::Start(survivor));
     }
 
     /// Cuts `process` off from all others, or joins it to them again.
@@ -239,7 +266,8 @@ impl World {
 
     /// Now and then the operator starts what gave way to a later generation again, with nothing.
     pub(super) fn tidy(&mut self) {
-        self.schedule.after(1_000_000, Event::Tidy);
+        self.schedule.after(500_000, Event::Tidy);
+        self.restart_survivor();
         let gave_way = |life: &&super::life::Life| life.replica.status().role == "superseded" && !life.leaving;
         let Some(life) = self.current_lives().find(gave_way).map(|life| life.id) else { return };
         let process = self.lives[life].process;
@@ -271,6 +299,11 @@ impl World {
             }
         }
         self.away = None;
+        let until_us = self.now() + RESTART_US_MAX;
+        while self.restart.is_some() && self.now() < until_us {
+            self.run_until(self.now() + 100_000)?;
+        }
+        self.restart = None;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::faults::Faults;
 use super::figure8::Figure8;
 use super::life::{Ask, Clock, Input, Intake, Lane, Life, Pulse};
 use super::network::{Line, Network, Notice, Side};
-use super::operator::Rescue;
+use super::operator::{Rescue, Restart};
 use super::plan::{Fault, Plan, Profile};
 use super::random::Random;
 use super::schedule::{Event, LifeId, Schedule};
@@ -28,6 +28,8 @@ pub struct Process {
     pub disk: Disk,
     /// How often it was started.
     pub starts: u32,
+    /// How much of its log's end its next life is given in memory, where that is said.
+    pub tail_bytes: Option<u64>,
     /// A write takes so much longer, in microseconds.
     pub disk_delay_us: u64,
     /// The next write fails.
@@ -60,6 +62,8 @@ pub struct World {
     pub(super) rescue: Option<Rescue>,
     /// Rescues so far.
     pub(super) rescues: u32,
+    /// A survivor that is to be started again.
+    pub(super) restart: Option<Restart>,
     /// Lost in a rescue, and comes back after a later one.
     pub(super) away: Option<u16>,
     /// A course of figure 8 under way.
@@ -100,6 +104,7 @@ impl World {
             faults: Faults::new(random.fork(2)),
             rescue: None,
             rescues: 0,
+            restart: None,
             away: None,
             figure8: None,
             course_number: 0,
@@ -250,7 +255,7 @@ impl World {
         let mut recovered = None;
         if self.plan.durable {
             let at_most = self.plan.limits.log_memory_bytes.min(1 << 20) as u64;
-            let chosen = self.plan.tail_bytes;
+            let chosen = place.tail_bytes.take().or(self.plan.tail_bytes);
             let tail_bytes = |random: &mut Random| chosen.unwrap_or_else(|| random.scale(1, at_most));
             let opened = place.disk.open(process, tail_bytes, &mut self.random)?;
             recovered = opened.recovered;
