@@ -84,6 +84,9 @@ impl Replica {
         let Phase::Member(node) = &self.phase else {
             return Err("this replica belongs to no formation, so it has no log to continue from".into());
         };
+        if self.leaving {
+            return Err("this replica has said goodbye and campaigns no more: restart it, or let another survivor go on".into());
+        }
         if self.superseded {
             return Err("another survivor went on alone: that generation wins over this one".into());
         }

@@ -32,9 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What ends the thread's wait.
 enum Woken {
-    ByWrites,
-    ByTime,
-    ByStop,
+    Writes,
+    Time,
+    Stop,
 }
 
 /// The loop's and the thread's side of a group's durable log.
@@ -158,14 +158,14 @@ impl LogWriter {
                 self.look().map_err(|error| self.fail(&error))?;
             }
             match self.wait_batch(&mut batch, next_look) {
-                Woken::ByWrites => {
+                Woken::Writes => {
                     self.append(&batch)?;
                     wakeup.notify();
                     self.forget_synced();
                     batch.clear();
                 }
-                Woken::ByTime => {}
-                Woken::ByStop => return Ok(()),
+                Woken::Time => {}
+                Woken::Stop => return Ok(()),
             }
         }
     }
@@ -224,14 +224,14 @@ impl LogWriter {
         while queue.writes.is_empty() && !queue.stopping {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Woken::ByTime;
+                return Woken::Time;
             }
             queue.sleeping = true;
             queue = self.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
             queue.sleeping = false;
         }
         std::mem::swap(&mut queue.writes, batch);
-        if batch.is_empty() { Woken::ByStop } else { Woken::ByWrites }
+        if batch.is_empty() { Woken::Stop } else { Woken::Writes }
     }
 
     /// The loop ends too once a failure is known, and until then it may write by itself.

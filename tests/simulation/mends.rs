@@ -54,11 +54,11 @@ scenarios! {
     an_outrun_member_that_is_not_seen: MissWhoIsOutrun, "42-", "p2  reports an error: cut off";
     a_survivor_that_campaigns_before_it_knows_the_members: CampaignBeforeMembers, "44-", "one leader per term";
     a_generation_that_knows_only_its_parent: KnowOnlyTheParent, "50-", "a later generation of ours";
-    a_reproach_that_commits: CommitWhatDiffers, "58-", "the same log is in the same slot everywhere";
-    a_leader_that_speaks_before_its_term_is_written: SpeakBeforeTermIsWritten, "59-", "a term is on disk before anything is said in it";
-    a_change_that_is_not_asked_for_again: AskOnce, "60-", "in vain";
-    a_leader_that_is_not_known_by_its_own_word: NameNoLeader, "61-", "p4  refuses: Closed { leader: None }";
-    a_report_that_is_believed_before_the_acknowledgement: BelieveDelivered, "62-", "p2  reports an error: cut off";
+    a_reproach_that_commits: CommitWhatDiffers, "54-", "the same log is in the same slot everywhere";
+    a_leader_that_speaks_before_its_term_is_written: SpeakBeforeTermIsWritten, "55-", "a term is on disk before anything is said in it";
+    a_change_that_is_not_asked_for_again: AskOnce, "56-", "in vain";
+    a_leader_that_is_not_known_by_its_own_word: NameNoLeader, "57-", "p4  refuses: Closed { leader: None }";
+    a_report_that_is_believed_before_the_acknowledgement: BelieveDelivered, "58-", "p2  reports an error: cut off";
 }
 
 #[test]

@@ -256,6 +256,12 @@ impl Life {
         Ok(())
     }
 
+    /// It has said goodbye, or was told to.
+    pub fn leaves(&self) -> bool {
+        let is_told = self.inbox.iter().any(|input| matches!(input, Input::Ask(Ask::Goodbye)));
+        self.leaving || is_told
+    }
+
     fn ask(&mut self, ask: Ask) {
         match ask {
             Ask::Prefer(process) => self.replica.set_preferred(process.map(ProcessId)),

@@ -76,7 +76,7 @@ impl World {
         let is_latest = self.current_lives().all(|life| {
             life.replica.status().formation.is_none_or(|(theirs, id)| theirs < generation || id == parent)
         });
-        let nobody_leaves = self.lives.iter().all(|life| !life.leaving || life.pulse == Pulse::Ended);
+        let nobody_leaves = self.lives.iter().all(|life| !life.leaves() || life.pulse == Pulse::Ended);
         // Another fault may have had it started.
         self.away = self.away.filter(|&away| self.processes[away as usize].current.is_none());
         let runs = |(place, number): (&Process, u16)| place.twin.is_none() && (place.current.is_some() || self.away == Some(number));
