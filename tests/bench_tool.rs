@@ -74,7 +74,7 @@ fn a_wrong_line_is_answered_with_what_is_wrong() {
         (vec!["compare", "--before", "x", "--after", "y", "--only", "nothing"], "is in no name"),
         (vec!["compare", "--before", "x", "--after", "y", "--repeats", "-3"], "does not take \"-3\""),
         (vec!["endure", "--minutes", "inf"], "at most 86400"),
-        (vec!["floor", "depth"], "latency, bandwidth or fsync"),
+        (vec!["floor", "depth"], "latency, bandwidth, fsync or threads"),
         (vec!["floor", "latency"], "needs a value"),
         (vec!["floor", "bandwidth", "5"], "nothing is done with \"5\""),
         (vec!["failover", "twice"], "failover takes a count"),
