@@ -29,7 +29,7 @@ pub struct Disk {
     pub armed: bool,
     /// What must survive: what was written before a sync that succeeded.
     safe: Safe,
-    /// As `safe`, with what was written since.
+    /// As `safe`, with what was written since, and what was tried.
     written: Safe,
     /// A copy of the data directory as it was once.
     saved: Option<SimulatedFiles>,
@@ -103,7 +103,9 @@ impl Disk {
         let same_term = term == safe.hard_state.term;
         let vote = found.map_or(0, |found| found.hard_state.vote);
         let forgot_vote = same_term && safe.hard_state.vote != 0 && vote != safe.hard_state.vote;
-        if (safe.member.is_some() && member != safe.member) || term < safe.hard_state.term || forgot_vote {
+        // A later membership may be there too: a write that failed can have reached the disk.
+        let is_known = member == safe.member || member == self.written.member;
+        if (safe.member.is_some() && !is_known) || term < safe.hard_state.term || forgot_vote {
             let text = format!("p{process}: {member:?} term {term} vote {vote}, not {:?} {:?}", safe.member, safe.hard_state);
             return Violation::new("what was synced survives a crash", text);
         }
@@ -140,8 +142,8 @@ impl Disk {
             self.files.fail_write(1);
         }
         let log = self.log.as_mut().expect("a running process has its log open");
-        log.append(&batch).map_err(|error| error.to_string())?;
         batch.iter().for_each(|write| self.written.apply(write));
+        log.append(&batch).map_err(|error| error.to_string())?;
         if batch.iter().any(|write| write.must_sync) {
             self.safe = self.written.clone();
         }
@@ -188,6 +190,7 @@ impl Disk {
         if let Some(log) = self.log.as_mut().filter(|_| !self.pending.is_empty() && random.chance(500)) {
             power_fails = true;
             self.files.stop_at(random.within(1, 4));
+            self.pending.iter().for_each(|write| self.written.apply(write));
             // How far it came is for the crash to say.
             let _ = log.append(&self.pending);
         }
