@@ -142,6 +142,34 @@ impl Cluster {
         }
     }
 
+    /// As [`Self::run_ms`], but each process sleeps as long as its replica allows or until a message comes. Returns how often
+    /// the clock alone woke each of them.
+    fn run_asleep_ms(&mut self, ms: u64) -> BTreeMap<u16, u64> {
+        let (mut slept, mut woken): (BTreeMap<u16, u32>, BTreeMap<u16, u64>) = Default::default();
+        for _ in 0..ms / 10 {
+            self.now = self.now.plus_millis(10);
+            for (&process, host) in &mut self.hosts {
+                let slept = slept.entry(process).or_default();
+                *slept += 1;
+                if *slept >= host.replica.ticks_until_due() {
+                    host.replica.pass_ticks(self.now, std::mem::take(slept));
+                    *woken.entry(process).or_default() += 1;
+                }
+            }
+            loop {
+                self.hosts.keys().copied().collect::<Vec<_>>().into_iter().for_each(|process| self.advance(process));
+                let Some((from, to, body)) = self.queue.pop_front() else { break };
+                let Some(host) = self.hosts.get_mut(&to) else { continue };
+                match slept.get_mut(&to).map(std::mem::take) {
+                    Some(ticks @ 1..) => host.replica.pass_ticks(self.now, ticks),
+                    _ => {}
+                }
+                host.replica.receive(ProcessId(from), wire::decode(body).unwrap().1);
+            }
+        }
+        woken
+    }
+
     fn submit(&mut self, process: u16, partition: PartitionId, logs: &[&[u8]]) {
         let host = self.hosts.get_mut(&process).unwrap();
         let origin = Origin { process: ProcessId(process), run: host.run };
@@ -257,4 +285,33 @@ fn a_late_third_replica_is_admitted_and_then_votes() {
     cluster.submit(0, P0, &[b"after"]);
     cluster.run_ms(300);
     assert_eq!(cluster.streams(2)[&P0].len(), 2);
+}
+
+#[test]
+fn a_quiet_shard_wakes_for_heartbeats_only_and_campaigns_no_later_for_it() {
+    let mut cluster = formed();
+    cluster.submit(0, P0, &[b"one"]);
+    cluster.run_ms(1_000);
+    let term = cluster.hosts[&0].replica.status().term;
+    let woken = cluster.run_asleep_ms(10_000);
+    let heartbeats = 10_000 / Timing::default().heartbeat_ms;
+    assert!((heartbeats - 1..=heartbeats + 1).contains(&woken[&0]), "the leader: {woken:?}");
+    assert!((1..3).all(|p| woken.get(&p).is_none_or(|&n| n <= heartbeats)), "the followers: {woken:?}");
+    assert_eq!(cluster.hosts[&0].replica.status().term, term, "nobody missed a heartbeat");
+    assert_eq!(cluster.hosts[&0].gate, Gate::Open);
+
+    cluster.submit(0, P0, &[b"two"]);
+    assert_eq!(cluster.hosts[&0].replica.ticks_until_due(), 1, "something happens");
+    cluster.run_asleep_ms(5_000);
+    (0..3).for_each(|p| assert_eq!(cluster.streams(p)[&P0].len(), 2));
+    assert!((0..3).all(|p| cluster.hosts[&p].replica.ticks_until_due() > 1), "quiet again");
+
+    // It falls silent, and nobody hears that it is gone.
+    let silent = cluster.hosts.remove(&0).unwrap();
+    let least = Timing::default().election_ms - Timing::default().heartbeat_ms;
+    cluster.run_asleep_ms(least - 20);
+    assert!((1..3).all(|p| cluster.hosts[&p].replica.status().term == term), "too early");
+    cluster.run_asleep_ms(2 * Timing::default().election_ms - least + 20);
+    assert!((1..3).any(|p| cluster.hosts[&p].replica.status().term > term), "too late");
+    drop(silent);
 }

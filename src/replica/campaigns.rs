@@ -94,6 +94,11 @@ impl Campaigns {
         self.timeout_ticks = rng.gen_range(low..high.max(low + 1));
     }
 
+    /// Ticks without a leader's word until this member campaigns.
+    pub fn ticks_left(&self, node: &Node) -> usize {
+        self.timeout_ticks.saturating_sub(node.election_elapsed_ticks())
+    }
+
     /// Whether to campaign now. `may_start`: this process has the first move and sees a majority.
     pub fn is_due(&mut self, node: &Node, now: Time, may_start: bool) -> bool {
         if node.is_leader() || !node.is_voter() || !node.knows_the_members() {

@@ -80,6 +80,8 @@ pub struct Replica {
     pub(super) origin: Origin,
     pub(super) started: Time,
     pub(super) now: Time,
+    /// When anything but what is repeated by the clock last came or went.
+    pub(super) stirred: Time,
     pub(super) rng: SmallRng,
     pub(super) peers: Peers,
     pub(super) phase: Phase,
@@ -143,6 +145,7 @@ impl Replica {
             origin,
             started: now,
             now,
+            stirred: now,
             rng: SmallRng::seed_from_u64(config.seed),
             peers: Peers::new(others),
             phase: Phase::Stopped,
@@ -264,6 +267,11 @@ impl Replica {
         self.out.events.push(Event::Fatal(reason));
     }
 
+    /// Something happened that the clock's next tick may have to act on.
+    pub(super) fn stir(&mut self) {
+        self.stirred = self.now;
+    }
+
     /// Whom leadership should go to.
     pub(super) fn preferred(&self) -> Option<ProcessId> {
         self.companion.or(self.wishes.preferred())
@@ -271,6 +279,7 @@ impl Replica {
 
     /// An authenticated connection to this run of `peer` is up (it replaces any former one).
     pub fn peer_up(&mut self, peer: ProcessId, run: RunId) {
+        self.stir();
         let is_another = self.peers.get(peer).and_then(|p| p.last_run).is_some_and(|last| last != run);
         self.peers.up(peer, run, self.now);
         if is_another && self.config.durable {
@@ -285,6 +294,7 @@ impl Replica {
 
     /// The connection to `peer` is gone.
     pub fn peer_down(&mut self, peer: ProcessId) {
+        self.stir();
         let member = self
             .node()
             .and_then(|node| self.peers.get(peer)?.member_in(node.formation().id));
@@ -306,6 +316,10 @@ impl Replica {
         let now = self.now;
         let Some(peer) = self.peers.connected_mut(from) else { return };
         peer.heard = Some(now);
+        let is_repeated = peer.is_repeated(&message);
+        if !is_repeated {
+            self.stir();
+        }
         if let Err(why) = self.judge(from, &message) {
             return self.note_refused(from, why);
         }
@@ -386,6 +400,7 @@ impl Replica {
     /// Accepted logs, in submission order per partition. Never refused: after the gate closed they come
     /// out as lost.
     pub fn submit(&mut self, chunk: Chunk) {
+        self.stir();
         self.outbox.push(chunk);
         if self.leadership.is_closed() {
             self.lose_queued();
@@ -413,11 +428,13 @@ impl Replica {
 
     /// The callbacks of `partition` have returned for all slots through `slot`.
     pub fn delivered(&mut self, partition: PartitionId, slot: Slot) {
+        self.stir();
         self.streams.delivered(partition, slot);
     }
 
     /// Contract section 6, `set_preferred_leader`: repeated until it is seen in the log.
     pub fn set_preferred(&mut self, preferred: Option<ProcessId>) {
+        self.stir();
         self.wishes.ask(self.origin, preferred);
     }
 
@@ -430,11 +447,13 @@ impl Replica {
     /// While set, the leader hands leadership to this process (keeps the leaders of several groups of one
     /// process together). `None` returns to the preference.
     pub fn set_companion(&mut self, leader: Option<ProcessId>) {
+        self.stir();
         self.companion = leader;
     }
 
     /// Contract section 3.7: say goodbye, never campaign again, go on acknowledging and delivering.
     pub fn say_goodbye(&mut self) {
+        self.stir();
         if !std::mem::replace(&mut self.leaving, true) {
             self.announce_standing();
         }

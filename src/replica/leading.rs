@@ -5,7 +5,7 @@ use crate::ids::{LogIndex, MemberId, ProcessId, Time};
 use super::group::{Phase, Replica};
 use super::message::{PeerMessage, Report};
 use super::planted::{self, Bug};
-use super::output::Severity;
+use super::output::{Severity, WaitsFor};
 use super::preference::Step;
 use super::retention::{Electorate, Standpoint};
 
@@ -16,8 +16,14 @@ const STANDING_MS: u64 = 500;
 const NEARLY_DELIVERED_ENTRIES: u64 = 16;
 
 impl Replica {
-    /// The clock moved. Call every `tick_ms`; a late call is one tick, not several.
+    /// The clock moved. Call every `tick_ms`, or as rarely as [`Replica::ticks_until_due`] says; a late call is one
+    /// tick, not several.
     pub fn tick(&mut self, now: Time) {
+        self.pass_ticks(now, 1);
+    }
+
+    /// The clock moved by so many ticks, of which all but one were slept through as [`Replica::ticks_until_due`] allowed.
+    pub fn pass_ticks(&mut self, now: Time, ticks: u32) {
         self.now = self.now.max(now);
         match &mut self.phase {
             Phase::Unformed(_) => {
@@ -25,7 +31,7 @@ impl Replica {
                 self.pass_order_on();
             }
             Phase::Member(node) => {
-                node.tick();
+                (0..ticks).for_each(|_| node.tick());
                 self.out.writes.extend(node.commit_write());
                 self.observe();
                 self.tick_member();
@@ -36,6 +42,21 @@ impl Replica {
         if self.now.millis_since(self.standing_sent) >= STANDING_MS {
             self.announce_standing();
         }
+    }
+
+    /// In how many ticks the clock has something to do here: 1, unless the shard serves and nothing but what is repeated
+    /// by the clock has come or gone for an election timeout. Then up to a heartbeat interval: nothing that waits for a
+    /// tick comes later than that, and heartbeats and campaigns come when they would.
+    pub fn ticks_until_due(&self) -> u32 {
+        let election_ms = self.config.timing.election_ms;
+        let is_quiet = self.now.millis_since(self.stirred) >= election_ms && self.waits_for() == WaitsFor::Nothing;
+        let Some(node) = self.node().filter(|_| is_quiet) else { return 1 };
+        let ticks = if node.is_leader() {
+            node.ticks_to_heartbeat()
+        } else {
+            self.campaigns.ticks_left(node).min(node.heartbeat_ticks())
+        };
+        u32::try_from(ticks).unwrap_or(1).max(1)
     }
 
     fn tick_member(&mut self) {

@@ -201,6 +201,17 @@ impl Node {
         self.raw.tick();
     }
 
+    /// Ticks between two heartbeats.
+    pub fn heartbeat_ticks(&self) -> usize {
+        self.raw.raft.heartbeat_timeout()
+    }
+
+    /// Of a leader: ticks until its next heartbeat.
+    pub fn ticks_to_heartbeat(&self) -> usize {
+        let raft = &self.raw.raft;
+        raft.heartbeat_timeout().saturating_sub(raft.heartbeat_elapsed())
+    }
+
     /// Ticks since a leader was heard.
     pub fn election_elapsed_ticks(&self) -> usize {
         self.raw.raft.election_elapsed

@@ -34,6 +34,9 @@ impl Replica {
                 break;
             }
         }
+        if !self.out.writes.is_empty() || !self.out.deliveries.is_empty() || !self.out.events.is_empty() {
+            self.stir();
+        }
         out.messages.append(&mut self.out.messages);
         out.writes.append(&mut self.out.writes);
         out.deliveries.append(&mut self.out.deliveries);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use raft::eraftpb::MessageType;
+
 use crate::ids::{LogIndex, MemberId, ProcessId, RunId, Time};
 
-use super::message::{Report, Standing};
+use super::message::{PeerMessage, Report, Standing};
 
 /// One other process.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +48,18 @@ impl Peer {
     /// It is shutting down.
     pub fn is_leaving(&self) -> bool {
         self.departed || self.standing.as_ref().is_some_and(|s| s.leaving)
+    }
+
+    /// What it says by the clock, and has said before on this connection.
+    pub fn is_repeated(&self, message: &PeerMessage) -> bool {
+        match message {
+            PeerMessage::Standing(standing) => self.standing.as_ref() == Some(standing),
+            PeerMessage::Report(report) => self.report == Some(*report),
+            PeerMessage::Raft(_, message) => {
+                matches!(message.get_msg_type(), MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse)
+            }
+            _ => false,
+        }
     }
 
     /// Through where its lanes have delivered.

@@ -21,6 +21,7 @@ use super::lane::Lane;
 use super::log_writer::LogWriter;
 use super::shared::{Command, GroupView, Port, Shared};
 use super::throttle::Throttle;
+use super::ticks::Ticks;
 use super::watch::{Line, Watch};
 
 /// Readiness events taken from one poll; what does not fit comes with the next.
@@ -171,8 +172,7 @@ pub(super) struct EventLoop {
     groups: Vec<GroupRun>,
     shared: Arc<Shared>,
     origin: Instant,
-    tick: Duration,
-    next_tick: Instant,
+    ticks: Ticks,
     next_look: Instant,
     course: Course,
     outputs: Outputs,
@@ -211,8 +211,7 @@ impl EventLoop {
             cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             shared,
             origin,
-            tick,
-            next_tick: Instant::now(),
+            ticks: Ticks::every(tick),
             next_look: Instant::now(),
             course: Course::Serving,
             outputs: Outputs::default(),
@@ -253,11 +252,10 @@ impl EventLoop {
     fn turn(&mut self) -> bool {
         let now = Instant::now();
         let time = Time(now.duration_since(self.origin).as_micros() as u64);
-        if now >= self.next_tick {
-            // Ticks that were missed are not made up for: the time is handed in.
-            self.next_tick = now + self.tick;
+        let ticks = self.ticks.passed(now);
+        if ticks > 0 {
             self.transport.tick(time);
-            self.groups.iter_mut().for_each(|group| group.replica.tick(time));
+            self.groups.iter_mut().for_each(|group| group.replica.pass_ticks(time, ticks));
             if now >= self.next_look {
                 self.next_look = now + LOOK_EVERY;
                 self.shared.buffers.trim();
@@ -316,7 +314,8 @@ impl EventLoop {
             let wants_progress = self.is_draining() || self.groups.iter().any(|group| group.waits_for_lanes(self.me));
             self.shared.wakeup.announce_sleep(wants_progress);
             if !self.finds_work(wants_progress) {
-                timeout = self.next_tick.saturating_duration_since(Instant::now());
+                self.ticks.sleep_through(self.ticks_until_due());
+                timeout = self.ticks.left(Instant::now());
             }
         }
         let polled = self.poll.poll(events, Some(timeout));
@@ -325,6 +324,11 @@ impl EventLoop {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             polled => polled,
         }
+    }
+
+    fn ticks_until_due(&self) -> u32 {
+        let due = self.groups.iter().map(|group| group.replica.ticks_until_due()).min();
+        due.filter(|_| !self.is_draining()).unwrap_or(1)
     }
 
     /// The look between announcing sleep and sleeping: at everything that another thread writes.

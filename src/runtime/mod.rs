@@ -29,6 +29,7 @@ mod replica_process;
 mod roster;
 mod shared;
 pub(crate) mod throttle;
+mod ticks;
 mod wake_chain;
 mod wakeup;
 mod watch;

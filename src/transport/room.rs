@@ -34,6 +34,8 @@ pub struct Transport {
     /// `None` once closed.
     pub(super) listener: Option<TcpListener>,
     pub(super) accepting: bool,
+    /// Accepting failed, and what waits there raises no further event: the next tick tries again.
+    pub(super) accepting_failed: bool,
     /// Sorted by id.
     pub(super) peers: Vec<Peer>,
     /// A socket's token is its place here, behind the listener's.
@@ -98,6 +100,7 @@ impl Transport {
             first_token,
             listener: Some(listener),
             accepting: true,
+            accepting_failed: false,
             peers,
             sockets: Vec::new(),
             resolver: Resolver::new(),

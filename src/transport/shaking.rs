@@ -30,8 +30,9 @@ impl Transport {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.accepting = false,
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 Err(error) => {
-                    // Out of descriptors, mostly. The next tick tries again; trying at once would spin.
+                    // Out of descriptors, mostly. Trying again at once would spin.
                     self.accepting = false;
+                    self.accepting_failed = true;
                     self.notices.say(&mut self.pending, self.now, Kind::Accepting, NoticeLevel::Warning, || {
                         format!("new connections can't be accepted: {error}; trying again")
                     });

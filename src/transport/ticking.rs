@@ -18,8 +18,7 @@ impl Transport {
         }
         let stopped = now.millis_since(self.now) >= STOPPED_MS;
         self.now = self.now.max(now);
-        // After a failure to accept there is no further event for those that wait already.
-        self.accepting = true;
+        self.accepting |= std::mem::take(&mut self.accepting_failed);
         for place in 0..self.sockets.len() {
             if stopped {
                 self.pardon(place);
