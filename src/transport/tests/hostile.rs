@@ -37,6 +37,19 @@ fn read(node: &mut Node, stream: &mut TcpStream, count: usize) -> Vec<u8> {
 }
 
 #[test]
+fn who_could_not_be_accepted_for_want_of_descriptors_is_accepted_by_a_later_tick() {
+    let shard = Shard::new(2);
+    let mut node = shard.node(0);
+    node.turn(Duration::ZERO);
+    let mut stream = stranger(&shard, 0);
+    node.poll.poll(&mut node.ready, Some(DEADLINE)).unwrap();
+    assert!(node.ready.iter().any(|event| event.token().0 == FIRST_TOKEN), "the only event that the stranger raises");
+    (node.transport.accepting, node.transport.accepting_failed) = (false, true);
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(read(&mut node, &mut stream, GREETING_BYTES).len(), GREETING_BYTES, "it is answered");
+}
+
+#[test]
 fn garbage_is_answered_with_a_refusal_and_logged_at_a_bounded_rate() {
     let shard = Shard::new(2);
     let (mut zero, mut one) = pair(&shard);
