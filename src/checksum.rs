@@ -1,69 +1,54 @@
-//! CRC32C (Castagnoli), which guards frames on the wire and records on disk.
+//! What guards frames on the wire (XXH3) and records on disk (CRC32C, Castagnoli).
 //!
-//! One place, since it is a sixth of the processor time of large logs: this implementation uses the widest
-//! carry-less multiplication that the processor has, found out at run time.
+//! One place, since checksums were a fifth of the processor time of large logs: both implementations use the widest
+//! instructions that the processor has, found out at run time. XXH3 is two to three times as fast where these are old.
+
+use std::hash::Hasher as _;
 
 use crc_fast::CrcAlgorithm::Crc32Iscsi;
 use crc_fast::Digest;
+use twox_hash::xxhash3_64::{RawHasher, SecretBuffer, DEFAULT_SECRET_LENGTH};
+use twox_hash::XxHash3_64;
 
-/// Of `bytes`.
+/// CRC32C of `bytes`.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc32c_append(0, bytes)
 }
 
-/// Of what `crc` is the checksum of, followed by `bytes`. The checksum of nothing is 0.
+/// CRC32C of what `crc` is the checksum of, followed by `bytes`. The checksum of nothing is 0.
 pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     let mut digest = Digest::new_with_init_state(Crc32Iscsi, u64::from(!crc));
     digest.update(bytes);
     digest.finalize() as u32
 }
 
-/// Of what `first` is the checksum of, followed by `length` bytes that `second` is the checksum of. Below a
-/// microsecond whatever the length, since it looks at no byte: from some 16 KiB on less than a second look at them.
-pub fn crc32c_joined(first: u32, second: u32, length: usize) -> u32 {
-    // A checksum is a remainder modulo P; bytes behind multiply it by x to the power of their bits.
-    let shift = |power, k: usize| if length >> k & 1 == 1 { product(power, X_TO_8_TIMES_2_TO[k]) } else { power };
-    product((0..usize::BITS as usize).fold(ONE, shift), first) ^ second
+/// XXH3 of `bytes`, 64 bits.
+pub fn xxh3(bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot(bytes)
 }
 
-/// P without x^32, as every polynomial here in reversed order: the highest bit is x^0.
-const CASTAGNOLI: u32 = 0x82f6_3b78;
-const ONE: u32 = 1 << 31;
-/// x^(8 * 2^k) modulo P: what 2^k bytes behind multiply a remainder by.
-const X_TO_8_TIMES_2_TO: [u32; usize::BITS as usize] = {
-    let mut powers = [ONE >> 8; usize::BITS as usize];
-    let mut k = 1;
-    while k < powers.len() {
-        powers[k] = product(powers[k - 1], powers[k - 1]);
-        k += 1;
-    }
-    powers
-};
+/// XXH3 of bytes that come in pieces. Allocates nothing.
+pub struct Xxh3(RawHasher<&'static [u8; DEFAULT_SECRET_LENGTH]>);
 
-/// Modulo P.
-const fn product(a: u32, mut b: u32) -> u32 {
-    let mut sum = 0;
-    let mut bit = 0;
-    while bit < 32 {
-        sum ^= b & (a >> (31 - bit) & 1).wrapping_neg();
-        b = b >> 1 ^ CASTAGNOLI & (b & 1).wrapping_neg();
-        bit += 1;
+impl Xxh3 {
+    /// Of nothing yet.
+    pub fn new() -> Self {
+        Self(RawHasher::new(SecretBuffer::default()))
     }
-    sum
+
+    /// Of `bytes` too, behind what there was.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// Of all that there was.
+    pub fn finish(&self) -> u64 {
+        self.0.finish()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn two_checksums_joined_are_the_checksum_of_both() {
-        let bytes: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
-        for cut in (0..70).chain([255, 4_096, 65_537, 286_208, 299_999, 300_000]) {
-            let (one, two) = bytes.split_at(cut);
-            let joined = super::crc32c_joined(super::crc32c(one), super::crc32c(two), two.len());
-            assert_eq!(joined, super::crc32c(&bytes), "cut at {cut}");
-        }
-    }
-
     /// Another implementation, in pieces of every length around those at which implementations change course.
     #[test]
     fn it_agrees_with_another_implementation_however_the_bytes_are_cut() {
@@ -76,5 +61,18 @@ mod tests {
             assert_eq!(super::crc32c_append(super::crc32c(one), two), expected, "cut at {cut}");
         }
         assert_eq!(super::crc32c(b"123456789"), 0xe306_9283, "the check value of the catalogue of CRCs");
+    }
+
+    #[test]
+    fn xxh3_is_the_published_one_however_the_bytes_are_cut() {
+        assert_eq!(super::xxh3(b""), 0x2d06_8005_38d3_94c2, "the value that its authors publish for nothing");
+        let bytes: Vec<u8> = (0..70_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for piece in [1, 7, 64, 240, 241, 1_024, 4_097, 65_536] {
+            for length in [0, 1, 16, 17, 128, 129, 240, 241, 256, 257, 1_024, 65_537, 70_000] {
+                let mut sum = super::Xxh3::new();
+                bytes[..length].chunks(piece).for_each(|piece| sum.update(piece));
+                assert_eq!(sum.finish(), super::xxh3(&bytes[..length]), "{length} bytes in pieces of {piece}");
+            }
+        }
     }
 }

@@ -464,8 +464,8 @@ impl Replica {
         self.outbox.undecided_logs()
     }
 
-    /// CRC32C of an entry's payload, where whoever submitted it here computed it and it is not decided yet.
-    pub fn checksum_of(&self, entry: &Entry) -> Option<u32> {
+    /// XXH3 of an entry's payload, where whoever submitted it here computed it and it is not decided yet.
+    pub fn checksum_of(&self, entry: &Entry) -> Option<u64> {
         self.outbox.checksum_of(LogIndex(entry.index), Term(entry.term))
     }
 

@@ -45,7 +45,7 @@ struct Proposed {
     /// What the proposal window counts.
     encoded_bytes: usize,
     /// Of the entry's payload, where it is known.
-    checksum: Option<u32>,
+    checksum: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -104,9 +104,9 @@ impl Outbox {
         self.in_flight_bytes
     }
 
-    /// CRC32C of the payload of the entry with this index and term, when it is one of those proposed and not
+    /// XXH3 of the payload of the entry with this index and term, when it is one of those proposed and not
     /// decided here, and somebody computed it.
-    pub fn checksum_of(&self, index: LogIndex, term: Term) -> Option<u32> {
+    pub fn checksum_of(&self, index: LogIndex, term: Term) -> Option<u64> {
         let before = |proposal: &InFlight| match proposal {
             InFlight::Proposed(p) => p.index < index,
             InFlight::Lost { .. } => false,

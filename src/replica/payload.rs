@@ -17,7 +17,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::checksum::crc32c;
+use crate::checksum::xxh3;
 use crate::ids::{PartitionId, ProcessId, RunId};
 
 /// Bytes before the first log of an entry.
@@ -63,14 +63,14 @@ pub struct Chunk {
     pub queued_bytes: usize,
     /// Whole logs, or which fragment.
     pub part: ChunkPart,
-    /// CRC32C of `bytes`, where somebody has computed it: the transport need not then, for each peer.
-    pub checksum: Option<u32>,
+    /// XXH3 of `bytes`, where somebody has computed it: the transport need not then, for each peer.
+    pub checksum: Option<u64>,
 }
 
 impl Chunk {
     /// The same, with its checksum.
     pub fn with_checksum(self) -> Self {
-        Self { checksum: Some(crc32c(&self.bytes)), ..self }
+        Self { checksum: Some(xxh3(&self.bytes)), ..self }
     }
 }
 

@@ -57,8 +57,8 @@ impl Frame {
 pub struct Part {
     /// The bytes.
     pub bytes: Bytes,
-    /// Their CRC32C, where it is known.
-    pub checksum: Option<u32>,
+    /// Their XXH3, where it is known.
+    pub checksum: Option<u64>,
 }
 
 impl From<Bytes> for Part {
@@ -84,7 +84,7 @@ struct Writer<'a> {
     parts: Vec<Part>,
     tail: BytesMut,
     len: usize,
-    checksum_of: &'a dyn Fn(&Entry) -> Option<u32>,
+    checksum_of: &'a dyn Fn(&Entry) -> Option<u64>,
 }
 
 impl Writer<'_> {
@@ -169,7 +169,7 @@ pub fn encode(group: GroupId, message: &PeerMessage) -> Frame {
 }
 
 /// [`encode`], with the checksums of payloads that `checksum_of` knows.
-pub fn encode_with(group: GroupId, message: &PeerMessage, checksum_of: &dyn Fn(&Entry) -> Option<u32>) -> Frame {
+pub fn encode_with(group: GroupId, message: &PeerMessage, checksum_of: &dyn Fn(&Entry) -> Option<u64>) -> Frame {
     let mut w = Writer { parts: Vec::new(), tail: BytesMut::with_capacity(128), len: 0, checksum_of };
     w.tail.put_u16_le(group.0);
     match message {

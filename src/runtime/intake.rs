@@ -282,8 +282,14 @@ impl Intake {
         self.filled.load(Ordering::Relaxed)
     }
 
-    /// The oldest chunk.
+    /// The oldest chunk, with its checksum if it is long: to compute it once is better than once for each peer.
     pub(super) fn take(&self) -> Option<Chunk> {
+        let chunk = self.take_oldest()?;
+        let is_to_sum = chunk.checksum.is_none() && chunk.bytes.len() >= OWN_CHUNK_BYTES;
+        Some(if is_to_sum { chunk.with_checksum() } else { chunk })
+    }
+
+    fn take_oldest(&self) -> Option<Chunk> {
         let mut queue = locked(&self.queue);
         if let Some(chunk) = queue.ready.pop_front() {
             self.filled.store(!queue.ready.is_empty() || queue.open.is_some(), Ordering::Relaxed);

@@ -1,19 +1,25 @@
 //! What a frame looks like on the wire, and the incremental decoder. Pure: slices in, bodies out.
 //!
-//! A frame is a header of [`HEADER_BYTES`] and a body: the body's length (u32), flags (u32), and the
-//! CRC32C of the body when the flag for it is set (u32, else 0), all little-endian.
+//! A frame is a header of [`HEADER_BYTES`] and a body: the body's length (u32), flags (u16), a number of pieces (u16),
+//! and a checksum when the flag for it is set (u64, else 0), all little-endian. Without pieces it is the XXH3 of the body.
+//! With pieces a table of them is between header and body, and it is the XXH3 of that: for each piece its length (u32)
+//! and the XXH3 of its bytes (u64). Together they are the body. So whoever sends a payload to many sums it once.
 //!
 //! Copies: small bodies that arrived together are copied once, into one shared chunk. A large body is
 //! received straight into its own buffer; only the part that arrived together with its header is copied.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::Bytes;
 
-use crate::checksum::{crc32c, crc32c_append};
+use crate::checksum::{xxh3, Xxh3};
 
-/// Length, flags, checksum.
-pub const HEADER_BYTES: usize = 12;
+/// Length, flags, number of pieces, checksum.
+pub const HEADER_BYTES: usize = 16;
+
+/// Of the table: length and checksum of one piece.
+pub const PIECE_BYTES: usize = 12;
 
 /// Bodies up to this size share chunks; longer ones get a buffer of their own. Measured with
 /// `benches/transport.rs`: shared chunks win at 4 KiB, but at 16 KiB they reached half of plain TCP's rate, where
@@ -31,16 +37,18 @@ const LARGE_STEP_BYTES: usize = 1 << 20;
 /// large frame is enough.
 const LOOKAHEAD_BYTES: usize = 256;
 
-const FLAG_CHECKSUM: u32 = 1;
-const FLAG_KEEP_ALIVE: u32 = 2;
+const FLAG_CHECKSUM: u16 = 1;
+const FLAG_KEEP_ALIVE: u16 = 2;
 
 /// What precedes a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Of the body.
     pub length: usize,
-    /// CRC32C of the body, if the sender computed one.
-    pub checksum: Option<u32>,
+    /// Of the body, or of the table if there are pieces; if the sender computed one.
+    pub checksum: Option<u64>,
+    /// How many pieces the table has that follows; 0: there is none. Only large bodies have pieces.
+    pub pieces: u16,
     /// No message: only shows that the sender is alive.
     pub keep_alive: bool,
 }
@@ -55,7 +63,7 @@ pub enum FrameError {
         /// What is allowed.
         limit: usize,
     },
-    /// Unknown flags, or a keep-alive with a body.
+    /// Unknown flags, a keep-alive with a body, or a table of pieces that are not the body.
     Header,
     /// The body is not what was sent.
     Checksum {
@@ -78,13 +86,19 @@ impl fmt::Display for FrameError {
 
 impl Header {
     /// An ordinary frame's.
-    pub fn of_body(length: usize, checksum: Option<u32>) -> Self {
-        Self { length, checksum, keep_alive: false }
+    pub fn of_body(length: usize, checksum: Option<u64>) -> Self {
+        Self { length, checksum, pieces: 0, keep_alive: false }
+    }
+
+    /// That of a body of `length` bytes in pieces, of which `table` follows.
+    pub fn of_pieces(length: usize, table: &[u8]) -> Self {
+        let pieces = u16::try_from(table.len() / PIECE_BYTES).expect("the sender bounds them");
+        Self { length, checksum: Some(xxh3(table)), pieces, keep_alive: false }
     }
 
     /// A keep-alive's; no body follows.
     pub fn of_keep_alive() -> Self {
-        Self { length: 0, checksum: None, keep_alive: true }
+        Self { length: 0, checksum: None, pieces: 0, keep_alive: true }
     }
 
     /// Its bytes. The length must be below 4 GiB; the room's frame limit sees to that.
@@ -99,14 +113,26 @@ impl Header {
         }
         let mut bytes = [0; HEADER_BYTES];
         bytes[0..4].copy_from_slice(&length.to_le_bytes());
-        bytes[4..8].copy_from_slice(&flags.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.checksum.unwrap_or(0).to_le_bytes());
+        bytes[4..6].copy_from_slice(&flags.to_le_bytes());
+        bytes[6..8].copy_from_slice(&self.pieces.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.checksum.unwrap_or(0).to_le_bytes());
         bytes
     }
 
+    /// Bytes of the table that follows.
+    pub fn table_bytes(&self) -> usize {
+        usize::from(self.pieces) * PIECE_BYTES
+    }
+
+    /// The body is received into a buffer of its own.
+    fn is_large(&self) -> bool {
+        self.length > SMALL_BODY_MAX
+    }
+
     fn decode(bytes: &[u8], limit: usize) -> Result<Self, FrameError> {
-        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-        let (length, flags) = (word(0) as usize, word(4));
+        let length = u32_at(bytes, 0) as usize;
+        let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let (flags, pieces) = (half(4), half(6));
         if flags & !(FLAG_CHECKSUM | FLAG_KEEP_ALIVE) != 0 {
             return Err(FrameError::Header);
         }
@@ -117,28 +143,75 @@ impl Header {
         if length > limit {
             return Err(FrameError::TooLong { length, limit });
         }
-        Ok(Self { length, checksum: (flags & FLAG_CHECKSUM != 0).then(|| word(8)), keep_alive })
+        let checksum = (flags & FLAG_CHECKSUM != 0).then(|| u64_at(bytes, 8));
+        let header = Self { length, checksum, pieces, keep_alive };
+        if pieces > 0 && !(checksum.is_some() && header.is_large()) {
+            return Err(FrameError::Header);
+        }
+        Ok(header)
     }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// Consecutive bytes of a large body that have a checksum of their own.
+struct Piece {
+    /// Where it ends in the body.
+    end: usize,
+    checksum: u64,
+}
+
+/// What `table` says, which must be of the whole body.
+fn read_table(header: Header, table: &[u8]) -> Result<VecDeque<Piece>, FrameError> {
+    if header.checksum != Some(xxh3(table)) {
+        return Err(FrameError::Checksum { length: header.length });
+    }
+    let mut end = 0;
+    let pieces: VecDeque<Piece> = table
+        .chunks_exact(PIECE_BYTES)
+        .map(|piece| {
+            end += u32_at(piece, 0) as usize;
+            Piece { end, checksum: u64_at(piece, 4) }
+        })
+        .collect();
+    if end != header.length {
+        return Err(FrameError::Header);
+    }
+    Ok(pieces)
 }
 
 /// A large body that is arriving.
 struct Large {
-    header: Header,
+    length: usize,
     /// What arrived; after a direct read possibly with bytes of later frames behind it.
     body: Vec<u8>,
-    /// Of the first `checked` bytes. Computed as they arrive, while the cache still holds them.
-    checksum: u32,
+    /// Pieces that are not checked to their end.
+    pieces: VecDeque<Piece>,
+    /// Of the first piece's bytes up to `checked`. Computed as they arrive, while the cache still holds them.
+    sum: Xxh3,
     checked: usize,
 }
 
 impl Large {
-    fn new(header: Header) -> Self {
+    /// `table` is what the header says of the pieces.
+    fn new(header: Header, table: &[u8]) -> Result<Self, FrameError> {
+        let pieces = if header.pieces > 0 {
+            read_table(header, table)?
+        } else {
+            header.checksum.map(|checksum| Piece { end: header.length, checksum }).into_iter().collect()
+        };
         let capacity = header.length.min(LARGE_STEP_BYTES) + LOOKAHEAD_BYTES;
-        Self { header, body: Vec::with_capacity(capacity), checksum: 0, checked: 0 }
+        Ok(Self { length: header.length, body: Vec::with_capacity(capacity), pieces, sum: Xxh3::new(), checked: 0 })
     }
 
     fn missing(&self) -> usize {
-        self.header.length.saturating_sub(self.body.len())
+        self.length.saturating_sub(self.body.len())
     }
 
     /// Makes room for more of the body, at most as much again as has arrived.
@@ -148,28 +221,28 @@ impl Large {
         }
     }
 
-    fn check_arrived(&mut self) {
-        if self.header.checksum.is_some() {
-            let through = self.body.len().min(self.header.length);
-            self.checksum = crc32c_append(self.checksum, &self.body[self.checked..through]);
+    fn check_arrived(&mut self) -> Result<(), FrameError> {
+        while let Some(piece) = self.pieces.front() {
+            let through = self.body.len().min(piece.end);
+            self.sum.update(&self.body[self.checked..through]);
             self.checked = through;
-        }
-    }
-
-    fn finish(self) -> Result<Bytes, FrameError> {
-        match self.header.checksum {
-            Some(expected) if expected != self.checksum => {
-                Err(FrameError::Checksum { length: self.header.length })
+            if through < piece.end {
+                break;
             }
-            _ => Ok(Bytes::from(self.body)),
+            if self.sum.finish() != piece.checksum {
+                return Err(FrameError::Checksum { length: self.length });
+            }
+            self.pieces.pop_front();
+            self.sum = Xxh3::new();
         }
+        Ok(())
     }
 }
 
 /// Turns one connection's byte stream into bodies.
 pub struct Decoder {
     limit: usize,
-    /// A header, or a small frame, of which the rest is still to come.
+    /// A header, a table or a small frame of which the rest is still to come.
     carry: Vec<u8>,
     large: Option<Large>,
     /// Bodies of the chunk that is being cut: start and length.
@@ -193,12 +266,12 @@ impl Decoder {
     /// Takes what was appended to [`Decoder::large_buffer`].
     pub fn large_received(&mut self, bodies: &mut impl FnMut(Bytes)) -> Result<(), FrameError> {
         let Some(large) = self.large.as_mut() else { return Ok(()) };
-        large.check_arrived();
+        large.check_arrived()?;
         if large.missing() > 0 {
             return Ok(());
         }
-        let behind = large.body.split_off(large.header.length);
-        bodies(self.large.take().expect("looked at above").finish()?);
+        let behind = large.body.split_off(large.length);
+        bodies(self.large.take().expect("looked at above").body.into());
         self.feed(&behind, bodies)
     }
 
@@ -227,14 +300,14 @@ impl Decoder {
         let room = large.body.capacity() - large.body.len();
         let (now, later) = input.split_at(input.len().min(large.missing()).min(room));
         large.body.extend_from_slice(now);
-        large.check_arrived();
+        large.check_arrived()?;
         if large.missing() == 0 {
-            bodies(self.large.take().expect("looked at above").finish()?);
+            bodies(self.large.take().expect("looked at above").body.into());
         }
         Ok(later)
     }
 
-    /// Completes the frame in `carry`: first its header, then a small body.
+    /// Completes what is in `carry`: first a header, then a small body or the table of a large one.
     fn fill_carry<'a>(
         &mut self,
         input: &'a [u8],
@@ -242,7 +315,10 @@ impl Decoder {
     ) -> Result<&'a [u8], FrameError> {
         let wanted = match self.carry.get(..HEADER_BYTES) {
             None => HEADER_BYTES,
-            Some(header) => HEADER_BYTES + Header::decode(header, self.limit)?.length,
+            Some(header) => match Header::decode(header, self.limit)? {
+                header if header.is_large() => HEADER_BYTES + header.table_bytes(),
+                header => HEADER_BYTES + header.length,
+            },
         };
         let (now, later) = input.split_at(input.len().min(wanted - self.carry.len()));
         self.carry.extend_from_slice(now);
@@ -258,8 +334,8 @@ impl Decoder {
         Ok(later)
     }
 
-    /// Cuts whole small frames off the front of `input`, as many as share a chunk. At a large frame's
-    /// header it starts that one; an incomplete frame goes to `carry`.
+    /// Cuts whole small frames off the front of `input`, as many as share a chunk. Behind a large frame's header and
+    /// table it starts that one; what is incomplete goes to `carry`.
     fn cut_small<'a>(
         &mut self,
         input: &'a [u8],
@@ -281,8 +357,11 @@ impl Decoder {
                     break;
                 }
             };
-            if header.length > SMALL_BODY_MAX {
-                large = Some(header);
+            if header.is_large() {
+                match rest.get(..header.table_bytes()) {
+                    Some(table) => large = Some((header, table)),
+                    None => incomplete = true,
+                }
                 break;
             }
             let Some(body) = rest.get(..header.length) else {
@@ -293,7 +372,7 @@ impl Decoder {
             if next > CHUNK_BYTES_MAX && end > 0 {
                 break;
             }
-            if header.checksum.is_some_and(|expected| expected != crc32c(body)) {
+            if header.checksum.is_some_and(|expected| expected != xxh3(body)) {
                 failure = Some(FrameError::Checksum { length: header.length });
                 break;
             }
@@ -311,9 +390,9 @@ impl Decoder {
         if let Some(error) = failure {
             return Err(error);
         }
-        if let Some(header) = large {
-            self.large = Some(Large::new(header));
-            return Ok(&input[end + HEADER_BYTES..]);
+        if let Some((header, table)) = large {
+            self.large = Some(Large::new(header, table)?);
+            return Ok(&input[end + HEADER_BYTES + table.len()..]);
         }
         if incomplete {
             self.carry.extend_from_slice(&input[end..]);

@@ -9,10 +9,10 @@ use std::io::IoSlice;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::checksum::{crc32c_append, crc32c_joined};
+use crate::checksum::{xxh3, Xxh3};
 use crate::replica::wire::{Frame, Part};
 
-use super::frame::{Header, HEADER_BYTES};
+use super::frame::{Header, HEADER_BYTES, PIECE_BYTES};
 
 /// Parts below this are copied: a copy of 2 KiB costs less than a slice of its own in the kernel.
 const SHARED_PART_MIN: usize = 2 << 10;
@@ -20,11 +20,17 @@ const SHARED_PART_MIN: usize = 2 << 10;
 /// Staging buffers are cut from allocations of this size.
 const STAGING_BYTES: usize = 64 << 10;
 
-/// Small frames are joined up to this size: an urgent frame waits for no longer piece to leave.
+/// Small frames are joined up to this size: an urgent frame waits for no longer run to leave.
 const JOINED_BYTES_MAX: usize = 16 << 10;
 
+/// A part of which the checksum is known is a piece of its own from this length on; summing a shorter one again costs less.
+const KNOWN_PIECE_MIN: usize = 16 << 10;
+
+/// More pieces are not worth their table.
+const PIECES_MAX: usize = 1_024;
+
 /// A run of bytes that leaves as one slice.
-struct Piece {
+struct Run {
     bytes: Bytes,
     /// How many frames end in it.
     frames: usize,
@@ -35,36 +41,37 @@ struct Piece {
 /// One lane, in order of leaving.
 #[derive(Default)]
 struct Lane {
-    pieces: VecDeque<Piece>,
+    runs: VecDeque<Run>,
     /// The youngest small frames, still growing.
     staging: BytesMut,
     staged_frames: usize,
     /// Not yet written, staging included.
     bytes: usize,
     frames: usize,
-    /// Of the front piece, already written.
+    /// Of the front run, already written.
     front_written: usize,
 }
 
 impl Lane {
-    fn push(&mut self, header: Header, parts: &[Part]) {
+    fn push(&mut self, header: Header, table: &[u8], parts: &[Part]) {
         let shares = parts.iter().any(|part| part.bytes.len() >= SHARED_PART_MIN);
         if shares || self.staging.len() >= JOINED_BYTES_MAX {
             // The frame before ends here, so that an urgent one may go in between.
             self.seal(true);
         }
         self.stage(&header.encode());
+        self.stage(table);
         for part in parts {
             if part.bytes.len() < SHARED_PART_MIN {
                 self.stage(&part.bytes);
             } else {
                 self.seal(false);
-                self.pieces.push_back(Piece { bytes: part.bytes.clone(), frames: 0, ends_frame: false });
+                self.runs.push_back(Run { bytes: part.bytes.clone(), frames: 0, ends_frame: false });
             }
         }
         self.frames += 1;
-        self.bytes += HEADER_BYTES + header.length;
-        match self.pieces.back_mut() {
+        self.bytes += HEADER_BYTES + table.len() + header.length;
+        match self.runs.back_mut() {
             Some(last) if self.staging.is_empty() => {
                 last.ends_frame = true;
                 last.frames += 1;
@@ -83,9 +90,48 @@ impl Lane {
     fn seal(&mut self, ends_frame: bool) {
         if !self.staging.is_empty() {
             let bytes = self.staging.split().freeze();
-            self.pieces.push_back(Piece { bytes, frames: std::mem::take(&mut self.staged_frames), ends_frame });
+            self.runs.push_back(Run { bytes, frames: std::mem::take(&mut self.staged_frames), ends_frame });
         }
     }
+}
+
+/// The header of `frame` with its checksum, and into `table` its pieces, where what is known of some saves summing them.
+fn checked_header(frame: &Frame, table: &mut Vec<u8>) -> Header {
+    let known = |part: &Part| part.checksum.filter(|_| part.bytes.len() >= KNOWN_PIECE_MIN);
+    if let [part] = &frame.parts[..] {
+        return Header::of_body(frame.len, Some(part.checksum.unwrap_or_else(|| xxh3(&part.bytes))));
+    }
+    let is_worth_it = (1..PIECES_MAX / 2).contains(&frame.parts.iter().filter(|part| known(part).is_some()).count());
+    let (mut sum, mut length) = (Xxh3::new(), 0);
+    for part in &frame.parts {
+        match known(part).filter(|_| is_worth_it) {
+            Some(checksum) => {
+                if length > 0 {
+                    put_piece(table, length, sum.finish());
+                    (sum, length) = (Xxh3::new(), 0);
+                }
+                put_piece(table, part.bytes.len(), checksum);
+            }
+            None => {
+                sum.update(&part.bytes);
+                length += part.bytes.len();
+            }
+        }
+    }
+    if !is_worth_it {
+        return Header::of_body(frame.len, Some(sum.finish()));
+    }
+    if length > 0 {
+        put_piece(table, length, sum.finish());
+    }
+    Header::of_pieces(frame.len, table)
+}
+
+fn put_piece(table: &mut Vec<u8>, length: usize, checksum: u64) {
+    let length = u32::try_from(length).expect("the frame limit is below 4 GiB");
+    table.extend_from_slice(&length.to_le_bytes());
+    table.extend_from_slice(&checksum.to_le_bytes());
+    debug_assert_eq!(table.len() % PIECE_BYTES, 0);
 }
 
 /// Which lane.
@@ -102,7 +148,7 @@ pub struct OutboxLimits {
     pub lane_bytes_max: usize,
     /// Frames in the urgent lane.
     pub urgent_frames_max: usize,
-    /// Whether bodies carry a CRC32C.
+    /// Whether bodies carry a checksum.
     pub checksum: bool,
 }
 
@@ -113,12 +159,14 @@ pub struct Outbox {
     /// A frame of this lane has left in part: its rest goes first.
     inside: Option<Which>,
     limits: OutboxLimits,
+    /// The table of the frame that is being queued; kept for the next.
+    table: Vec<u8>,
 }
 
 impl Outbox {
     /// Empty.
     pub fn new(limits: OutboxLimits) -> Self {
-        Self { urgent: Lane::default(), bulk: Lane::default(), inside: None, limits }
+        Self { urgent: Lane::default(), bulk: Lane::default(), inside: None, limits, table: Vec::new() }
     }
 
     /// Queues `frame`; false when its lane is at the bound. A lane that is empty takes any frame, so
@@ -131,18 +179,19 @@ impl Outbox {
         if bytes_full || (frame.urgent && urgent_full) {
             return false;
         }
-        let append = |crc, part: &Part| match part.checksum {
-            Some(known) => crc32c_joined(crc, known, part.bytes.len()),
-            None => crc32c_append(crc, &part.bytes),
+        self.table.clear();
+        let header = if self.limits.checksum {
+            checked_header(frame, &mut self.table)
+        } else {
+            Header::of_body(frame.len, None)
         };
-        let checksum = self.limits.checksum.then(|| frame.parts.iter().fold(0, append));
-        lane.push(Header::of_body(frame.len, checksum), &frame.parts);
+        lane.push(header, &self.table, &frame.parts);
         true
     }
 
     /// Queues a keep-alive.
     pub fn push_keep_alive(&mut self) {
-        self.urgent.push(Header::of_keep_alive(), &[]);
+        self.urgent.push(Header::of_keep_alive(), &[], &[]);
     }
 
     /// Nothing waits.
@@ -170,16 +219,16 @@ impl Outbox {
     pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let (mut urgent, mut bulk, mut inside) = (0, 0, self.inside);
         for (count, slice) in slices.iter_mut().enumerate() {
-            let which = inside.unwrap_or(if urgent < self.urgent.pieces.len() { Which::Urgent } else { Which::Bulk });
+            let which = inside.unwrap_or(if urgent < self.urgent.runs.len() { Which::Urgent } else { Which::Bulk });
             let (lane, next) = match which {
                 Which::Urgent => (&self.urgent, &mut urgent),
                 Which::Bulk => (&self.bulk, &mut bulk),
             };
-            let Some(piece) = lane.pieces.get(*next) else { return count };
+            let Some(run) = lane.runs.get(*next) else { return count };
             let written = if *next == 0 { lane.front_written } else { 0 };
-            *slice = IoSlice::new(&piece.bytes[written..]);
+            *slice = IoSlice::new(&run.bytes[written..]);
             *next += 1;
-            inside = (!piece.ends_frame).then_some(which);
+            inside = (!run.ends_frame).then_some(which);
         }
         slices.len()
     }
@@ -187,13 +236,13 @@ impl Outbox {
     /// Takes note that the first `count` bytes of what [`Outbox::gather`] showed have left.
     pub fn written(&mut self, mut count: usize) {
         while count > 0 {
-            let urgent_waits = !self.urgent.pieces.is_empty();
+            let urgent_waits = !self.urgent.runs.is_empty();
             let which = self.inside.unwrap_or(if urgent_waits { Which::Urgent } else { Which::Bulk });
             let lane = match which {
                 Which::Urgent => &mut self.urgent,
                 Which::Bulk => &mut self.bulk,
             };
-            let front = lane.pieces.front().expect("no more is written than was gathered");
+            let front = lane.runs.front().expect("no more is written than was gathered");
             let now = count.min(front.bytes.len() - lane.front_written);
             count -= now;
             lane.bytes -= now;
@@ -205,7 +254,7 @@ impl Outbox {
             self.inside = (!front.ends_frame).then_some(which);
             lane.frames -= front.frames;
             lane.front_written = 0;
-            lane.pieces.pop_front();
+            lane.runs.pop_front();
         }
     }
 }
@@ -223,7 +272,7 @@ mod tests {
         let part = |(i, &length): (usize, &usize)| {
             let bytes = Bytes::from(vec![fill; length]);
             // As a payload whose checksum is known beside one whose is not.
-            let checksum = (i % 2 == 1).then(|| crate::checksum::crc32c(&bytes));
+            let checksum = (i % 2 == 1).then(|| crate::checksum::xxh3(&bytes));
             Part { bytes, checksum }
         };
         let len = parts.iter().sum();
@@ -285,6 +334,27 @@ mod tests {
             }
             assert_eq!(got.len(), 40, "step {step}");
         }
+    }
+
+    #[test]
+    fn payload_of_which_the_checksum_is_known_is_not_summed_again() {
+        let long = |fill: u8, checksum| Part { bytes: vec![fill; 40_000].into(), checksum };
+        let known = |fill| long(fill, Some(crate::checksum::xxh3(&vec![fill; 40_000])));
+        let meta = || Part::from(Bytes::from_static(b"meta"));
+        let decode = |parts: Vec<Part>| {
+            let mut outbox = Outbox::new(limits());
+            let body: Vec<u8> = parts.iter().flat_map(|part| part.bytes.to_vec()).collect();
+            assert!(outbox.push(&Frame { len: body.len(), parts, urgent: false }));
+            let wire = leave(&mut outbox, usize::MAX);
+            let mut got = Vec::new();
+            Decoder::new(1 << 20).feed(&wire, &mut |body| got.push(body)).map(|()| assert!(got == [body]))
+        };
+        decode(vec![known(1)]).unwrap();
+        decode(vec![known(1), known(2)]).unwrap();
+        decode(vec![meta(), known(1), meta(), meta(), long(2, None), known(3), known(4), meta()]).unwrap();
+        // What is known is believed: a wrong one is found out by the receiver.
+        decode(vec![meta(), long(1, Some(7)), meta()]).unwrap_err();
+        decode(vec![long(1, Some(7))]).unwrap_err();
     }
 
     #[test]

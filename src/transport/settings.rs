@@ -62,7 +62,7 @@ pub struct TransportLimits {
     pub redial_max_ms: u64,
     /// Longest that [`super::Transport::close`] waits for queued frames to leave.
     pub close_ms: u64,
-    /// Whether the bodies of sent frames carry a CRC32C. A receiver checks every one that is there.
+    /// Whether the bodies of sent frames carry an XXH3. A receiver checks every one that is there.
     pub checksum: bool,
 }
 

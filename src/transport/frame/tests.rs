@@ -23,12 +23,22 @@ fn body(length: usize, salt: usize) -> Vec<u8> {
 fn wire(bodies: &[Vec<u8>], checksum: bool) -> Vec<u8> {
     let mut wire = Vec::new();
     for body in bodies {
-        let crc = checksum.then(|| crc32c(body));
-        wire.extend(Header::of_body(body.len(), crc).encode());
+        wire.extend(Header::of_body(body.len(), checksum.then(|| xxh3(body))).encode());
         wire.extend(body);
         wire.extend(Header::of_keep_alive().encode());
     }
     wire
+}
+
+/// A frame whose body is in pieces of these lengths.
+fn in_pieces(body: &[u8], lengths: &[usize]) -> Vec<u8> {
+    let (mut table, mut start) = (Vec::new(), 0);
+    for &length in lengths {
+        table.extend((length as u32).to_le_bytes());
+        table.extend(xxh3(body.get(start..start + length).unwrap_or_default()).to_le_bytes());
+        start += length;
+    }
+    [&Header::of_pieces(body.len(), &table).encode(), &table[..], body].concat()
 }
 
 /// Feeds as a connection does: large bodies through their own buffer.
@@ -55,7 +65,7 @@ fn bodies_come_out_whole_however_the_stream_is_cut() {
     let bodies: Vec<_> = sizes.iter().enumerate().map(|(i, size)| body(*size, i)).collect();
     for checksum in [false, true] {
         let wire = wire(&bodies, checksum);
-        for piece in [1, 11, 12, 13, 255, 4096, 65_536, 1 << 20, wire.len()] {
+        for piece in [1, 15, 16, 17, 255, 4096, 65_536, 1 << 20, wire.len()] {
             let mut got = Vec::new();
             receive(&mut Decoder::new(LIMIT), &wire, piece, &mut got).unwrap();
             assert!(got == bodies, "pieces of {piece}");
@@ -82,7 +92,7 @@ fn small_bodies_share_chunks_of_bounded_size() {
     // Within a chunk bodies lie one after the other, a header and a keep-alive apart.
     let apart = |pair: &[Bytes]| (pair[1].as_ptr() as usize).wrapping_sub(pair[0].as_ptr() as usize);
     let breaks = got.windows(2).filter(|pair| apart(pair) != 100 + 2 * HEADER_BYTES).count();
-    assert!(breaks <= 2_000 * 124 / CHUNK_BYTES_MAX + 1, "{breaks} chunks");
+    assert!(breaks <= 2_000 * (100 + 2 * HEADER_BYTES) / CHUNK_BYTES_MAX + 1, "{breaks} chunks");
 }
 
 #[test]
@@ -97,6 +107,46 @@ fn a_damaged_body_is_an_error_and_what_came_before_is_delivered() {
         assert_eq!(result, Err(FrameError::Checksum { length: size }));
         assert_eq!(got, bodies[..1]);
     }
+}
+
+#[test]
+fn a_body_in_pieces_comes_out_whole_however_the_stream_is_cut() {
+    let bodies = [body(20_000, 1), body(7, 2), body(LARGE_STEP_BYTES + 5, 3), body(9_000, 4)];
+    let wire = [
+        in_pieces(&bodies[0], &[1, 15_000, 4_999]),
+        wire(&bodies[1..2], true),
+        in_pieces(&bodies[2], &[LARGE_STEP_BYTES, 0, 5]),
+        in_pieces(&bodies[3], &[9_000]),
+    ]
+    .concat();
+    for step in [1, 15, 16, 17, 28, 29, 255, 4096, 65_536, wire.len()] {
+        let mut got = Vec::new();
+        receive(&mut Decoder::new(LIMIT), &wire, step, &mut got).unwrap();
+        assert!(got == bodies, "{step} bytes at a time");
+    }
+}
+
+#[test]
+fn a_piece_is_checked_as_soon_as_it_has_arrived_and_a_table_must_be_of_the_whole_body() {
+    let body = body(20_000, 1);
+    let damaged = Err(FrameError::Checksum { length: 20_000 });
+    let feed = |wire: &[u8]| Decoder::new(LIMIT).feed(wire, &mut |_| panic!("it is not whole"));
+    let whole = in_pieces(&body, &[9_000, 11_000]);
+    let (head, bytes) = (HEADER_BYTES + 2 * PIECE_BYTES, |at: usize, length: usize| {
+        let mut wire = whole.clone();
+        wire[at] ^= 1;
+        wire.truncate(length);
+        wire
+    });
+    assert_eq!(feed(&bytes(head + 8_999, head + 9_000)), damaged);
+    assert_eq!(feed(&bytes(head + 8_999, head + 8_999)), Ok(()), "too early to tell");
+    assert_eq!(feed(&bytes(HEADER_BYTES + 3, head)), damaged, "the table's own checksum");
+    assert_eq!(feed(&in_pieces(&body, &[9_000, 10_999])), Err(FrameError::Header));
+    assert_eq!(feed(&in_pieces(&body, &[9_000, 11_001])), Err(FrameError::Header));
+    assert_eq!(feed(&in_pieces(&body[..8_000], &[8_000])), Err(FrameError::Header), "a small body has none");
+    let mut unchecked = Header::of_body(20_000, None);
+    unchecked.pieces = 1;
+    assert_eq!(feed(&unchecked.encode()), Err(FrameError::Header));
 }
 
 #[test]

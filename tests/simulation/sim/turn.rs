@@ -201,7 +201,7 @@ impl World {
         let PeerMessage::Raft(_, message) = message else { return Ok(()) };
         for entry in message.entries.iter() {
             let known = self.lives[id].replica.checksum_of(entry);
-            if known.is_some_and(|known| known != crc32c::crc32c(&entry.data)) {
+            if known.is_some_and(|known| known != twox_hash::XxHash3_64::oneshot(&entry.data)) {
                 let text = format!("index {}, term {}", entry.index, entry.term);
                 return Violation::new("a checksum that is known is the payload's", text);
             }
