@@ -376,7 +376,7 @@ impl Node {
         let mut messages = ready.take_messages();
         let mut waiting = ready.take_persisted_messages();
         // What a leader of a former term had appended in this very pass may be replaced again, and is then never written.
-        let term = self.raw.raft.term;
+        let term = if planted::has(Bug::AcknowledgeReplaced) { 0 } else { self.raw.raft.term };
         waiting.retain(|message| message.get_msg_type() != MessageType::MsgAppendResponse || message.term >= term);
         pass.committed = ready.take_committed_entries();
         let entries = ready.take_entries();

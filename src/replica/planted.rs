@@ -45,6 +45,7 @@ pub enum Bug {
     AskOnce,
     NameNoLeader,
     BelieveDelivered,
+    AcknowledgeReplaced,
 }
 
 #[cfg(feature = "planted-bugs")]
