@@ -244,7 +244,7 @@ impl Node {
     /// former run acknowledged. A log that is as it was answers the next append with all of it.
     pub fn ask_anew(&mut self, member: MemberId) {
         let term = self.raw.raft.term;
-        if !self.is_leader() {
+        if !self.is_leader() || planted::has(Bug::BelieveFormerRun) {
             return;
         }
         let Some(progress) = self.raw.raft.mut_prs().get_mut(member.get()) else { return };

@@ -46,6 +46,7 @@ pub enum Bug {
     NameNoLeader,
     BelieveDelivered,
     AcknowledgeReplaced,
+    BelieveFormerRun,
 }
 
 #[cfg(feature = "planted-bugs")]
