@@ -54,7 +54,7 @@ step=$(mktemp)
 trap 'rm -f "$failures" "$step"' EXIT
 cargo build --quiet --example simulate
 while :; do
-    for profile in memory durable default reckless rescue calm; do
+    for profile in memory durable default reckless rescue old-copy calm; do
         if [ "$(date +%s)" -ge "$end" ]; then break 2; fi
         # Not through a pipe: its status would hide that the simulator itself failed.
         if ! scripts/simulate.sh --profile "$profile" --first "$first" --seeds 50 >"$step" 2>&1; then

@@ -255,7 +255,7 @@ impl Node {
     /// former run acknowledged. A log that is as it was answers the next append with all of it.
     pub fn ask_anew(&mut self, member: MemberId) {
         let term = self.raw.raft.term;
-        if !self.is_leader() {
+        if !self.is_leader() || planted::has(Bug::BelieveFormerRun) {
             return;
         }
         let Some(progress) = self.raw.raft.mut_prs().get_mut(member.get()) else { return };
@@ -387,7 +387,7 @@ impl Node {
         let mut messages = ready.take_messages();
         let mut waiting = ready.take_persisted_messages();
         // What a leader of a former term had appended in this very pass may be replaced again, and is then never written.
-        let term = self.raw.raft.term;
+        let term = if planted::has(Bug::AcknowledgeReplaced) { 0 } else { self.raw.raft.term };
         waiting.retain(|message| message.get_msg_type() != MessageType::MsgAppendResponse || message.term >= term);
         pass.committed = ready.take_committed_entries();
         let entries = ready.take_entries();

@@ -45,6 +45,8 @@ pub enum Bug {
     AskOnce,
     NameNoLeader,
     BelieveDelivered,
+    AcknowledgeReplaced,
+    BelieveFormerRun,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -47,6 +47,11 @@ fn invariants_hold_with_logs_on_disk_under_faults() {
 }
 
 #[test]
+fn invariants_hold_when_members_forget_what_the_others_have() {
+    all_hold(Profile::OldCopy, 4_000..4_060);
+}
+
+#[test]
 fn replicas_agree_even_when_more_memories_are_lost_than_the_shard_tolerates() {
     all_hold(Profile::Reckless, 3_000..3_060);
 }

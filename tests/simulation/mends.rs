@@ -59,6 +59,7 @@ scenarios! {
     a_change_that_is_not_asked_for_again: AskOnce, "56-", "in vain";
     a_leader_that_is_not_known_by_its_own_word: NameNoLeader, "57-", "p4  refuses: Closed { leader: None }";
     a_report_that_is_believed_before_the_acknowledgement: BelieveDelivered, "58-", "p2  reports an error: cut off";
+    an_acknowledgement_of_what_was_never_written: AcknowledgeReplaced, "60-", "only what is on disk is acknowledged";
 }
 
 #[test]

@@ -53,4 +53,5 @@ finds! {
     a_leader_that_speaks_before_its_term_is_written_is_found: SpeakBeforeTermIsWritten, Rescue, 100;
     a_formation_that_knows_only_its_parent_is_found: KnowOnlyTheParent, Rescue, 100;
     a_full_follower_that_takes_nothing_any_more_is_found: ForgetFullFollower, Memory, 300;
+    a_former_run_that_is_believed_is_found: BelieveFormerRun, OldCopy, 50;
 }

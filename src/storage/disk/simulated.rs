@@ -149,11 +149,13 @@ impl SimulatedFiles {
         disk.faults = Faults { capacity_bytes: disk.faults.capacity_bytes, ..Faults::default() };
     }
 
-    /// The process ends and another one starts; the operating system lives on, with all that was written.
+    /// The process ends and another one starts; the operating system lives on, with all that was written. After
+    /// [`Self::stop_at`] it ended in the middle of that operation.
     pub fn kill_process(&self) {
         let mut disk = self.disk.lock();
         disk.boot += 1;
         disk.locks.clear();
+        (disk.faults.stop, disk.faults.stopped) = (None, false);
     }
 
     /// The `nth` write from now on (1 is the next) fails with an I/O error, after some of it was written.
@@ -173,7 +175,8 @@ impl SimulatedFiles {
     }
 
     /// The power fails in the middle of the `nth` changing operation from now on (1 is the next): it and all
-    /// later ones fail, until [`Self::crash`] chooses what is left.
+    /// later ones fail, until [`Self::crash`] chooses what is left. Or the process dies there: until
+    /// [`Self::kill_process`].
     pub fn stop_at(&self, nth: u64) {
         self.disk.lock().faults.stop = Some(nth);
     }

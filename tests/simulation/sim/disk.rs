@@ -23,16 +23,26 @@ const FINGERPRINT: u64 = 0x5eed;
 pub struct Disk {
     files: SimulatedFiles,
     log: Option<DiskLog>,
+    /// `raft.durability: os`: what was written counts, synced or not. It survives the process, not the machine.
+    pub os: bool,
     /// Asked for, and not handed to the log yet.
     pending: Vec<Write>,
     /// A failure was asked for and may not have struck yet.
     pub armed: bool,
-    /// What must survive: what was written before a sync that succeeded.
+    /// What must survive: what was written before a sync that succeeded; with `os`, what was written.
     safe: Safe,
     /// As `safe`, with what was written since, and what was tried.
     written: Safe,
     /// A copy of the data directory as it was once.
-    saved: Option<SimulatedFiles>,
+    saved: Option<SavedCopy>,
+}
+
+/// A copy of a data directory, with what was safe and what was written when it was made.
+#[derive(Clone)]
+struct SavedCopy {
+    files: SimulatedFiles,
+    safe: Safe,
+    written: Safe,
 }
 
 #[derive(Clone, Default)]
@@ -41,6 +51,8 @@ struct Safe {
     formation: Option<u64>,
     hard_state: HardState,
     last_index: u64,
+    /// The terms of the log's entries: from which index on each.
+    terms: BTreeMap<u64, u64>,
     /// How far the log has ever reached in each term: an acknowledgement of an older term may still be on
     /// its way when a later leader's entries have replaced what it speaks of.
     reached: BTreeMap<u64, u64>,
@@ -51,16 +63,31 @@ impl Safe {
         if let Some((formation, member)) = &write.membership {
             // What the survivor inherits it has written; others begin with nothing.
             let last_index = formation.inherited.min(self.last_index);
-            *self = Safe { member: Some(*member), formation: Some(formation.id), last_index, ..Safe::default() };
+            let mut terms = std::mem::take(&mut self.terms);
+            terms.retain(|first, _| *first <= last_index);
+            *self = Safe { member: Some(*member), formation: Some(formation.id), last_index, terms, ..Safe::default() };
         }
         if let Some(hard_state) = &write.hard_state {
             self.hard_state = hard_state.clone();
         }
-        if let Some(entry) = write.entries.last() {
+        for entry in &write.entries {
+            self.terms.split_off(&entry.index);
+            if self.term_of(entry.index) != entry.term {
+                self.terms.insert(entry.index, entry.term);
+            }
             self.last_index = entry.index;
         }
         let reached = self.reached.entry(self.hard_state.term).or_default();
         *reached = self.last_index.max(*reached);
+    }
+
+    /// The term of the entry at `index`, which is not behind the last; 0 where that is not known.
+    fn term_of(&self, index: u64) -> u64 {
+        self.terms.range(..=index).next_back().map_or(0, |(_, &term)| term)
+    }
+
+    fn last_term(&self) -> u64 {
+        self.term_of(self.last_index)
     }
 }
 
@@ -78,7 +105,7 @@ impl Disk {
     pub fn open(&mut self, process: u16, tail_bytes: impl FnOnce(&mut Random) -> u64, random: &mut Random) -> Result<Opened, Violation> {
         let options = DiskOptions {
             segment_bytes: random.scale(8 << 10, 256 << 10),
-            durability: Durability::Fsync,
+            durability: if self.os { Durability::Os } else { Durability::Fsync },
             prepare: Prepare::OnDemand,
             memory_tail_bytes: tail_bytes(random),
             shard_fingerprint: FINGERPRINT,
@@ -116,7 +143,15 @@ impl Disk {
         }
         let hard_state = found.map(|f| f.hard_state.clone()).unwrap_or_default();
         let formation = found.map(|found| found.formation.id);
-        self.safe = Safe { member, formation, reached: BTreeMap::from([(hard_state.term, last)]), hard_state, last_index: last };
+        let last_term = found.and_then(|found| found.tail.last()).map_or(0, |entry| entry.term);
+        let reached = BTreeMap::from([(hard_state.term, last)]);
+        let mut terms = std::mem::take(&mut self.written.terms);
+        terms.split_off(&(last + 1));
+        if terms.values().next_back() != Some(&last_term) {
+            // Something in between what was synced and what was written last: of its beginning nothing is known.
+            terms = BTreeMap::from([(last, last_term)]);
+        }
+        self.safe = Safe { member, formation, reached, hard_state, last_index: last, terms };
         self.written = self.safe.clone();
         Ok(())
     }
@@ -136,7 +171,8 @@ impl Disk {
         let count = self.pending.partition_point(|write| write.id <= through);
         let batch: Vec<Write> = self.pending.drain(..count).collect();
         self.armed |= fails;
-        if fails && random.chance(500) {
+        // Without a sync there is none that fails.
+        if fails && random.chance(500) && !self.os {
             self.files.fail_sync(1);
         } else if fails {
             self.files.fail_write(1);
@@ -144,7 +180,7 @@ impl Disk {
         let log = self.log.as_mut().expect("a running process has its log open");
         batch.iter().for_each(|write| self.written.apply(write));
         log.append(&batch).map_err(|error| error.to_string())?;
-        if batch.iter().any(|write| write.must_sync) {
+        if self.os || batch.iter().any(|write| write.must_sync) {
             self.safe = self.written.clone();
         }
         Ok(())
@@ -183,7 +219,20 @@ impl Disk {
         self.safe.formation
     }
 
-    /// The process stops, or the whole machine does. It may be in the middle of a write.
+    /// Whether the last entry that `other` has written is on this disk, and so are all before it.
+    pub fn has_all_of(&self, other: &Disk) -> bool {
+        let (mine, theirs) = (&self.safe, &other.written);
+        let reaches = mine.formation == theirs.formation && mine.last_index >= theirs.last_index;
+        reaches && mine.term_of(theirs.last_index) == theirs.last_term()
+    }
+
+    /// The term that a process with this disk is in, when its last entry is of that term.
+    pub fn settled_term(&self) -> Option<u64> {
+        let written = &self.written;
+        (written.hard_state.term == written.last_term()).then_some(written.hard_state.term)
+    }
+
+    /// The process stops, or without `os` the whole machine does. It may be in the middle of a write.
     pub fn crash(&mut self, random: &mut Random) {
         // A failure that did not strike is forgotten by the next boot only.
         let mut power_fails = std::mem::take(&mut self.armed) || random.chance(700);
@@ -196,10 +245,18 @@ impl Disk {
         }
         self.log = None;
         self.pending.clear();
-        if power_fails {
+        if power_fails && !self.os {
             self.files.crash(random.next());
         } else {
             self.files.kill_process();
+        }
+    }
+
+    /// The power of the machine fails while the process doesn't run. With `os` that may take all that it had written.
+    pub fn cut_power(&mut self, random: &mut Random) {
+        self.files.crash(random.next());
+        if self.os {
+            self.safe = Safe::default();
         }
     }
 
@@ -215,18 +272,24 @@ impl Disk {
 
     /// Everything is gone.
     pub fn wipe(&mut self) {
-        *self = Self { saved: self.saved.take(), ..Self::default() };
+        *self = Self { saved: self.saved.take(), os: self.os, ..Self::default() };
     }
 
     /// Somebody copies the data directory, whatever the process is doing.
     pub fn save(&mut self) {
-        self.saved = Some(self.files.copy());
+        self.saved = Some(SavedCopy { files: self.files.copy(), safe: self.safe.clone(), written: self.written.clone() });
+    }
+
+    /// True when there is a copy; if not `of_anybody`, of a time when the process was the member that it is now.
+    pub fn has_copy(&self, of_anybody: bool) -> bool {
+        let is_mine = |copy: &SavedCopy| copy.safe.member.is_some() && copy.safe.member == self.safe.member;
+        self.saved.as_ref().is_some_and(|copy| of_anybody || is_mine(copy))
     }
 
     /// The copy takes the place of the data directory. What was written since then survives no more.
     pub fn put_back(&mut self) -> Result<(), String> {
-        let saved = self.saved.take().ok_or("the disk was not saved")?;
-        *self = Self { files: saved.copy(), saved: Some(saved), ..Self::default() };
+        let SavedCopy { files, safe, written } = self.saved.clone().ok_or("the disk was not saved")?;
+        *self = Self { files: files.copy(), safe, written, saved: self.saved.take(), os: self.os, ..Self::default() };
         Ok(())
     }
 }

@@ -8,7 +8,10 @@ use super::network::Line;
 use super::plan::{Fault, Profile};
 use super::random::Random;
 use super::schedule::{Event, LifeId};
-use super::world::World;
+use super::world::{Forgets, World};
+
+/// A process that is to forget something waits at most so long for a moment when the shard can do without it.
+const FORGET_US_MAX: u64 = 6_000_000;
 
 /// How a fault ends.
 #[derive(Clone, Debug)]
@@ -66,11 +69,21 @@ impl World {
             // What a rescue leads to has more time to show, and shows more clearly, in a log without a history of its own.
             let is_first = self.plan.request.profile == Profile::Rescue && self.rescues == 0;
             let begins = is_first && kinds.contains(&Fault::Restore) && self.faults.random.chance(150);
-            let kind = if begins { Fault::Restore } else { self.faults.random.pick(&kinds) };
+            let forgets = self.plan.request.profile == Profile::OldCopy && self.faults.random.chance(300);
+            let kind = match (begins, forgets) {
+                (true, _) => Fault::Restore,
+                (_, true) => self.choose_how_to_forget(&kinds),
+                _ => self.faults.random.pick(&kinds),
+            };
             if self.strike(kind) {
                 self.faults.counts[kind as usize] += 1;
             }
         }
+    }
+
+    fn choose_how_to_forget(&mut self, kinds: &[Fault]) -> Fault {
+        let ways: Vec<Fault> = kinds.iter().copied().filter(|kind| matches!(kind, Fault::OldCopy | Fault::PowerCut)).collect();
+        self.faults.random.pick(if ways.is_empty() { kinds } else { &ways })
     }
 
     fn strike(&mut self, kind: Fault) -> bool {
@@ -108,6 +121,8 @@ impl World {
             }
             Fault::Restore => self.restore_rashly(target),
             Fault::Figure8 => self.begin_figure8(),
+            Fault::OldCopy => self.copy_or_put_back(target),
+            Fault::PowerCut => self.crash_forgetting(target, Forgets::ByPowerCut),
             Fault::Datagram
             | Fault::LateStart
             | Fault::SmallLog
@@ -157,6 +172,46 @@ impl World {
         let delay = self.faults.random.scale(1_000, 5_000_000);
         self.schedule.after(delay, Event::Start(process));
         true
+    }
+
+    /// Somebody makes copies of all data directories, or puts the last one of `target`'s back.
+    fn copy_or_put_back(&mut self, target: LifeId) -> bool {
+        let of_anybody = !self.plan.within_tolerance();
+        let place = &self.processes[self.lives[target].process as usize];
+        if !place.disk.has_copy(of_anybody) || self.faults.random.chance(300) {
+            self.processes.iter_mut().for_each(|place| place.disk.save());
+            return true;
+        }
+        self.crash_forgetting(target, Forgets::ByCopy)
+    }
+
+    /// What is forgotten is so at the next start: by then the others may have all of it.
+    fn crash_forgetting(&mut self, target: LifeId, forgets: Forgets) -> bool {
+        // One at a time, or those that wait for the shard to do without them are what it lacks.
+        let crashes = self.processes.iter().all(|place| place.forgets.is_none()) && self.crash(target);
+        if crashes {
+            let until_us = self.now() + FORGET_US_MAX;
+            self.processes[self.lives[target].process as usize].forgets = Some((forgets, until_us));
+        }
+        crashes
+    }
+
+    /// `process`, which is down, comes back with less than it had, if the shard can do without that.
+    pub(super) fn forget(&mut self, process: u16, forgets: Forgets) {
+        let of_anybody = !self.plan.within_tolerance();
+        let (may_forget, is_kept) = (self.may_forget(process), self.others_have_all_of(process));
+        let place = &mut self.processes[process as usize];
+        place.forgets = None;
+        let is_same_member = place.disk.has_copy(false);
+        match forgets {
+            Forgets::ByCopy if may_forget && place.disk.has_copy(of_anybody) => place.disk.put_back().expect("there is a copy"),
+            Forgets::ByPowerCut if may_forget => place.disk.cut_power(&mut self.faults.random),
+            _ => return,
+        }
+        if !is_kept || (matches!(forgets, Forgets::ByCopy) && !is_same_member) {
+            self.checks.let_replicas_differ();
+        }
+        self.trace.story(self.schedule.now, process, || format!("forgets: {forgets:?}"));
     }
 
     fn lose_disk(&mut self, target: LifeId) -> bool {

@@ -59,10 +59,14 @@ pub enum Fault {
     SmallMessages,
     /// The course of figure 8 of the Raft paper is aimed at.
     Figure8,
+    /// An older copy of a data directory is put back.
+    OldCopy,
+    /// The power fails where nothing was synced (`raft.durability: os`).
+    PowerCut,
 }
 
 /// All faults with the names that the command line knows.
-pub const FAULTS: [(Fault, &str); 25] = [
+pub const FAULTS: [(Fault, &str); 27] = [
     (Fault::Crash, "crash"),
     (Fault::DiskLoss, "disk-loss"),
     (Fault::OneWay, "one-way"),
@@ -88,6 +92,8 @@ pub const FAULTS: [(Fault, &str); 25] = [
     (Fault::Restore, "restore"),
     (Fault::SmallMessages, "small-messages"),
     (Fault::Figure8, "figure8"),
+    (Fault::OldCopy, "old-copy"),
+    (Fault::PowerCut, "power-cut"),
 ];
 
 impl Fault {
@@ -170,16 +176,19 @@ pub enum Profile {
     Reckless,
     /// All but one are lost, and an operator does what docs/operations.md says: the shard must heal.
     Rescue,
+    /// As durable, and members come back with less than they had acknowledged, while a majority without them has all of it.
+    OldCopy,
 }
 
 /// All profiles with the names that the command line knows.
-pub const PROFILES: [(Profile, &str); 6] = [
+pub const PROFILES: [(Profile, &str); 7] = [
     (Profile::Default, "default"),
     (Profile::Memory, "memory"),
     (Profile::Durable, "durable"),
     (Profile::Calm, "calm"),
     (Profile::Reckless, "reckless"),
     (Profile::Rescue, "rescue"),
+    (Profile::OldCopy, "old-copy"),
 ];
 
 impl Profile {
@@ -267,6 +276,8 @@ pub struct Plan {
     pub partitions: u32,
     /// Logs on disk.
     pub durable: bool,
+    /// Their durability is `os`: nothing is synced, and a crash is that of a process alone.
+    pub os: bool,
     /// The replicas' timing.
     pub timing: Timing,
     /// The replicas' bounds.
@@ -305,14 +316,16 @@ impl Plan {
         let mut random = Random::new(request.seed);
         let profile = request.profile;
         let durable = match profile {
-            Profile::Memory | Profile::Reckless => false,
-            Profile::Durable => true,
+            Profile::Memory => false,
+            Profile::Reckless => choose_reckless_disks(request.seed),
+            Profile::Durable | Profile::OldCopy => true,
             Profile::Default | Profile::Calm => random.chance(350),
             // Only with its log on disk can a survivor be started again.
             Profile::Rescue => random.chance(500),
         };
+        let os = durable && choose_os(request.seed, profile);
         let faults = choose_faults(&mut random, profile, durable)
-            .and_also(choose_faults_apart(request.seed, profile))
+            .and_also(choose_faults_apart(request.seed, profile, durable, os))
             .and(request.allowed);
         let voters = random.pick(&[3, 3, 3, 3, 4, 5, 5]);
         let learners = random.pick(&[0, 0, 0, 1, 1, 2]);
@@ -327,13 +340,15 @@ impl Plan {
             learners,
             partitions,
             durable,
+            os,
             timing: choose_timing(&mut random),
             limits: choose_limits(&mut random, faults),
             designated,
             preferred,
             faults,
             faults_ms: if profile == Profile::Calm { 3_000 } else { random.within(4_000, 30_000) },
-            fault_gap_ms: random.scale(100, 3_000),
+            // Between its faults a shard where members forget has the time to have it all elsewhere.
+            fault_gap_ms: random.scale(100, 3_000).max(if profile == Profile::OldCopy { 1_000 } else { 0 }),
             latency_us: (latency_low, latency_low + random.scale(100, 30_000)),
             datagram: choose_datagram(&mut random, faults),
             load: choose_load(&mut random, faults),
@@ -364,7 +379,11 @@ impl Plan {
             self.voters,
             self.learners,
             self.partitions,
-            if self.durable { "durable" } else { "in memory" },
+            match (self.durable, self.os) {
+                (false, _) => "in memory",
+                (true, false) => "durable",
+                (true, true) => "durable by the system",
+            },
             self.faults_ms,
             self.faults.names().join(" "),
         )
@@ -405,11 +424,23 @@ fn choose_faults(random: &mut Random, profile: Profile, durable: bool) -> FaultS
 /// Faults that came later have draws of their own, so that the seeds known by then stay what they were.
 fn is_drawn_apart(fault: Fault) -> bool {
     matches!(fault, Fault::StandBack | Fault::Companion | Fault::Restore | Fault::SmallMessages | Fault::Figure8)
+        || matches!(fault, Fault::OldCopy | Fault::PowerCut)
 }
 
-fn choose_faults_apart(seed: u64, profile: Profile) -> FaultSet {
+/// Came later as well.
+fn choose_os(seed: u64, profile: Profile) -> bool {
+    Random::new(seed ^ 0x6f_735f_6f73).chance(if profile == Profile::OldCopy { 500 } else { 300 })
+}
+
+/// In `reckless` logs on disk came later too.
+fn choose_reckless_disks(seed: u64) -> bool {
+    Random::new(seed ^ 0x6469_736b_7300).chance(400)
+}
+
+fn choose_faults_apart(seed: u64, profile: Profile, durable: bool, os: bool) -> FaultSet {
     let mut random = Random::new(seed ^ 0x61_7061_7274);
     let [stand_back, companion, restore, small_messages, figure8] = [(); 5].map(|()| random.chance(300));
+    let old_copy = random.chance(700);
     let mut set = FaultSet::default();
     let chosen = [
         (stand_back, Fault::StandBack),
@@ -423,6 +454,10 @@ fn choose_faults_apart(seed: u64, profile: Profile) -> FaultSet {
     if profile == Profile::Rescue {
         // A survivor commits as fast as it goes, and one entry a message never catches up with it.
         set = set.without(Fault::SmallMessages);
+    }
+    if profile == Profile::OldCopy || (profile == Profile::Reckless && durable && old_copy) {
+        set = set.with(Fault::OldCopy);
+        set = if os { set.with(Fault::PowerCut) } else { set };
     }
     if (restore && profile == Profile::Reckless) || profile == Profile::Rescue {
         set = set.with(Fault::Restore);

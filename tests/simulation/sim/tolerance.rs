@@ -5,6 +5,7 @@
 
 use mako_raft::ids::MemberId;
 
+use super::disk::Disk;
 use super::life::{Life, Pulse};
 use super::plan::Profile;
 use super::schedule::LifeId;
@@ -63,6 +64,32 @@ impl World {
         let kept = status.voter_members.iter().filter(|&voter| agrees(voter)).count();
         let still_led = kept > status.voter_members.len() / 2;
         is_latest && still_led && !status.changing_members && self.cannot_form_anew(id)
+    }
+
+    /// Whether `process`, which is down, may come back as the member that it was without some of what it has acknowledged.
+    pub(super) fn may_forget(&self, process: u16) -> bool {
+        !self.plan.within_tolerance() || self.others_have_all_of(process)
+    }
+
+    /// Whether a majority without `process` has on disk all that it has acknowledged, and nobody will ask again for a vote
+    /// that it has given. Then it is no loss when a process that is down forgets.
+    pub(super) fn others_have_all_of(&self, process: u16) -> bool {
+        if process >= self.plan.voters {
+            return true;
+        }
+        let disk = &self.processes[process as usize].disk;
+        let (Some(term), Some(leader)) = (disk.settled_term(), self.leader_of_all()) else { return false };
+        let status = self.status(leader);
+        let is_latest = self.lives.iter().filter(|life| life.pulse != Pulse::Ended).all(|life| {
+            let view = life.replica.status();
+            view.term <= status.term && view.commit <= status.commit
+        });
+        let others = (0..self.plan.voters).filter(|&other| other != process).map(|other| &self.processes[other as usize].disk);
+        let is_past = others.clone().all(|other| other.remembers_term(term));
+        let is_voter = |other: &Disk| other.member().is_some_and(|member| status.voter_members.contains(&member));
+        let keeping = others.filter(|other| is_voter(other) && other.has_all_of(disk)).count();
+        let is_kept = keeping > status.voter_members.len() / 2;
+        is_latest && is_past && is_kept && !status.changing_members && self.blank_voters() < self.plan.voters as usize / 2
     }
 
     /// The life that leads in the highest term, twins included.

@@ -86,14 +86,14 @@ fn name_numbers(text: &str) -> String {
     out
 }
 
-/// `shard voters=3 learners=0 partitions=1 designated=p0 preferred=p0 durable`; `reckless` where more is lost than a shard
-/// tolerates, so that it may form twice.
+/// `shard voters=3 learners=0 partitions=1 designated=p0 preferred=p0 durable`, or `os` for logs on disk with that durability;
+/// `reckless` where more is lost than a shard tolerates, so that it may form twice.
 fn shard(words: &[&str]) -> Result<World, String> {
     let mut plan = Plan::new(Request::new(1, Profile::Calm));
     plan.voters = 3;
     plan.learners = 0;
     plan.partitions = 1;
-    plan.durable = false;
+    (plan.durable, plan.os) = (false, false);
     plan.designated = Some(ProcessId(0));
     plan.preferred = Some(ProcessId(0));
     plan.timing = mako_raft::replica::Timing::default();
@@ -117,6 +117,7 @@ fn shard(words: &[&str]) -> Result<World, String> {
             "recovered-tail" => plan.tail_bytes = Some(number()?),
             "absent-ms" => plan.timing.absent_ms = number()?,
             "durable" => plan.durable = true,
+            "os" => (plan.durable, plan.os) = (true, true),
             "reckless" => plan.request.profile = Profile::Reckless,
             _ => return Err(format!("shard does not know {word}")),
         }
@@ -195,6 +196,13 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
                 return Err(format!("{who} runs"));
             }
             place.disk.put_back()?;
+        }
+        ["cut", "the", "power", "of", who] => {
+            let place = &mut world.processes[process(who)? as usize];
+            if place.current.is_some() {
+                return Err(format!("{who} runs"));
+            }
+            place.disk.cut_power(&mut world.random);
         }
         ["slow", "the", "disk", "of", who, "by", ms, "ms"] => {
             let ms: u64 = ms.parse().map_err(|_| format!("{ms} is no number"))?;

@@ -34,10 +34,21 @@ pub struct Process {
     pub disk_delay_us: u64,
     /// The next write fails.
     pub disk_fails: bool,
+    /// When it starts the next time it has forgotten something, once the shard can do without; after this moment it has not.
+    pub forgets: Option<(Forgets, u64)>,
     /// In its configuration: whom it lets go on alone.
     pub restore: Option<RestoreOrder>,
     /// Its host calls `setup2(1, ..)`.
     pub stands_back: bool,
+}
+
+/// How a member comes back with less than it had acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub enum Forgets {
+    /// Its data directory is an older copy.
+    ByCopy,
+    /// The power failed, and nothing was synced.
+    ByPowerCut,
 }
 
 /// Everything.
@@ -118,6 +129,7 @@ impl World {
             ticks: 0,
             plan,
         };
+        world.processes.iter_mut().for_each(|process| process.disk.os = world.plan.os);
         if world.plan.faults.has(Fault::StandBack) {
             let mut random = Random::new(world.plan.request.seed ^ 0x73_7461_6e64);
             world.processes.iter_mut().for_each(|process| process.stands_back = random.chance(400));
@@ -239,6 +251,13 @@ impl World {
     pub fn start(&mut self, process: u16) -> Checked {
         if self.processes[process as usize].current.is_some() {
             return Ok(());
+        }
+        if let Some((forgets, until_us)) = self.processes[process as usize].forgets {
+            if self.faults.on && !self.may_forget(process) && self.now() < until_us {
+                self.schedule.after(RECONSIDER_US, Event::Start(process));
+                return Ok(());
+            }
+            self.forget(process, forgets);
         }
         let id = self.lives.len();
         let now = self.now();
@@ -547,6 +566,9 @@ impl World {
 
 /// The number of a run's first partition: not 0, so that an index can't be taken for a partition.
 pub const FIRST_PARTITION: u32 = 3;
+
+/// A process that may not forget anything yet is started so much later.
+const RECONSIDER_US: u64 = 100_000;
 
 /// So long that no run waits for its end.
 pub const FOREVER_US: u64 = 1 << 40;
