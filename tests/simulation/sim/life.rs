@@ -137,6 +137,8 @@ pub struct Life {
     pub inbox: VecDeque<Input>,
     /// A turn is planned.
     pub turn_planned: bool,
+    /// Ticks that its loop has slept through since the last one.
+    pub slept: u32,
     /// Whether submissions are accepted.
     pub gate: Gate,
     /// Queues towards the replica.
@@ -209,6 +211,14 @@ impl Life {
         logs.len() as u64
     }
 
+    /// A tick comes, and its loop sleeps through it since nobody waits for it.
+    pub fn sleeps_through_tick(&mut self) -> bool {
+        let is_idle = self.inbox.is_empty() && !self.turn_planned && !self.leaving && !self.replica.has_work();
+        let sleeps = is_idle && self.slept + 1 < self.replica.ticks_until_due();
+        self.slept += u32::from(sleeps);
+        sleeps
+    }
+
     /// One turn of the event loop: takes up to `inputs` inputs, fills the outboxes, and advances the replica.
     pub fn turn(
         &mut self,
@@ -217,6 +227,10 @@ impl Life {
         out: &mut Outputs,
         trace: &mut Trace,
     ) -> Result<(), String> {
+        let slept = std::mem::take(&mut self.slept);
+        if slept > 0 {
+            self.replica.pass_ticks(self.clock.read(now_us), slept);
+        }
         for _ in 0..inputs {
             let Some(input) = self.inbox.pop_front() else { break };
             self.feed(input, now_us, trace)?;

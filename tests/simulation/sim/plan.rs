@@ -278,6 +278,8 @@ pub struct Plan {
     pub durable: bool,
     /// Their durability is `os`: nothing is synced, and a crash is that of a process alone.
     pub os: bool,
+    /// Loops sleep through ticks where their replicas allow it: those of odd seeds.
+    pub sleeps: bool,
     /// The replicas' timing.
     pub timing: Timing,
     /// The replicas' bounds.
@@ -341,6 +343,7 @@ impl Plan {
             partitions,
             durable,
             os,
+            sleeps: request.seed % 2 == 1,
             timing: choose_timing(&mut random),
             limits: choose_limits(&mut random, faults),
             designated,

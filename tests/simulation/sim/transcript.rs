@@ -93,7 +93,7 @@ fn shard(words: &[&str]) -> Result<World, String> {
     plan.voters = 3;
     plan.learners = 0;
     plan.partitions = 1;
-    (plan.durable, plan.os) = (false, false);
+    (plan.durable, plan.os, plan.sleeps) = (false, false, false);
     plan.designated = Some(ProcessId(0));
     plan.preferred = Some(ProcessId(0));
     plan.timing = mako_raft::replica::Timing::default();

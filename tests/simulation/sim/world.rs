@@ -336,6 +336,7 @@ impl World {
             clock,
             inbox: Default::default(),
             turn_planned: false,
+            slept: 0,
             gate: Gate::Closed { leader: None },
             intakes: (0..partitions).map(|_| Intake::default()).collect(),
             lanes: (0..partitions).map(|_| Lane::default()).collect(),
@@ -418,7 +419,11 @@ impl World {
         if self.lives[life].pulse == Pulse::Running {
             self.ticks += 1;
             // A timer that fires is seen before or after the sockets of that turn.
-            if self.random.chance(500) {
+            let is_seen_first = self.random.chance(500);
+            if self.plan.sleeps && self.lives[life].sleeps_through_tick() {
+                return Ok(());
+            }
+            if is_seen_first {
                 self.lives[life].inbox.push_front(Input::Tick);
                 self.plan_turn(life);
             } else {
