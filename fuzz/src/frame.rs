@@ -1,7 +1,7 @@
 //! A byte stream in pieces of any size: what the decoder hands out depends on the bytes only, not on how they came.
 
 use bytes::Bytes;
-use mako_raft::transport::frame::{Decoder, FrameError, Header, SMALL_BODY_MAX};
+use mako_raft::transport::frame::{put_piece, Decoder, FrameError, Header, SMALL_BODY_MAX};
 use twox_hash::XxHash3_64;
 
 /// The product's limit is 8 MiB; a smaller one keeps inputs small on both sides of it.
@@ -32,7 +32,8 @@ fn round_trip(bodies: &[u8], step: usize) {
     for (at, body) in bodies.iter().enumerate() {
         if at % 3 == 2 && body.len() > 2 * SMALL_BODY_MAX {
             let (one, two) = body.split_at(body.len() / 3);
-            let table: Vec<u8> = [one, two].into_iter().flat_map(piece).collect();
+            let mut table = Vec::new();
+            [one, two].into_iter().for_each(|piece| put_piece(&mut table, piece.len(), XxHash3_64::oneshot(piece)));
             stream.extend(Header::of_pieces(body.len(), &table).encode());
             stream.extend(table);
         } else {
@@ -44,10 +45,6 @@ fn round_trip(bodies: &[u8], step: usize) {
     }
     let (decoded, result) = decode(&stream, step, true);
     assert_eq!((decoded, result), (bodies.iter().map(|body| Bytes::copy_from_slice(body)).collect(), Ok(())));
-}
-
-fn piece(bytes: &[u8]) -> Vec<u8> {
-    [&(bytes.len() as u32).to_le_bytes()[..], &XxHash3_64::oneshot(bytes).to_le_bytes()].concat()
 }
 
 /// `direct`: large bodies are received straight into their buffer, as a connection does it.

@@ -19,7 +19,7 @@ use crate::checksum::{xxh3, Xxh3};
 pub const HEADER_BYTES: usize = 16;
 
 /// Of the table: length and checksum of one piece.
-pub const PIECE_BYTES: usize = 12;
+const PIECE_BYTES: usize = 12;
 
 /// Bodies up to this size share chunks; longer ones get a buffer of their own. Measured with
 /// `benches/transport.rs`: shared chunks win at 4 KiB, but at 16 KiB they reached half of plain TCP's rate, where
@@ -120,7 +120,7 @@ impl Header {
     }
 
     /// Bytes of the table that follows.
-    pub fn table_bytes(&self) -> usize {
+    fn table_bytes(&self) -> usize {
         usize::from(self.pieces) * PIECE_BYTES
     }
 
@@ -165,6 +165,13 @@ struct Piece {
     /// Where it ends in the body.
     end: usize,
     checksum: u64,
+}
+
+/// Adds a piece of `length` bytes, which must be below 4 GiB, to a frame's `table`.
+pub fn put_piece(table: &mut Vec<u8>, length: usize, checksum: u64) {
+    let length = u32::try_from(length).expect("the frame limit is below 4 GiB");
+    table.extend_from_slice(&length.to_le_bytes());
+    table.extend_from_slice(&checksum.to_le_bytes());
 }
 
 /// What `table` says, which must be of the whole body.

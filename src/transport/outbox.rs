@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::checksum::{xxh3, Xxh3};
 use crate::replica::wire::{Frame, Part};
 
-use super::frame::{Header, HEADER_BYTES, PIECE_BYTES};
+use super::frame::{put_piece, Header, HEADER_BYTES};
 
 /// Parts below this are copied: a copy of 2 KiB costs less than a slice of its own in the kernel.
 const SHARED_PART_MIN: usize = 2 << 10;
@@ -125,13 +125,6 @@ fn checked_header(frame: &Frame, table: &mut Vec<u8>) -> Header {
         put_piece(table, length, sum.finish());
     }
     Header::of_pieces(frame.len, table)
-}
-
-fn put_piece(table: &mut Vec<u8>, length: usize, checksum: u64) {
-    let length = u32::try_from(length).expect("the frame limit is below 4 GiB");
-    table.extend_from_slice(&length.to_le_bytes());
-    table.extend_from_slice(&checksum.to_le_bytes());
-    debug_assert_eq!(table.len() % PIECE_BYTES, 0);
 }
 
 /// Which lane.

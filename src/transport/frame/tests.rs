@@ -34,8 +34,7 @@ fn wire(bodies: &[Vec<u8>], checksum: bool) -> Vec<u8> {
 fn in_pieces(body: &[u8], lengths: &[usize]) -> Vec<u8> {
     let (mut table, mut start) = (Vec::new(), 0);
     for &length in lengths {
-        table.extend((length as u32).to_le_bytes());
-        table.extend(xxh3(body.get(start..start + length).unwrap_or_default()).to_le_bytes());
+        put_piece(&mut table, length, xxh3(body.get(start..start + length).unwrap_or_default()));
         start += length;
     }
     [&Header::of_pieces(body.len(), &table).encode(), &table[..], body].concat()
