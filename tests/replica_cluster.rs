@@ -315,3 +315,42 @@ fn a_quiet_shard_wakes_for_heartbeats_only_and_campaigns_no_later_for_it() {
     assert!((1..3).any(|p| cluster.hosts[&p].replica.status().term > term), "too late");
     drop(silent);
 }
+
+#[test]
+fn a_commit_index_waits_for_the_next_log_while_logs_come_closely_and_is_told_when_none_comes() {
+    let mut cluster = formed();
+    let wait_us = Timing::default().commit_wait_us;
+    // A turn of the leader's loop so many microseconds later, with a log or without; then whether a commit index waits.
+    let turn = |cluster: &mut Cluster, later_us: u64, log: Option<&[u8]>| {
+        cluster.now = Time(cluster.now.0 + later_us);
+        let now = cluster.now;
+        cluster.hosts.get_mut(&0).unwrap().replica.begin_turn(now);
+        log.into_iter().for_each(|log| cluster.submit(0, P0, &[log]));
+        cluster.settle();
+        cluster.hosts[&0].replica.commit_due()
+    };
+    let delivered = |cluster: &Cluster| [0, 1, 2].map(|p| cluster.hosts[&p].delivered[&P0].len());
+
+    assert_eq!(turn(&mut cluster, 0, Some(b"a log of its own")), None);
+    assert_eq!(delivered(&cluster), [1, 1, 1]);
+    turn(&mut cluster, wait_us / 2, Some(b"the next, close behind it"));
+    let due = Time(cluster.now.0 + wait_us / 2 + wait_us);
+    assert_eq!(turn(&mut cluster, wait_us / 2, Some(b"and another")), Some(due));
+    assert_eq!(delivered(&cluster), [3, 2, 2], "the leader's host is told at once");
+    turn(&mut cluster, wait_us / 2, Some(b"which tells of the one before"));
+    assert_eq!(delivered(&cluster), [4, 3, 3]);
+    turn(&mut cluster, wait_us - 1, None);
+    assert_eq!(delivered(&cluster), [4, 3, 3], "not yet");
+    assert_eq!(turn(&mut cluster, 1, None), None);
+    assert_eq!(delivered(&cluster), [4, 4, 4], "none came");
+    assert_eq!(turn(&mut cluster, 1, Some(b"a new beginning")), None);
+    assert_eq!(delivered(&cluster), [5, 5, 5]);
+
+    turn(&mut cluster, 1, Some(b"close again"));
+    turn(&mut cluster, 1, Some(b"the last"));
+    assert_eq!(delivered(&cluster), [7, 6, 6]);
+    cluster.hosts.get_mut(&0).unwrap().replica.say_goodbye();
+    cluster.settle();
+    assert_eq!(delivered(&cluster), [7, 7, 7], "who leaves lets nobody wait");
+    assert_eq!(turn(&mut cluster, 1, None), None);
+}

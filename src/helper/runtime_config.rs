@@ -89,6 +89,7 @@ fn timing(settings: &Settings) -> Timing {
         election_ms: settings.election_ms,
         form_wait_ms: settings.form_wait_ms,
         absent_ms: settings.absent_ms,
+        ..Timing::default()
     }
 }
 

@@ -66,6 +66,9 @@ pub struct Timing {
     pub form_wait_ms: u64,
     /// A member not heard for so long does not hold back the log's truncation.
     pub absent_ms: u64,
+    /// In microseconds: while logs come closer than this to each other, a commit index waits for the next entries, and no
+    /// longer than this after the last log (`pace.rs`). 0: it is sent at once.
+    pub commit_wait_us: u64,
 }
 
 /// Bounds in bytes.
@@ -84,7 +87,7 @@ pub struct Limits {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { tick_ms: 10, heartbeat_ms: 50, election_ms: 300, form_wait_ms: 5_000, absent_ms: 30_000 }
+        Self { tick_ms: 10, heartbeat_ms: 50, election_ms: 300, form_wait_ms: 5_000, absent_ms: 30_000, commit_wait_us: 1_000 }
     }
 }
 

@@ -28,6 +28,7 @@ use super::members;
 use super::message::{PeerMessage, Standing};
 use super::node::Node;
 use super::outbox::{Decided, Outbox};
+use super::pace::Pace;
 use super::output::{Event, Outputs, Severity, WaitsFor};
 use super::payload::{Chunk, Origin};
 use super::planted::{self, Bug};
@@ -94,6 +95,7 @@ pub struct Replica {
     pub(super) marks: Marks,
     pub(super) streams: Streams,
     pub(super) outbox: Outbox,
+    pub(super) pace: Pace,
     /// Term and first index of this member's leadership.
     pub(super) leading_since: Option<(Term, LogIndex)>,
     /// This run's proposal formed the shard: it has the first move although it is not designated.
@@ -158,6 +160,7 @@ impl Replica {
             marks: Marks::default(),
             streams: Streams::new(&config.partitions),
             outbox: Outbox::new(&config.partitions),
+            pace: Pace::new(config.timing.commit_wait_us),
             leading_since: None,
             formed_the_shard: false,
             leaving: false,
@@ -275,6 +278,23 @@ impl Replica {
     /// Whom leadership should go to.
     pub(super) fn preferred(&self) -> Option<ProcessId> {
         self.companion.or(self.wishes.preferred())
+    }
+
+    /// A turn of the loop begins: what arrived is given next, then `advance` is called. The time is the clock's, in
+    /// microseconds; it moves on between ticks too, which only `tick` counts.
+    pub fn begin_turn(&mut self, at: Time) {
+        self.pace.turn(at);
+        let delay = !self.leaving && self.pace.next_log_by().is_some();
+        if let Some(node) = self.node_mut() {
+            node.delay_commits(delay);
+        }
+    }
+
+    /// A commit index waits for the next entries until then: call `begin_turn` at that time or soon after, and it is sent
+    /// without. `None` when none waits.
+    pub fn commit_due(&self) -> Option<Time> {
+        let waits = self.node().is_some_and(Node::delays_a_commit);
+        waits.then(|| self.pace.next_log_by().unwrap_or(Time(0)))
     }
 
     /// An authenticated connection to this run of `peer` is up (it replaces any former one).
@@ -401,6 +421,7 @@ impl Replica {
     /// out as lost.
     pub fn submit(&mut self, chunk: Chunk) {
         self.stir();
+        self.pace.took_logs();
         self.outbox.push(chunk);
         if self.leadership.is_closed() {
             self.lose_queued();
@@ -456,6 +477,10 @@ impl Replica {
         self.stir();
         if !std::mem::replace(&mut self.leaving, true) {
             self.announce_standing();
+        }
+        // No log may follow.
+        if let Some(node) = self.node_mut() {
+            node.delay_commits(false);
         }
     }
 

@@ -28,6 +28,7 @@ mod leading;
 mod members;
 mod node;
 mod outbox;
+mod pace;
 mod passes;
 mod peers;
 mod preference;

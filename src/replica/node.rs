@@ -68,6 +68,8 @@ pub struct Node {
     /// A commit index that no write has carried to the disk yet. Nothing is acknowledged by it, so it goes
     /// with the next entries, or with the next tick.
     unwritten_commit: Option<HardState>,
+    /// Entries were committed whose commitment waits for the next append.
+    commit_waits: bool,
     /// What members had acknowledged to this leader before their present run began: member to term and index.
     unconfirmed: BTreeMap<u64, (u64, u64)>,
 }
@@ -119,6 +121,7 @@ impl Node {
             awaiting: VecDeque::new(),
             released: Vec::new(),
             unwritten_commit: None,
+            commit_waits: false,
             unconfirmed: BTreeMap::new(),
         })
     }
@@ -297,8 +300,30 @@ impl Node {
             self.raw.raft.leader_id = 0;
         }
         // "Not a member" and "proposal dropped" are no errors between members whose logs differ.
-        let _ = self.raw.step(message);
+        self.noting_commits(|raw| drop(raw.step(message)));
         Ok(())
+    }
+
+    /// Whether a leader tells a commit index with its next entries only, or at once, with what waited until now.
+    pub fn delay_commits(&mut self, delay: bool) {
+        self.raw.raft.skip_bcast_commit(delay);
+        if !delay && std::mem::take(&mut self.commit_waits) && self.is_leader() {
+            self.raw.raft.bcast_append();
+        }
+    }
+
+    /// A commit index waits for the next entries.
+    pub fn delays_a_commit(&self) -> bool {
+        self.commit_waits && self.is_leader()
+    }
+
+    /// Raft may commit by doing this.
+    fn noting_commits(&mut self, act: impl FnOnce(&mut RawNode<MemoryLog>)) {
+        let before = self.commit_index();
+        act(&mut self.raw);
+        if self.commit_index() > before && !self.raw.raft.should_bcast_commit() {
+            self.commit_waits = true;
+        }
     }
 
     /// Proposes entries with these payloads. Returns the index of the first, or `None` when raft-rs takes
@@ -317,7 +342,10 @@ impl Node {
         let mut message = Message { from: self.id.get(), ..Message::default() };
         message.set_msg_type(MessageType::MsgPropose);
         message.set_entries(entries.into());
-        self.raw.raft.step(message).ok().map(|()| LogIndex(first))
+        self.raw.raft.step(message).ok()?;
+        // It went to all, and carried the commit index.
+        self.commit_waits = false;
+        Some(LogIndex(first))
     }
 
     /// Proposes a membership change with its context. raft-rs turns a refused one into an empty entry.
@@ -483,7 +511,7 @@ impl Node {
             self.released.extend(done.messages);
         }
         if let Some(ready) = ready {
-            self.raw.on_persist_ready(ready);
+            self.noting_commits(|raw| raw.on_persist_ready(ready));
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A turn: poll; read; step what came in; take what the replicas want from the intakes; one pass per
 //! group; send; hand on. The next turn takes all that arrived during this one, so batches form by
-//! themselves and nothing on this path waits for a timer.
+//! themselves and nothing on this path waits for a timer. Sending comes before handing on, since the
+//! callbacks that this wakes want the processor on which an acknowledgement would still have to leave.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -251,7 +252,8 @@ impl EventLoop {
     /// One turn after the poll. True when nothing is left that can be done now.
     fn turn(&mut self) -> bool {
         let now = Instant::now();
-        let time = Time(now.duration_since(self.origin).as_micros() as u64);
+        let time = self.time(now);
+        self.groups.iter_mut().for_each(|group| group.replica.begin_turn(time));
         let ticks = self.ticks.passed(now);
         if ticks > 0 {
             self.transport.tick(time);
@@ -275,6 +277,7 @@ impl EventLoop {
             self.groups[index].drain_intakes();
             self.advance(index);
         }
+        let more_to_send = self.transport.flush();
         self.hand_to_lanes();
         for answer in self.after_turn.drain(..) {
             // An asker that has given up needs no answer.
@@ -283,9 +286,12 @@ impl EventLoop {
         if self.is_draining() {
             self.drain();
         }
-        let more_to_send = self.transport.flush();
         let wrote = self.write_held(more_to_read || more_to_send);
         !more_to_read && !more_to_send && !wrote && !self.groups.iter().any(|group| group.replica.has_work())
+    }
+
+    fn time(&self, now: Instant) -> Time {
+        Time(now.duration_since(self.origin).as_micros() as u64)
     }
 
     /// Says what stands still.
@@ -315,7 +321,7 @@ impl EventLoop {
             self.shared.wakeup.announce_sleep(wants_progress);
             if !self.finds_work(wants_progress) {
                 self.ticks.sleep_through(self.ticks_until_due());
-                timeout = self.ticks.left(Instant::now());
+                timeout = self.time_left(Instant::now());
             }
         }
         let polled = self.poll.poll(events, Some(timeout));
@@ -324,6 +330,14 @@ impl EventLoop {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             polled => polled,
         }
+    }
+
+    /// Until the next tick that is waited for, or a commit index that waits for entries is due.
+    fn time_left(&self, now: Instant) -> Duration {
+        let left = self.ticks.left(now);
+        let due = self.groups.iter().filter_map(|group| group.replica.commit_due()).min();
+        let until = |due: Time| Duration::from_micros(due.0.saturating_sub(self.time(now).0));
+        due.map_or(left, |due| until(due).min(left))
     }
 
     fn ticks_until_due(&self) -> u32 {

@@ -41,7 +41,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "tick_ms",
         default: "10",
-        about: "How often a replica's clock ticks. The other times of elections are rounded to it.",
+        about: "How often a replica's clock ticks; up to `heartbeat_ms` apart while nothing happens. The other times of \
+                elections are rounded to it.",
         kind: Kind::Time { min: 1, max: 1_000, field: |settings| &mut settings.tick_ms },
     },
     Key {

@@ -137,6 +137,8 @@ pub struct Life {
     pub inbox: VecDeque<Input>,
     /// A turn is planned.
     pub turn_planned: bool,
+    /// A look at what waits for entries is planned.
+    pub commit_due_planned: bool,
     /// Ticks that its loop has slept through since the last one.
     pub slept: u32,
     /// Whether submissions are accepted.
@@ -227,6 +229,7 @@ impl Life {
         out: &mut Outputs,
         trace: &mut Trace,
     ) -> Result<(), String> {
+        self.replica.begin_turn(self.clock.read(now_us));
         let slept = std::mem::take(&mut self.slept);
         if slept > 0 {
             self.replica.pass_ticks(self.clock.read(now_us), slept);

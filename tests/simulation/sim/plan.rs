@@ -344,7 +344,7 @@ impl Plan {
             durable,
             os,
             sleeps: request.seed % 2 == 1,
-            timing: choose_timing(&mut random),
+            timing: choose_timing(request.seed, &mut random),
             limits: choose_limits(&mut random, faults),
             designated,
             preferred,
@@ -468,8 +468,10 @@ fn choose_faults_apart(seed: u64, profile: Profile, durable: bool, os: bool) -> 
     set
 }
 
-fn choose_timing(random: &mut Random) -> Timing {
+fn choose_timing(seed: u64, random: &mut Random) -> Timing {
     Timing {
+        // Not drawn, so that what a seed drew before this was there stays.
+        commit_wait_us: [0, 1_000, 10_000, 50_000][seed as usize / 2 % 4],
         tick_ms: 10,
         heartbeat_ms: random.pick(&[30, 50, 50, 100]),
         election_ms: random.pick(&[200, 300, 300, 500]),

@@ -17,6 +17,8 @@ pub enum Event {
     Tick(LifeId),
     /// A life's event loop makes a turn.
     Turn(LifeId),
+    /// A commit index of a life that waits for entries may be due.
+    CommitDue(LifeId),
     /// A paused life goes on.
     Resume(LifeId),
     /// A life that said goodbye ends.

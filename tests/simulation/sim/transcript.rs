@@ -96,7 +96,7 @@ fn shard(words: &[&str]) -> Result<World, String> {
     (plan.durable, plan.os, plan.sleeps) = (false, false, false);
     plan.designated = Some(ProcessId(0));
     plan.preferred = Some(ProcessId(0));
-    plan.timing = mako_raft::replica::Timing::default();
+    plan.timing = mako_raft::replica::Timing { commit_wait_us: 0, ..mako_raft::replica::Timing::default() };
     plan.limits = mako_raft::replica::Limits::default();
     plan.latency_us = (200, 300);
     plan.load.fragment_bytes = 1_000;
@@ -116,6 +116,7 @@ fn shard(words: &[&str]) -> Result<World, String> {
             "log-memory" => plan.limits.log_memory_bytes = number()? as usize,
             "recovered-tail" => plan.tail_bytes = Some(number()?),
             "absent-ms" => plan.timing.absent_ms = number()?,
+            "commit-wait-ms" => plan.timing.commit_wait_us = number()? * 1_000,
             "durable" => plan.durable = true,
             "os" => (plan.durable, plan.os) = (true, true),
             "reckless" => plan.request.profile = Profile::Reckless,

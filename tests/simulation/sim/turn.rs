@@ -39,7 +39,17 @@ impl World {
         if !self.lives[id].inbox.is_empty() || self.lives[id].replica.has_work() {
             self.plan_turn(id);
         }
+        self.plan_commit_due(id);
         Ok(())
+    }
+
+    /// The loop's timer for what waits; clocks go wrong by a tenth at most.
+    fn plan_commit_due(&mut self, id: LifeId) {
+        let life = &mut self.lives[id];
+        if life.replica.commit_due().is_some() && !std::mem::replace(&mut life.commit_due_planned, true) {
+            let wait_us = self.plan.timing.commit_wait_us;
+            self.schedule.after(wait_us + wait_us / 8, Event::CommitDue(id));
+        }
     }
 
     /// Acts on everything that a pass asked for, and checks it.

@@ -161,6 +161,11 @@ impl World {
             Event::Start(process) => self.start(process),
             Event::Tick(life) => self.tick(life),
             Event::Turn(life) => self.turn(life),
+            Event::CommitDue(life) => {
+                self.lives[life].commit_due_planned = false;
+                self.plan_turn(life);
+                Ok(())
+            }
             Event::Resume(life) => {
                 self.resume(life);
                 Ok(())
@@ -336,6 +341,7 @@ impl World {
             clock,
             inbox: Default::default(),
             turn_planned: false,
+            commit_due_planned: false,
             slept: 0,
             gate: Gate::Closed { leader: None },
             intakes: (0..partitions).map(|_| Intake::default()).collect(),
