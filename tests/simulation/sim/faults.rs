@@ -393,7 +393,7 @@ impl World {
     }
 
     fn goodbye(&mut self, target: LifeId) -> bool {
-        if self.lives.iter().any(|life| life.leaving && life.pulse != Pulse::Ended) || !self.may_crash(target) {
+        if self.lives.iter().any(|life| life.leaves() && life.pulse != Pulse::Ended) || !self.may_crash(target) {
             return false;
         }
         self.ask(target, Ask::Goodbye);
@@ -406,7 +406,7 @@ impl World {
     fn twin(&mut self, target: LifeId) -> bool {
         let process = self.lives[target].process;
         if self.plan.durable
-            || self.lives[target].leaving
+            || self.lives[target].leaves()
             || self.processes.iter().any(|process| process.twin.is_some())
             || !self.may_lose(target)
         {

@@ -102,7 +102,7 @@ impl World {
     fn remembered(&self, lost: LifeId, formation: Option<u64>) -> Vec<MemberId> {
         let is_there = |life: &&Life| life.pulse != Pulse::Ended && life.id != lost && life.formation == formation;
         let alive = self.lives.iter().filter(is_there);
-        let in_memory = alive.filter(|life| self.plan.durable || !life.leaving).filter_map(|life| life.member);
+        let in_memory = alive.filter(|life| self.plan.durable || !life.leaves()).filter_map(|life| life.member);
         let down = self.processes.iter().filter(|process| self.plan.durable && process.current.is_none());
         let on_disk = down.filter(|process| process.disk.formation() == formation);
         in_memory.chain(on_disk.filter_map(|process| process.disk.member())).collect()
