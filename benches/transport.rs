@@ -108,7 +108,7 @@ fn transport_rate(size: usize, checksum: bool) -> (f64, TransportCounters) {
         // Until the receiver closes.
         while !node.events.iter().any(|event| matches!(event, TransportEvent::Down { .. })) {
             let frame = || Frame { parts: vec![body.clone().into()], len: size, urgent: false };
-            while sent < frames && node.transport.send(ProcessId(0), frame()) == SendOutcome::Queued {
+            while sent < frames && node.transport.send(ProcessId(0), &frame()) == SendOutcome::Queued {
                 sent += 1;
             }
             node.turn();
@@ -169,7 +169,7 @@ fn transport_latency(checksum: bool) -> (f64, f64) {
                 match event {
                     TransportEvent::Frame { from, body } => {
                         let frame = Frame { len: body.len(), parts: vec![body.into()], urgent: false };
-                        node.transport.send(from, frame);
+                        node.transport.send(from, &frame);
                     }
                     TransportEvent::Down { .. } => return,
                     _ => {}
@@ -182,7 +182,7 @@ fn transport_latency(checksum: bool) -> (f64, f64) {
     let mut times = Vec::new();
     for _ in 0..ROUND_TRIPS {
         let begun = Instant::now();
-        node.transport.send(ProcessId(0), Frame { parts: vec![body.clone().into()], len: 100, urgent: false });
+        node.transport.send(ProcessId(0), &Frame { parts: vec![body.clone().into()], len: 100, urgent: false });
         while node.received() == 0 {
             node.turn();
         }

@@ -79,11 +79,21 @@ impl std::fmt::Display for WireError {
 
 impl std::error::Error for WireError {}
 
-/// Collects small fields in one buffer and shared payloads as parts of their own.
-struct Writer<'a> {
-    parts: Vec<Part>,
+/// Turns messages into frames, one after the other, in memory that it uses again.
+#[derive(Default)]
+pub struct Encoder {
+    frame: Frame,
+    /// Small fields gather here, until a shared payload or the end.
     tail: BytesMut,
-    len: usize,
+}
+
+/// Small fields are cut from allocations of this size.
+const TAIL_BYTES: usize = 16 << 10;
+
+/// One message on its way into a frame.
+struct Writer<'a> {
+    frame: &'a mut Frame,
+    tail: &'a mut BytesMut,
     checksum_of: &'a dyn Fn(&Entry) -> Option<u64>,
 }
 
@@ -95,14 +105,14 @@ impl Writer<'_> {
             return;
         }
         self.flush();
-        self.len += payload.len();
-        self.parts.push(Part { bytes: payload.clone(), checksum: (self.checksum_of)(entry) });
+        self.frame.len += payload.len();
+        self.frame.parts.push(Part { bytes: payload.clone(), checksum: (self.checksum_of)(entry) });
     }
 
     fn flush(&mut self) {
         if !self.tail.is_empty() {
-            self.len += self.tail.len();
-            self.parts.push(self.tail.split().freeze().into());
+            self.frame.len += self.tail.len();
+            self.frame.parts.push(self.tail.split().freeze().into());
         }
     }
 
@@ -128,7 +138,7 @@ impl Writer<'_> {
     }
 
     fn raft(&mut self, formation: u64, message: &Message) {
-        let tail = &mut self.tail;
+        let tail = &mut *self.tail;
         tail.put_u64_le(formation);
         tail.put_u8(message.get_msg_type() as u8);
         tail.put_u8(u8::from(message.reject));
@@ -165,100 +175,125 @@ impl Writer<'_> {
 
 /// Encodes `message` of `group`.
 pub fn encode(group: GroupId, message: &PeerMessage) -> Frame {
-    encode_with(group, message, &|_| None)
+    let mut encoder = Encoder::default();
+    encoder.encode(group, message, &|_| None);
+    encoder.frame
 }
 
-/// [`encode`], with the checksums of payloads that `checksum_of` knows.
-pub fn encode_with(group: GroupId, message: &PeerMessage, checksum_of: &dyn Fn(&Entry) -> Option<u64>) -> Frame {
-    let mut w = Writer { parts: Vec::new(), tail: BytesMut::with_capacity(128), len: 0, checksum_of };
-    w.tail.put_u16_le(group.0);
-    match message {
-        PeerMessage::Standing(standing) => {
-            w.tail.put_u8(STANDING);
-            w.tail.put_u8(u8::from(standing.leaving));
-            w.tail.put_u8(u8::from(standing.member.is_some()));
-            if let Some((formation, id)) = &standing.member {
-                w.tail.put_u64_le(id.get());
-                w.formation(formation);
+impl Encoder {
+    /// Encodes `message` of `group`, with the checksums of payloads that `checksum_of` knows. The frame is good until the
+    /// next call, and holds on to its payloads until then or [`Encoder::clear`].
+    pub fn encode(&mut self, group: GroupId, message: &PeerMessage, checksum_of: &dyn Fn(&Entry) -> Option<u64>) -> &Frame {
+        self.clear();
+        if self.tail.capacity() < TAIL_BYTES / 4 {
+            self.tail.reserve(TAIL_BYTES);
+        }
+        let mut w = Writer { frame: &mut self.frame, tail: &mut self.tail, checksum_of };
+        w.tail.put_u16_le(group.0);
+        match message {
+            PeerMessage::Standing(standing) => {
+                w.tail.put_u8(STANDING);
+                w.tail.put_u8(u8::from(standing.leaving));
+                w.tail.put_u8(u8::from(standing.member.is_some()));
+                if let Some((formation, id)) = &standing.member {
+                    w.tail.put_u64_le(id.get());
+                    w.formation(formation);
+                }
             }
-        }
-        PeerMessage::Prepare(ballot) => {
-            w.tail.put_u8(PREPARE);
-            w.ballot(*ballot);
-        }
-        PeerMessage::Promise(ballot, accepted) => {
-            w.tail.put_u8(PROMISE);
-            w.ballot(*ballot);
-            w.tail.put_u8(u8::from(accepted.is_some()));
-            if let Some((ballot, formation)) = accepted {
+            PeerMessage::Prepare(ballot) => {
+                w.tail.put_u8(PREPARE);
+                w.ballot(*ballot);
+            }
+            PeerMessage::Promise(ballot, accepted) => {
+                w.tail.put_u8(PROMISE);
+                w.ballot(*ballot);
+                w.tail.put_u8(u8::from(accepted.is_some()));
+                if let Some((ballot, formation)) = accepted {
+                    w.ballot(*ballot);
+                    w.formation(formation);
+                }
+            }
+            PeerMessage::Accept(ballot, formation) => {
+                w.tail.put_u8(ACCEPT);
                 w.ballot(*ballot);
                 w.formation(formation);
             }
+            PeerMessage::Accepted(ballot) => {
+                w.tail.put_u8(ACCEPTED);
+                w.ballot(*ballot);
+            }
+            PeerMessage::Refused(ballot) => {
+                w.tail.put_u8(REFUSED);
+                w.ballot(*ballot);
+            }
+            PeerMessage::Welcome(formation, id) => {
+                w.tail.put_u8(WELCOME);
+                w.tail.put_u64_le(id.get());
+                w.formation(formation);
+            }
+            PeerMessage::CutOff { formation, term, reason } => {
+                w.tail.put_u8(CUT_OFF);
+                w.tail.put_u64_le(*formation);
+                w.tail.put_u64_le(term.0);
+                w.tail.put_slice(reason.as_bytes());
+            }
+            PeerMessage::Raft(formation, message) => {
+                w.tail.put_u8(RAFT);
+                w.raft(*formation, message);
+            }
+            PeerMessage::Report(report) => {
+                w.tail.put_u8(REPORT);
+                w.tail.put_u64_le(report.delivered.0);
+                w.tail.put_u64_le(report.droppable.0);
+                w.tail.put_u8(u8::from(report.lost_accepted));
+            }
+            PeerMessage::Prefer(wish) => {
+                w.tail.put_u8(PREFER);
+                w.tail.put_slice(&wish.encode());
+            }
+            PeerMessage::Restore(formation) => {
+                w.tail.put_u8(RESTORE);
+                w.tail.put_u64_le(*formation);
+            }
         }
-        PeerMessage::Accept(ballot, formation) => {
-            w.tail.put_u8(ACCEPT);
-            w.ballot(*ballot);
-            w.formation(formation);
-        }
-        PeerMessage::Accepted(ballot) => {
-            w.tail.put_u8(ACCEPTED);
-            w.ballot(*ballot);
-        }
-        PeerMessage::Refused(ballot) => {
-            w.tail.put_u8(REFUSED);
-            w.ballot(*ballot);
-        }
-        PeerMessage::Welcome(formation, id) => {
-            w.tail.put_u8(WELCOME);
-            w.tail.put_u64_le(id.get());
-            w.formation(formation);
-        }
-        PeerMessage::CutOff { formation, term, reason } => {
-            w.tail.put_u8(CUT_OFF);
-            w.tail.put_u64_le(*formation);
-            w.tail.put_u64_le(term.0);
-            w.tail.put_slice(reason.as_bytes());
-        }
-        PeerMessage::Raft(formation, message) => {
-            w.tail.put_u8(RAFT);
-            w.raft(*formation, message);
-        }
-        PeerMessage::Report(report) => {
-            w.tail.put_u8(REPORT);
-            w.tail.put_u64_le(report.delivered.0);
-            w.tail.put_u64_le(report.droppable.0);
-            w.tail.put_u8(u8::from(report.lost_accepted));
-        }
-        PeerMessage::Prefer(wish) => {
-            w.tail.put_u8(PREFER);
-            w.tail.put_slice(&wish.encode());
-        }
-        PeerMessage::Restore(formation) => {
-            w.tail.put_u8(RESTORE);
-            w.tail.put_u64_le(*formation);
-        }
+        w.flush();
+        self.frame.urgent = message.is_urgent();
+        &self.frame
     }
-    w.flush();
-    Frame { parts: w.parts, len: w.len, urgent: message.is_urgent() }
+
+    /// Lets go of the last frame.
+    pub fn clear(&mut self) {
+        self.frame.parts.clear();
+        self.frame.len = 0;
+    }
 }
 
 /// Takes fields off the front of a frame; every length is checked against what is there.
 struct Reader {
-    rest: Bytes,
+    body: Bytes,
+    /// What was taken.
+    at: usize,
 }
 
 impl Reader {
+    fn rest(&self) -> &[u8] {
+        &self.body[self.at..]
+    }
+
+    /// Shares the body's memory.
     fn bytes(&mut self, count: usize) -> Result<Bytes, WireError> {
-        if count > self.rest.len() {
+        if count > self.rest().len() {
             return Err(WireError("ends too early"));
         }
-        Ok(self.rest.split_to(count))
+        let from = self.at;
+        self.at += count;
+        Ok(self.body.slice(from..self.at))
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let field = self.rest.get(..N).ok_or(WireError("ends too early"))?;
-        let field = field.try_into().expect("N bytes");
-        let _ = self.rest.split_to(N);
+        let field = self.rest().first_chunk().ok_or(WireError("ends too early"))?;
+        let field = *field;
+        self.at += N;
         Ok(field)
     }
 
@@ -324,18 +359,22 @@ impl Reader {
         let mut message = Message::default();
         message.set_msg_type(message_type(self.u8()?)?);
         message.reject = self.flag()?;
-        message.to = self.u64()?;
-        message.from = self.u64()?;
-        message.term = self.u64()?;
-        message.log_term = self.u64()?;
-        message.index = self.u64()?;
-        message.commit = self.u64()?;
-        message.commit_term = self.u64()?;
-        message.reject_hint = self.u64()?;
+        for field in [
+            &mut message.to,
+            &mut message.from,
+            &mut message.term,
+            &mut message.log_term,
+            &mut message.index,
+            &mut message.commit,
+            &mut message.commit_term,
+            &mut message.reject_hint,
+        ] {
+            *field = self.u64()?;
+        }
         let context = self.u32()? as usize;
         let count = self.u32()? as usize;
         message.context = self.bytes(context)?;
-        if count > self.rest.len() / ENTRY_HEADER_BYTES {
+        if count > self.rest().len() / ENTRY_HEADER_BYTES {
             return Err(WireError("more entries than bytes"));
         }
         let mut entries = Vec::with_capacity(count);
@@ -382,7 +421,7 @@ fn message_type(raw: u8) -> Result<MessageType, WireError> {
 
 /// Decodes one frame's body; entries share its buffer.
 pub fn decode(body: Bytes) -> Result<(GroupId, PeerMessage), WireError> {
-    let mut r = Reader { rest: body };
+    let mut r = Reader { body, at: 0 };
     let group = GroupId(r.u16()?);
     let message = match r.u8()? {
         STANDING => {
@@ -410,7 +449,7 @@ pub fn decode(body: Bytes) -> Result<(GroupId, PeerMessage), WireError> {
         }
         CUT_OFF => {
             let (formation, term) = (r.u64()?, Term(r.u64()?));
-            let text = r.rest.split_off(0);
+            let text = r.bytes(r.rest().len())?;
             PeerMessage::CutOff { formation, term, reason: String::from_utf8_lossy(&text).into_owned() }
         }
         RAFT => r.raft()?,
@@ -426,7 +465,7 @@ pub fn decode(body: Bytes) -> Result<(GroupId, PeerMessage), WireError> {
         }
         _ => return Err(WireError("an unknown kind")),
     };
-    if r.rest.is_empty() {
+    if r.rest().is_empty() {
         Ok((group, message))
     } else {
         Err(WireError("bytes behind the end"))

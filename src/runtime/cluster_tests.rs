@@ -563,7 +563,7 @@ fn a_peer_that_sends_what_can_not_be_understood_is_disconnected() {
     let mut stranger = Transport::bind(config, poll.registry().try_clone().unwrap(), 0).unwrap();
     turn_until(&mut stranger, &mut poll, |event| matches!(event, TransportEvent::Up { .. }));
     let garbage = Frame { parts: vec![bytes::Bytes::from("no message").into()], len: 10, urgent: false };
-    assert_eq!(stranger.send(ProcessId(0), garbage), SendOutcome::Queued);
+    assert_eq!(stranger.send(ProcessId(0), &garbage), SendOutcome::Queued);
     turn_until(&mut stranger, &mut poll, |event| matches!(event, TransportEvent::Down { .. }));
     turn_until(&mut stranger, &mut poll, |event| matches!(event, TransportEvent::Up { .. }));
     node.end();

@@ -177,6 +177,7 @@ pub(super) struct EventLoop {
     next_look: Instant,
     course: Course,
     outputs: Outputs,
+    encoder: wire::Encoder,
     arrivals: Vec<TransportEvent>,
     /// Deliveries sorted by port, handed over once per turn; indexed as `shared.ports`.
     staged: Vec<Vec<LaneItem>>,
@@ -216,6 +217,7 @@ impl EventLoop {
             next_look: Instant::now(),
             course: Course::Serving,
             outputs: Outputs::default(),
+            encoder: wire::Encoder::default(),
             arrivals: Vec::new(),
             bad_frames: Throttle::every(Duration::from_secs(1)),
             watch: Watch::default(),
@@ -464,8 +466,9 @@ impl EventLoop {
         for (to, message) in outputs.messages.drain(..) {
             // What is dropped at a full queue is sent again by Raft, and counted by the transport.
             let checksum_of = |entry: &Entry| group.replica.checksum_of(entry);
-            let _ = self.transport.send(to, wire::encode_with(group.id, &message, &checksum_of));
+            let _ = self.transport.send(to, self.encoder.encode(group.id, &message, &checksum_of));
         }
+        self.encoder.clear();
         for item in outputs.deliveries.drain(..) {
             self.stage(item);
         }

@@ -388,10 +388,15 @@ impl Decoder {
             }
             end = next;
         }
-        if !self.spans.is_empty() {
-            let chunk = Bytes::copy_from_slice(&input[..end]);
-            for (start, length) in self.spans.drain(..) {
-                bodies(chunk.slice(start..start + length));
+        match self.spans[..] {
+            [] => {}
+            // Nobody to share with.
+            [(start, length)] => bodies(Bytes::copy_from_slice(&input[start..start + length])),
+            _ => {
+                let chunk = Bytes::copy_from_slice(&input[..end]);
+                for &(start, length) in &self.spans {
+                    bodies(chunk.slice(start..start + length));
+                }
             }
         }
         if let Some(error) = failure {

@@ -163,14 +163,14 @@ impl Transport {
     }
 
     /// Queues a frame; [`Transport::flush`] sends it.
-    pub fn send(&mut self, to: ProcessId, frame: Frame) -> SendOutcome {
+    pub fn send(&mut self, to: ProcessId, frame: &Frame) -> SendOutcome {
         let Some(place) = self.peer_index(to).and_then(|index| self.peers[index].up) else {
             return SendOutcome::NoConnection;
         };
         let Some(Socket::Up(connection)) = &mut self.sockets[place] else {
             unreachable!("a peer that is up has a connection")
         };
-        if frame.len <= self.limits.frame_bytes_max && connection.outbox.push(&frame) {
+        if frame.len <= self.limits.frame_bytes_max && connection.outbox.push(frame) {
             self.counters.frames_out += 1;
             return SendOutcome::Queued;
         }

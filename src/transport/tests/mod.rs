@@ -146,7 +146,7 @@ impl Node {
     }
 
     fn send(&mut self, to: u16, body: &[u8]) -> SendOutcome {
-        self.transport.send(ProcessId(to), frame(body, false))
+        self.transport.send(ProcessId(to), &frame(body, false))
     }
 
     /// What every sequence of events must look like: for each peer up, frames, down, up, ...

@@ -36,7 +36,7 @@ fn parts_are_joined() {
     let parts: Vec<Bytes> = (0..300usize).map(|i| Bytes::from(vec![i as u8; i * 97 % 5_000])).collect();
     let whole = parts.concat();
     let frame = Frame { len: whole.len(), parts: parts.into_iter().map(Into::into).collect(), urgent: false };
-    assert_eq!(zero.transport.send(ProcessId(1), frame), SendOutcome::Queued);
+    assert_eq!(zero.transport.send(ProcessId(1), &frame), SendOutcome::Queued);
     until("arrived", &mut [&mut zero, &mut one], |nodes| nodes[1].bodies(0).len() == 1);
     assert!(one.bodies(0)[0] == whole);
 }
@@ -50,7 +50,7 @@ fn an_urgent_frame_overtakes_bulk_that_a_stopped_peer_has_not_taken() {
         assert_eq!(zero.send(1, &bulk), SendOutcome::Queued);
         zero.turn(Duration::ZERO);
     }
-    assert_eq!(zero.transport.send(ProcessId(1), frame(b"urgent", true)), SendOutcome::Queued);
+    assert_eq!(zero.transport.send(ProcessId(1), &frame(b"urgent", true)), SendOutcome::Queued);
     until("all arrived", &mut [&mut zero, &mut one], |nodes| nodes[1].bodies(0).len() == 41);
     let place = one.bodies(0).iter().position(|body| body == "urgent").unwrap();
     // What the kernel had taken before can't be overtaken.
