@@ -30,13 +30,14 @@ struct Host {
 struct Cluster {
     hosts: BTreeMap<u16, Host>,
     queue: VecDeque<(u16, u16, bytes::Bytes)>,
+    limits: Limits,
     now: Time,
     runs: u64,
 }
 
 impl Cluster {
     fn new() -> Self {
-        Self { hosts: BTreeMap::new(), queue: VecDeque::new(), now: Time(1_000_000), runs: 0 }
+        Self { hosts: BTreeMap::new(), queue: VecDeque::new(), limits: Limits::default(), now: Time(1_000_000), runs: 0 }
     }
 
     fn start(&mut self, process: u16) {
@@ -56,7 +57,7 @@ impl Cluster {
             durable: false,
             older: None,
             timing: Timing::default(),
-            limits: Limits::default(),
+            limits: self.limits.clone(),
             seed: self.runs,
             now: self.now,
         };
@@ -199,7 +200,11 @@ impl Host {
 }
 
 fn formed() -> Cluster {
-    let mut cluster = Cluster::new();
+    formed_within(Limits::default())
+}
+
+fn formed_within(limits: Limits) -> Cluster {
+    let mut cluster = Cluster { limits, ..Cluster::new() };
     (0..3).for_each(|p| cluster.start(p));
     cluster.run_ms(300);
     assert_eq!(cluster.hosts[&0].gate, Gate::Open);
@@ -353,4 +358,19 @@ fn a_commit_index_waits_for_the_next_log_while_logs_come_closely_and_is_told_whe
     cluster.settle();
     assert_eq!(delivered(&cluster), [7, 7, 7], "who leaves lets nobody wait");
     assert_eq!(turn(&mut cluster, 1, None), None);
+}
+
+#[test]
+fn with_a_log_at_its_bound_room_is_made_as_fast_as_the_others_deliver() {
+    let limit = 64 << 10;
+    let mut cluster = formed_within(Limits { log_memory_bytes: limit, ..Limits::default() });
+    // A quarter of the log each tick, five ticks between two heartbeats.
+    let log = vec![7; limit / 4 - 500];
+    for submitted in 1..=100 {
+        cluster.submit(0, P0, &[&log]);
+        cluster.run_ms(10);
+        let delivered = cluster.hosts[&0].delivered[&P0].len();
+        assert_eq!(delivered, submitted, "{:?}", cluster.hosts[&0].replica.status());
+    }
+    assert!(cluster.hosts[&0].replica.status().log_bytes <= limit);
 }

@@ -128,6 +128,7 @@ pub struct Replica {
     pub(super) out: Outputs,
     pub(super) standing_sent: Time,
     pub(super) report_sent: Time,
+    pub(super) report_delivered: LogIndex,
     pub(super) last_note: BTreeMap<&'static str, Time>,
     /// What was last said about a membership change.
     pub(super) last_change_noted: String,
@@ -180,6 +181,7 @@ impl Replica {
             out: Outputs::default(),
             standing_sent: now,
             report_sent: now,
+            report_delivered: LogIndex(0),
             last_note: BTreeMap::new(),
             last_change_noted: String::new(),
             last_repeat: BTreeMap::new(),

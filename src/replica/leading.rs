@@ -131,13 +131,15 @@ impl Replica {
     }
 
     fn send_reports(&mut self) {
-        if self.now.millis_since(self.report_sent) < self.config.timing.heartbeat_ms {
+        let Some(node) = self.node() else { return };
+        let delivered = self.streams.delivered_index();
+        // Where memory is short every tick counts: what is not known to be delivered stays.
+        let is_urgent = node.log().bytes() >= self.making_room_from() && delivered > self.report_delivered;
+        if self.now.millis_since(self.report_sent) < self.config.timing.heartbeat_ms && !is_urgent {
             return;
         }
-        self.report_sent = self.now;
-        let Some(node) = self.node() else { return };
         let report = Report {
-            delivered: self.streams.delivered_index(),
+            delivered,
             lost_accepted: self.lost_accepted,
             droppable: if node.is_leader() { self.retention.droppable() } else { LogIndex(0) },
         };
@@ -146,6 +148,7 @@ impl Replica {
         } else {
             self.leader_process().into_iter().collect()
         };
+        (self.report_sent, self.report_delivered) = (self.now, delivered);
         for process in to {
             self.send(process, PeerMessage::Report(report));
         }
@@ -164,9 +167,7 @@ impl Replica {
         if node.is_leader() && !has_disk {
             self.decide_droppable(bytes >= limit);
         }
-        // At the bound itself a leader proposes nothing more, and this is looked at once a tick: making room
-        // starts a sixteenth below, more than a tick brings, so that a shard that keeps up never waits.
-        if bytes >= limit - limit / 16 {
+        if bytes >= self.making_room_from() {
             let own = self.streams.delivered_index();
             let through = if has_disk { own } else { self.retention.droppable().min(own) };
             self.drop_from_memory(through, limit - limit / 8);
@@ -176,6 +177,13 @@ impl Replica {
         // committed, and only the leader's entries can replace it.
         let lags = self.node().is_some_and(|n| self.streams.delivered_index() < n.commit_index());
         self.refuses_payload = over && (lags || planted::has(Bug::ForgetFullFollower)) && !self.leads();
+    }
+
+    /// At the bound itself a leader proposes nothing more, and this is looked at once a tick: making room starts a sixteenth
+    /// below, more than a tick brings, so that a shard that keeps up never waits.
+    fn making_room_from(&self) -> usize {
+        let limit = self.config.limits.log_memory_bytes;
+        limit - limit / 16
     }
 
     fn decide_droppable(&mut self, at_bound: bool) {
