@@ -34,7 +34,8 @@ fn the_equations_of_the_counters_hold_at_every_moment() {
         helper::register_log(CallbackRole::Leader, partition, Box::new(|_| 0)).unwrap();
     }
     // Per partition: the next ticket, and how many logs ended each way.
-    let ends: Arc<Mutex<BTreeMap<u32, (u64, u64, u64)>>> = Arc::default();
+    type Ends = BTreeMap<u32, (u64, u64, u64)>;
+    let ends: Arc<Mutex<Ends>> = Arc::default();
     let told = ends.clone();
     let outcome = move |partition, first, count, outcome| {
         let mut ends = told.lock().unwrap();

@@ -36,7 +36,9 @@ fn a_partition_has_one_thread_for_its_whole_life_named_after_it_and_none_is_left
     std::fs::write(&file, text).unwrap();
     let arguments = ["", "-f", &file.display().to_string(), "-P", "localhost"].map(String::from);
 
-    let seen: Arc<Mutex<BTreeMap<u32, BTreeSet<(String, String)>>>> = Arc::default();
+    // Per partition: the threads that called.
+    type Threads = BTreeMap<u32, BTreeSet<(String, String)>>;
+    let seen: Arc<Mutex<Threads>> = Arc::default();
     helper::setup(&arguments).unwrap();
     for partition in 0..PARTITIONS {
         let seen = seen.clone();

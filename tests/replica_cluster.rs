@@ -161,9 +161,8 @@ impl Cluster {
                 self.hosts.keys().copied().collect::<Vec<_>>().into_iter().for_each(|process| self.advance(process));
                 let Some((from, to, body)) = self.queue.pop_front() else { break };
                 let Some(host) = self.hosts.get_mut(&to) else { continue };
-                match slept.get_mut(&to).map(std::mem::take) {
-                    Some(ticks @ 1..) => host.replica.pass_ticks(self.now, ticks),
-                    _ => {}
+                if let Some(ticks @ 1..) = slept.get_mut(&to).map(std::mem::take) {
+                    host.replica.pass_ticks(self.now, ticks);
                 }
                 host.replica.receive(ProcessId(from), wire::decode(body).unwrap().1);
             }

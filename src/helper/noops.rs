@@ -31,6 +31,8 @@ fn send_no_ops(call: &str, epoch: i32) -> Result<(), HelperError> {
     if partitions.is_empty() {
         return Err(directory::not_running(call));
     }
-    let results = partitions.into_iter().map(|partition| submission::submit(log.as_bytes(), partition.0));
-    results.fold(Ok(()), |first, result| first.and(result.map(|_ticket| ())))
+    // Each partition gets its no-op, also behind one that refuses.
+    let submit = |partition: PartitionId| submission::submit(log.as_bytes(), partition.0);
+    let results: Vec<_> = partitions.into_iter().map(submit).collect();
+    results.into_iter().try_for_each(|result| result.map(|_ticket| ()))
 }

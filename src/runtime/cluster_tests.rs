@@ -25,12 +25,15 @@ struct Seen {
     log: Vec<u8>,
 }
 
+/// The first ticket, how many, and what became of them.
+type TicketsEnd = (u64, u64, Outcome);
+
 /// What the callbacks of one process saw, per partition, and its election codes.
 #[derive(Default)]
 struct Witness {
     seen: Mutex<BTreeMap<u32, Vec<Seen>>>,
     codes: Mutex<Vec<i32>>,
-    outcomes: Mutex<BTreeMap<u32, Vec<(u64, u64, Outcome)>>>,
+    outcomes: Mutex<BTreeMap<u32, Vec<TicketsEnd>>>,
     changed: Condvar,
 }
 

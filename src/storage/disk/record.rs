@@ -415,11 +415,12 @@ impl Sections {
         }
         if header.sections & SECTION_HARD_STATE != 0 {
             let bytes = cursor.take(HARD_STATE_BYTES, "a hard state that is cut short")?;
-            let mut state = HardState::default();
-            state.term = u64_at(&bytes, 0);
-            state.vote = u64_at(&bytes, 8);
-            state.commit = u64_at(&bytes, 16);
-            out.hard_state = Some(state);
+            out.hard_state = Some(HardState {
+                term: u64_at(&bytes, 0),
+                vote: u64_at(&bytes, 8),
+                commit: u64_at(&bytes, 16),
+                ..HardState::default()
+            });
         }
         if header.sections & SECTION_ENTRIES != 0 {
             out.entries = Some(parse_entries(&mut cursor)?);
@@ -508,14 +509,14 @@ impl Batch {
             at += length as usize;
             bytes
         };
-        (self.first_index..).zip(self.rows.chunks_exact(ROW_BYTES)).map(move |(index, row)| {
-            let mut entry = Entry::default();
-            entry.index = index;
-            entry.term = u64_at(row, 0);
-            entry.data = next(&self.data, u32_at(row, 8));
-            entry.context = next(&self.data, u32_at(row, 12));
-            entry.entry_type = entry_type(u64_at(row, 16)).expect("checked when the batch was parsed");
-            entry
+        (self.first_index..).zip(self.rows.chunks_exact(ROW_BYTES)).map(move |(index, row)| Entry {
+            index,
+            term: u64_at(row, 0),
+            // In this order the data lies there.
+            data: next(&self.data, u32_at(row, 8)),
+            context: next(&self.data, u32_at(row, 12)),
+            entry_type: entry_type(u64_at(row, 16)).expect("checked when the batch was parsed"),
+            ..Entry::default()
         })
     }
 }

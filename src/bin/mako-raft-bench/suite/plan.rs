@@ -69,7 +69,7 @@ pub const PRELOADED: &str = "preloaded ";
 
 /// The set, each floor next to what it is compared with. Logs that last lie in `data`; `preload` is the host's
 /// allocator.
-pub fn items(durations: Durations, data: &PathBuf, preload: Option<&Path>) -> Vec<Item> {
+pub fn items(durations: Durations, data: &Path, preload: Option<&Path>) -> Vec<Item> {
     let Durations { seconds, warmup } = durations;
     let base = Cell { seconds, warmup, log_memory_bytes: Some(LOG_MEMORY_BYTES), ..Cell::default() };
     let mut plan = Plan { items: Vec::new(), base, preload: preload.map(Path::to_path_buf) };
@@ -193,12 +193,12 @@ impl Plan {
         }
     }
 
-    fn durable(&mut self, data: &PathBuf) {
+    fn durable(&mut self, data: &Path) {
         self.floor("floor durable/100", Subject::DurableFloor(100));
-        self.cell("durable/latency".into(), |cell| cell.durable = Some(data.clone()));
+        self.cell("durable/latency".into(), |cell| cell.durable = Some(data.to_owned()));
         self.floor("floor durable/1048576", Subject::DurableFloor(1 << 20));
         self.cell("durable/rate".into(), |cell| {
-            cell.durable = Some(data.clone());
+            cell.durable = Some(data.to_owned());
             (cell.sizes, cell.pace) = (Sizes::Fixed(1 << 10), Pace::Closed { outstanding: 1024 });
         });
     }
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     fn set() -> Vec<Item> {
-        items(Durations { seconds: 1.0, warmup: 0.0 }, &PathBuf::from("d"), Some(Path::new("malloc.so")))
+        items(Durations { seconds: 1.0, warmup: 0.0 }, Path::new("d"), Some(Path::new("malloc.so")))
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
             let Some(Subject::Cell(plain)) = find(&item.name[PRELOADED.len()..]) else { panic!("{}", item.name) };
             assert_eq!(item.subject, Subject::Cell(Cell { preload: Some("malloc.so".into()), ..plain }));
         }
-        let without = super::items(Durations { seconds: 1.0, warmup: 0.0 }, &PathBuf::from("d"), None);
+        let without = super::items(Durations { seconds: 1.0, warmup: 0.0 }, Path::new("d"), None);
         assert_eq!(without.len() + 5, items.len());
     }
 

@@ -55,11 +55,7 @@ pub fn formation(generation: u32) -> Formation {
 }
 
 pub fn entry(index: u64, term: u64, data: Vec<u8>) -> Entry {
-    let mut entry = Entry::default();
-    entry.index = index;
-    entry.term = term;
-    entry.data = Bytes::from(data);
-    entry
+    Entry { index, term, data: Bytes::from(data), ..Entry::default() }
 }
 
 pub fn entries_write(id: u64, entries: Vec<Entry>) -> Write {
@@ -156,11 +152,12 @@ impl Writer {
         }
         if self.random.below(2) == 0 || term != self.model.hard_state.term || write.entries.is_empty() {
             let last = write.entries.last().map_or(self.model.entries.len() as u64, |entry| entry.index);
-            let mut state = HardState::default();
-            state.term = term;
-            state.vote = self.random.below(4);
-            state.commit = commit + self.random.below(last.saturating_sub(commit) + 1);
-            write.hard_state = Some(state);
+            write.hard_state = Some(HardState {
+                term,
+                vote: self.random.below(4),
+                commit: commit + self.random.below(last.saturating_sub(commit) + 1),
+                ..HardState::default()
+            });
         }
         write.must_sync = !write.entries.is_empty() || write.membership.is_some() || self.random.below(2) == 0;
         self.model.apply(&write);

@@ -118,8 +118,7 @@ fn what_could_not_be_recovered_is_refused_before_it_is_written() {
         ("from 3 on", vec![first_write(), entries_write(2, vec![entry(3, 1, vec![])])]),
         ("where 2 is due", vec![first_write(), entries_write(2, vec![entry(1, 1, vec![]), entry(5, 1, vec![])])]),
         ("1 is committed", {
-            let mut state = HardState::default();
-            state.commit = 1;
+            let state = HardState { commit: 1, ..HardState::default() };
             let committed = Write { id: 3, hard_state: Some(state), ..Write::default() };
             let one = |id| entries_write(id, vec![entry(1, 1, vec![])]);
             vec![first_write(), one(2), committed, one(4)]
