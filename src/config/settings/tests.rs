@@ -307,8 +307,8 @@ fn the_readmes_table_has_a_row_for_every_key_with_its_default() {
     assert_eq!(rows.len(), 2 + KEYS.len());
     assert_eq!(
         rows[2],
-        "| `tick_ms` | milliseconds, a whole number from 1 to 1000 | `10` | How often a replica's clock ticks. The \
-         other times of elections are rounded to it. |"
+        "| `tick_ms` | milliseconds, a whole number from 1 to 1000 | `10` | How often a replica's clock ticks; up to \
+         `heartbeat_ms` apart while nothing happens. The other times of elections are rounded to it. |"
     );
     for (row, key) in rows[2..].iter().zip(KEYS) {
         assert!(row.starts_with(&format!("| `{}` |", key.name)), "{row}");
