@@ -190,8 +190,20 @@ impl World {
             }
         }
         for process in (0..self.plan.processes()).filter(|&process| Some(process) != rescue.comes_back) {
+            if rescue.way == Way::Order && process != rescue.survivor {
+                self.end_who_started_without_the_order(process);
+            }
             let delay = self.faults.random().within(300_000, 2_000_000);
             self.schedule.after(delay, Event::Start(process));
+        }
+    }
+
+    /// An order is read at a start, and another fault may have started `process` before the order was given.
+    fn end_who_started_without_the_order(&mut self, process: u16) {
+        let Some(id) = self.processes[process as usize].current else { return };
+        let life = &self.lives[id];
+        if life.formation.is_none() && !life.took_part {
+            self.kill(id, "to be started with the operator's order");
         }
     }
 
