@@ -133,8 +133,9 @@ impl Replica {
     fn send_reports(&mut self) {
         let Some(node) = self.node() else { return };
         let delivered = self.streams.delivered_index();
-        // Where memory is short every tick counts: what is not known to be delivered stays.
-        let is_urgent = node.log().bytes() >= self.making_room_from() && delivered > self.report_delivered;
+        // Where memory is short every tick counts: what is not known to be delivered stays, unless it is on disk.
+        let is_short = !node.log().has_older() && node.log().bytes() >= self.making_room_from();
+        let is_urgent = is_short && delivered > self.report_delivered;
         if self.now.millis_since(self.report_sent) < self.config.timing.heartbeat_ms && !is_urgent {
             return;
         }

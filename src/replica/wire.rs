@@ -16,6 +16,9 @@ use super::message::{Ballot, PeerMessage, Report, Standing};
 
 /// Payloads from here on are shared instead of copied (PERFORMANCE, "What others found").
 pub const SHARE_BYTES: usize = 2048;
+/// Small fields are cut from allocations of this size, and a new one is asked for when less than a quarter is left: nearly every
+/// message finds room then.
+const TAIL_BYTES: usize = 16 << 10;
 /// No formation has more members; a decoder must not believe a larger number.
 const MEMBERS_MAX: usize = 1024;
 /// Bytes of an entry beside its payload: type, term, index, two lengths.
@@ -86,9 +89,6 @@ pub struct Encoder {
     /// Small fields gather here, until a shared payload or the end.
     tail: BytesMut,
 }
-
-/// Small fields are cut from allocations of this size.
-const TAIL_BYTES: usize = 16 << 10;
 
 /// One message on its way into a frame.
 struct Writer<'a> {
