@@ -130,6 +130,7 @@ impl Shard {
             max_log_bytes: 1 << 20,
             fragment_bytes: 256 << 10,
             disk: None,
+            busy_poll: Duration::ZERO,
             election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
         };
         let witness = Arc::new(Witness::default());

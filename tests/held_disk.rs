@@ -54,6 +54,7 @@ fn config(host: &str) -> RuntimeConfig {
         max_log_bytes: 1 << 20,
         fragment_bytes: 256 << 10,
         disk: Some(("/data".into(), Durability::Fsync)),
+        busy_poll: Duration::ZERO,
         election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
     }
 }

@@ -119,6 +119,7 @@ fn config(me: u16, peers: &[PeerAddress], commit_wait: Duration) -> RuntimeConfi
         max_log_bytes: 64 << 20,
         fragment_bytes: 512 << 10,
         disk: None,
+        busy_poll: Duration::ZERO,
         election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
     }
 }

@@ -48,6 +48,7 @@ pub(super) fn runtime_config(configuration: &Configuration, run: RunId) -> Runti
             survivor: order.survivor,
             formations: order.formations.clone(),
         }),
+        busy_poll: Duration::from_micros(settings.busy_poll_us),
         election_codes: ElectionCodes { first: codes.first, gained: codes.gained, lost: codes.lost },
     }
 }

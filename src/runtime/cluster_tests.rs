@@ -152,6 +152,7 @@ impl Shard {
             max_log_bytes: 64 << 20,
             fragment_bytes: 256 << 10,
             disk: self.disk.as_ref().map(|disk| (disk.path().join(me.to_string()), Durability::Fsync)),
+            busy_poll: Duration::from_micros(60),
             election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
         };
         (self.adjust)(&mut config);
@@ -322,6 +323,26 @@ fn when_the_leader_dies_another_process_leads_and_replays_what_the_dead_one_exec
     assert!(seen[500..].iter().all(|&role| role == CallbackRole::Leader));
     assert!(locked(&nodes[1 - successor].witness.codes).is_empty(), "one that never led is not called");
     nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
+}
+
+/// All waits are short against a second, so no loop sleeps but between two ticks.
+#[test]
+fn loops_that_look_on_instead_of_sleeping_miss_no_log_no_tick_and_no_command() {
+    let mut shard = Shard::new(3, 2);
+    shard.adjust = |config| config.busy_poll = Duration::from_secs(1);
+    let mut nodes = shard.start_all();
+    nodes[0].wait_gained();
+    for n in 0..200 {
+        assert!(nodes[0].submit(0, &numbered(0, n)) > 0);
+        assert_eq!(nodes[0].port(0).wait_idle(), Waited::Settled);
+    }
+    assert_same_streams(&nodes, 1, 200);
+    assert_eq!(nodes[1].runtime.status().expect("an answer").len(), 1);
+    nodes.remove(0).runtime.shutdown().expect("abrupt: no goodbye, no drain");
+    let successor = wait_for_a_leader(&nodes);
+    (200..300).for_each(|n| assert!(nodes[successor].submit(0, &numbered(0, n)) > 0));
+    assert_same_streams(&nodes, 1, 300);
+    end_all(nodes);
 }
 
 #[test]

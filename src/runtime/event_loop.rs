@@ -18,6 +18,7 @@ use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severit
 use crate::replica::{wire, Replica};
 use crate::transport::{NoticeLevel, Transport, TransportEvent};
 
+use super::busy_poll::BusyPoll;
 use super::lane::Lane;
 use super::log_writer::LogWriter;
 use super::shared::{Command, GroupView, Port, Shared};
@@ -175,6 +176,7 @@ pub(super) struct EventLoop {
     origin: Instant,
     ticks: Ticks,
     next_look: Instant,
+    busy_poll: BusyPoll,
     course: Course,
     outputs: Outputs,
     encoder: wire::Encoder,
@@ -202,6 +204,7 @@ impl EventLoop {
         shared: Arc<Shared>,
         origin: Instant,
         tick: Duration,
+        busy_poll: Duration,
     ) -> Self {
         Self {
             poll,
@@ -215,6 +218,7 @@ impl EventLoop {
             origin,
             ticks: Ticks::every(tick),
             next_look: Instant::now(),
+            busy_poll: BusyPoll::at_most(busy_poll),
             course: Course::Serving,
             outputs: Outputs::default(),
             encoder: wire::Encoder::default(),
@@ -317,20 +321,57 @@ impl EventLoop {
 
     /// Polls: until the next tick, a socket or a wake-up when nothing is left to do, else without waiting.
     fn poll(&mut self, events: &mut mio::Events, may_sleep: bool) -> io::Result<()> {
-        let mut timeout = Duration::ZERO;
-        if may_sleep {
-            let wants_progress = self.is_draining() || self.groups.iter().any(|group| group.waits_for_lanes(self.me));
-            self.shared.wakeup.announce_sleep(wants_progress);
-            if !self.finds_work(wants_progress) {
-                self.ticks.sleep_through(self.ticks_until_due());
-                timeout = self.time_left(Instant::now());
-            }
+        if !may_sleep {
+            return self.poll_for(events, Duration::ZERO);
         }
-        let polled = self.poll.poll(events, Some(timeout));
+        let begun = Instant::now();
+        let wants_progress = self.is_draining() || self.groups.iter().any(|group| group.waits_for_lanes(self.me));
+        let found = self.look_on(events, begun, wants_progress)?;
+        if !found {
+            self.sleep(events, wants_progress)?;
+        }
+        self.busy_poll.waited(begun.elapsed(), !found);
+        Ok(())
+    }
+
+    fn sleep(&mut self, events: &mut mio::Events, wants_progress: bool) -> io::Result<()> {
+        let mut timeout = Duration::ZERO;
+        self.shared.wakeup.announce_sleep(wants_progress);
+        if !self.finds_work(wants_progress) {
+            self.ticks.sleep_through(self.ticks_until_due());
+            timeout = self.time_left(Instant::now());
+        }
+        let polled = self.poll_for(events, timeout);
         self.shared.wakeup.awake();
-        match polled {
+        polled
+    }
+
+    fn poll_for(&mut self, events: &mut mio::Events, timeout: Duration) -> io::Result<()> {
+        match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             polled => polled,
+        }
+    }
+
+    /// Looks for work for as long as that is better than to sleep; true when there is some.
+    fn look_on(&mut self, events: &mut mio::Events, begun: Instant, wants_progress: bool) -> io::Result<bool> {
+        let window = self.busy_poll.window(begun);
+        if window.is_zero() {
+            return Ok(false);
+        }
+        let end = begun + window.min(self.time_left(begun));
+        loop {
+            self.poll_for(events, Duration::ZERO)?;
+            if !events.is_empty() || self.finds_work(wants_progress) {
+                return Ok(true);
+            }
+            let gives_way = Instant::now();
+            if gives_way >= end {
+                return Ok(false);
+            }
+            std::thread::yield_now();
+            let now = Instant::now();
+            self.busy_poll.gave_way(now - gives_way, now);
         }
     }
 

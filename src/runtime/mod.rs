@@ -14,6 +14,7 @@
 //! `lane.rs` for the two ends of a log's journey.
 
 mod buffers;
+mod busy_poll;
 mod callbacks;
 #[cfg(test)]
 mod cluster_tests;

@@ -95,6 +95,8 @@ pub struct RuntimeConfig {
     pub fragment_bytes: usize,
     /// Where durable logs live, and what they survive; `None` for memory only.
     pub disk: Option<(PathBuf, Durability)>,
+    /// The longest that the event loop looks for work before it sleeps; zero: it sleeps at once.
+    pub busy_poll: Duration,
     /// What the election callback is called with.
     pub election_codes: ElectionCodes,
 }
@@ -258,7 +260,7 @@ impl Bound {
         let mut voting_indices = 0..;
         let groups = groups.into_iter().map(|group| group.into_run(&mut voting_indices)).collect();
         let tick = Duration::from_millis(config.timing.tick_ms.max(1));
-        let event_loop = EventLoop::new(poll, transport, config.me, groups, shared.clone(), origin, tick);
+        let event_loop = EventLoop::new(poll, transport, config.me, groups, shared.clone(), origin, tick, config.busy_poll);
         let runtime = Runtime { shared, roster, drain_wait: config.drain_wait, writers };
         Ok(Bound { runtime, event_loop, outcome: callbacks.outcome.clone() })
     }

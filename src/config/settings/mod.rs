@@ -23,7 +23,7 @@ use keys::Kind;
 /// Where each key that was given was given last, and its name there.
 type Given = HashMap<&'static str, (Place, String)>;
 
-/// The checked settings. Times in milliseconds, sizes in bytes.
+/// The checked settings. Times in milliseconds where nothing else is said, sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How often a replica's clock ticks.
@@ -40,6 +40,8 @@ pub struct Settings {
     pub drain_ms: u64,
     /// How long a submission waits at a full queue.
     pub submit_wait_ms: u64,
+    /// The longest that a replica's event loop looks for work before it sleeps, in microseconds.
+    pub busy_poll_us: u64,
     /// Who should lead.
     pub preferred_leader: PreferredLeader,
     /// Which partitions share a Raft group.
@@ -124,6 +126,7 @@ impl Default for Settings {
             absent_ms: 0,
             drain_ms: 0,
             submit_wait_ms: 0,
+            busy_poll_us: 0,
             preferred_leader: PreferredLeader::Designated,
             grouping: Grouping::Shard,
             election_codes: ElectionCodes { first: None, gained: None, lost: None },

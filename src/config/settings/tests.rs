@@ -25,6 +25,7 @@ fn the_defaults_are_those_of_the_contract() {
         absent_ms: 30_000,
         drain_ms: 5_000,
         submit_wait_ms: 30_000,
+        busy_poll_us: 60,
         preferred_leader: PreferredLeader::Designated,
         grouping: Grouping::Shard,
         election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
@@ -44,7 +45,7 @@ fn the_defaults_are_those_of_the_contract() {
 #[test]
 fn every_key_of_the_table_can_be_given_in_the_file() {
     let text = "  tick_ms: 5\n  heartbeat_ms: 25\n  election_ms: 150\n  form_wait_ms: 0\n  absent_ms: 10000\n  \
-                drain_ms: 1\n  submit_wait_ms: 2\n  preferred_leader: s202\n  grouping: partition\n  \
+                drain_ms: 1\n  submit_wait_ms: 2\n  busy_poll_us: 0\n  preferred_leader: s202\n  grouping: partition\n  \
                 election_codes: {first: null, gained: 0, lost: ~}\n  queue_bytes: 1MiB\n  log_memory_bytes: 2 GiB\n  \
                 max_log_bytes: 4096\n  fragment_bytes: \"64 KiB\"\n  data_dir: /var/lib/a shard\n  durability: os\n  \
                 control_port: 9100\n  restore: p1:00abcdef01234567, 0000000000000001\n";
@@ -59,6 +60,7 @@ fn every_key_of_the_table_can_be_given_in_the_file() {
         absent_ms: 10_000,
         drain_ms: 1,
         submit_wait_ms: 2,
+        busy_poll_us: 0,
         preferred_leader: PreferredLeader::Site(SiteId(4)),
         grouping: Grouping::Partition,
         election_codes: ElectionCodes { first: None, gained: Some(0), lost: None },
@@ -143,6 +145,7 @@ fn the_ends_of_a_range_are_in_it_and_what_is_beyond_is_not() {
 #[test]
 fn mistakes_in_the_section_are_refused_with_line_key_and_what_would_be_right() {
     let tick = "milliseconds, a whole number from 1 to 1000";
+    let poll = "microseconds, a whole number from 0 to 10000";
     let queue = "bytes, a whole number with or without KiB, MiB or GiB, from 64 KiB to 1024 GiB";
     let codes = "a map of first, gained and lost to a number other than 2, 3, 4, or null";
     let cases = [
@@ -154,6 +157,7 @@ fn mistakes_in_the_section_are_refused_with_line_key_and_what_would_be_right() {
         ("  tick_ms: +1\n", format!("a.yml:8: raft.tick_ms: \"+1\"; expected {tick}")),
         ("  tick_ms:\n", format!("a.yml:8: raft.tick_ms: nothing; expected {tick}")),
         ("  drain_ms: 1\n  tick_ms: [1]\n", format!("a.yml:9: raft.tick_ms: a list; expected {tick}")),
+        ("  busy_poll_us: 10001\n", format!("a.yml:8: raft.busy_poll_us: \"10001\"; expected {poll}")),
         ("  queue_bytes: 64MB\n", format!("a.yml:8: raft.queue_bytes: \"64MB\"; expected {queue}")),
         ("  queue_bytes: 1\n", format!("a.yml:8: raft.queue_bytes: \"1\"; expected {queue}")),
         ("  queue_bytes: MiB\n", format!("a.yml:8: raft.queue_bytes: \"MiB\"; expected {queue}")),

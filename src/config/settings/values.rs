@@ -29,6 +29,9 @@ pub(super) fn set(
         Kind::Time { min, max, field } => {
             *field(settings) = text(node).and_then(whole).filter(|n| (min..=max).contains(n)).ok_or_else(refused)?;
         }
+        Kind::ShortTime { max, field } => {
+            *field(settings) = text(node).and_then(whole).filter(|n| (0..=max).contains(n)).ok_or_else(refused)?;
+        }
         Kind::Size { min, max, field } => {
             *field(settings) = text(node).and_then(bytes).filter(|n| (min..=max).contains(n)).ok_or_else(refused)?;
         }

@@ -1,0 +1,179 @@
+//! How long the event loop looks for work before it sleeps.
+//!
+//! To be woken costs more than most waits of a busy shard last, and more than the switch itself where the processor has
+//! nothing else to do and halts meanwhile. So a loop whose waits are short looks on for a while instead, and lets other
+//! threads run between two looks. Two things end that. A long wait or a few: a quiet shard's loop sleeps at once. And a
+//! thread that was let run and keeps the processor for long, as a busy host's do when they are more than the
+//! processors: giving way to it costs more than to sleep, since the scheduler prefers who wakes to who gave way.
+
+use std::time::{Duration, Instant};
+
+/// Short waits that make a busy shard.
+const BUSY: u32 = 8;
+/// As many count at most.
+const BUSY_MAX: u32 = 16;
+/// A long wait counts against so many short ones.
+const LONG: u32 = 4;
+/// About what it saves to find work without having slept.
+const SAVED: Duration = Duration::from_micros(10);
+/// What was saved counts up to this against what giving way cost: less than the time slice of one that wants the
+/// processor for itself, more than what a machine that is shared takes away now and then.
+const CREDIT_MAX: Duration = Duration::from_millis(2);
+/// Giving way for no longer than this is what it is for.
+const GIVEN: Duration = Duration::from_micros(250);
+/// When giving way cost too much, the loop sleeps at once for so many times that.
+const PAUSE: u32 = 64;
+/// Nor longer than this, when it cost too much again and again.
+const PAUSE_MAX: Duration = Duration::from_secs(16);
+
+/// What one loop knows of its waits.
+#[derive(Debug)]
+pub(super) struct BusyPoll {
+    max: Duration,
+    /// Short waits lately, less what long ones count.
+    short: u32,
+    credit: Duration,
+    pause: Duration,
+    /// The loop sleeps at once until then.
+    paused_until: Option<Instant>,
+}
+
+impl BusyPoll {
+    /// For at most `max` in each wait; zero: never.
+    pub(super) fn at_most(max: Duration) -> Self {
+        Self { max, short: 0, credit: Duration::ZERO, pause: Duration::ZERO, paused_until: None }
+    }
+
+    /// For how long to look in the wait that begins.
+    pub(super) fn window(&self, now: Instant) -> Duration {
+        let paused = self.paused_until.is_some_and(|until| now < until);
+        if paused || self.short < BUSY { Duration::ZERO } else { self.max }
+    }
+
+    /// A wait has ended that lasted so long in all, asleep in the end or not.
+    pub(super) fn waited(&mut self, time: Duration, slept: bool) {
+        if time > self.max {
+            self.short = self.short.saturating_sub(LONG);
+        } else {
+            self.short = (self.short + 1).min(BUSY_MAX);
+        }
+        if !slept {
+            self.credit = (self.credit + SAVED).min(CREDIT_MAX);
+        }
+    }
+
+    /// Others were let run, and took so long until `now`.
+    pub(super) fn gave_way(&mut self, time: Duration, now: Instant) {
+        if time <= GIVEN {
+            return;
+        }
+        if let Some(left) = self.credit.checked_sub(time) {
+            self.credit = left;
+            return;
+        }
+        self.credit = Duration::ZERO;
+        let again = self.paused_until.is_some_and(|until| now < until + self.pause);
+        let pause = if again { 2 * self.pause } else { PAUSE * time };
+        self.pause = pause.min(PAUSE_MAX);
+        self.paused_until = Some(now + self.pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: Duration = Duration::from_micros(60);
+    const SHORT: Duration = Duration::from_micros(40);
+    const LONG_WAIT: Duration = Duration::from_millis(5);
+    /// What a thread that computes takes when it is given the processor.
+    const SLICE: Duration = Duration::from_millis(4);
+
+    fn busy() -> BusyPoll {
+        let mut poll = BusyPoll::at_most(MAX);
+        (0..BUSY).for_each(|_| poll.waited(SHORT, true));
+        poll
+    }
+
+    #[test]
+    fn a_busy_loop_looks_on_and_one_long_wait_does_not_end_it() {
+        let (now, mut poll) = (Instant::now(), BusyPoll::at_most(MAX));
+        assert_eq!(poll.window(now), Duration::ZERO, "nothing is known yet");
+        poll = busy();
+        assert_eq!(poll.window(now), MAX);
+        for _ in 0..100 {
+            (0..BUSY).for_each(|_| poll.waited(SHORT, false));
+            poll.waited(LONG_WAIT, true);
+            assert_eq!(poll.window(now), MAX);
+        }
+        (0..3).for_each(|_| poll.waited(LONG_WAIT, true));
+        assert_eq!(poll.window(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_quiet_loop_sleeps_at_once_although_answers_come_soon() {
+        let (now, mut poll) = (Instant::now(), busy());
+        for _ in 0..100 {
+            // A heartbeat, and what comes back.
+            poll.waited(LONG_WAIT, true);
+            poll.waited(SHORT, true);
+            poll.waited(SHORT, true);
+        }
+        assert_eq!(poll.window(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn zero_is_never() {
+        let mut poll = BusyPoll::at_most(Duration::ZERO);
+        (0..100).for_each(|_| poll.waited(Duration::ZERO, true));
+        assert_eq!(poll.window(Instant::now()), Duration::ZERO);
+    }
+
+    /// What happens within `time` when each look gives way to a thread that keeps the processor: how often the loop did.
+    fn given_away(poll: &mut BusyPoll, mut now: Instant, time: Duration) -> u32 {
+        let (end, mut count) = (now + time, 0);
+        while now < end {
+            if poll.window(now).is_zero() {
+                now += SHORT;
+                poll.waited(SHORT, true);
+                continue;
+            }
+            now += SLICE;
+            count += 1;
+            poll.gave_way(SLICE, now);
+            poll.waited(SLICE, false);
+            (0..BUSY).for_each(|_| poll.waited(SHORT, true));
+        }
+        count
+    }
+
+    #[test]
+    fn a_thread_that_keeps_the_processor_is_given_way_to_rarely_and_more_rarely_the_longer_it_goes_on() {
+        let (now, mut poll) = (Instant::now(), busy());
+        (0..1_000).for_each(|_| poll.waited(SHORT, false));
+        assert!(given_away(&mut poll, now, Duration::from_secs(1)) <= 3);
+        let minute = Duration::from_secs(60);
+        assert!((3..=8).contains(&given_away(&mut poll, now + Duration::from_secs(1), minute)));
+    }
+
+    #[test]
+    fn the_loop_looks_on_again_when_the_thread_is_gone_and_forgets_it() {
+        let (start, mut poll) = (Instant::now(), busy());
+        poll.gave_way(SLICE, start);
+        assert_eq!(poll.window(start), Duration::ZERO);
+        assert_eq!(poll.window(start + PAUSE * SLICE), MAX);
+        let later = start + Duration::from_secs(3);
+        poll.gave_way(SLICE, later);
+        assert_eq!(poll.window(later + PAUSE * SLICE), MAX, "no longer than the first time");
+    }
+
+    #[test]
+    fn what_a_shared_machine_takes_away_now_and_then_is_no_reason_to_sleep() {
+        let (now, mut poll) = (Instant::now(), busy());
+        for _ in 0..100 {
+            (0..100).for_each(|_| poll.waited(SHORT, false));
+            poll.gave_way(Duration::from_millis(1), now);
+            assert_eq!(poll.window(now), MAX);
+        }
+    }
+}
