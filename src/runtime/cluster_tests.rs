@@ -325,17 +325,23 @@ fn when_the_leader_dies_another_process_leads_and_replays_what_the_dead_one_exec
     nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
 }
 
-/// All waits are short against a second, so no loop sleeps but between two ticks.
+/// All waits are short against a minute, so no loop sleeps but between two ticks; and those are so far apart that what waits
+/// for one takes too long here.
 #[test]
 fn loops_that_look_on_instead_of_sleeping_miss_no_log_no_tick_and_no_command() {
     let mut shard = Shard::new(3, 2);
-    shard.adjust = |config| config.busy_poll = Duration::from_secs(1);
+    shard.adjust = |config| {
+        config.busy_poll = Duration::from_secs(60);
+        config.timing = Timing { tick_ms: 500, heartbeat_ms: 500, election_ms: 1_500, commit_wait_us: 0, ..config.timing };
+    };
     let mut nodes = shard.start_all();
     nodes[0].wait_gained();
+    let begun = Instant::now();
     for n in 0..200 {
         assert!(nodes[0].submit(0, &numbered(0, n)) > 0);
         assert_eq!(nodes[0].port(0).wait_idle(), Waited::Settled);
     }
+    assert!(begun.elapsed() < SOON, "logs wait for ticks");
     assert_same_streams(&nodes, 1, 200);
     assert_eq!(nodes[1].runtime.status().expect("an answer").len(), 1);
     nodes.remove(0).runtime.shutdown().expect("abrupt: no goodbye, no drain");
