@@ -154,7 +154,8 @@ class Stream {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (expected >= wake_at_.load(std::memory_order_relaxed)) {
       wake_at_.store(kNobody, std::memory_order_relaxed);
-      std::lock_guard<std::mutex> hold(lock_);
+      // Not under the lock, which the woken thread would have to wait for.
+      { std::lock_guard<std::mutex> hold(lock_); }
       wake_.notify_one();
     }
   }
