@@ -152,8 +152,9 @@ class Stream {
     bytes.store(bytes.load(std::memory_order_relaxed) + length, std::memory_order_relaxed);
     delivered_.store(expected, std::memory_order_release);
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (expected >= wake_at_.load(std::memory_order_relaxed)) {
-      wake_at_.store(kNobody, std::memory_order_relaxed);
+    uint64_t wake_at = wake_at_.load(std::memory_order_relaxed);
+    // Unless the submitter saw by itself that it is delivered, and waits for another one by now.
+    if (expected >= wake_at && wake_at_.compare_exchange_strong(wake_at, kNobody)) {
       // Not under the lock, which the woken thread would have to wait for.
       { std::lock_guard<std::mutex> hold(lock_); }
       wake_.notify_one();

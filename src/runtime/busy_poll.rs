@@ -23,7 +23,7 @@ const CREDIT_MAX: Duration = Duration::from_millis(2);
 const GIVEN: Duration = Duration::from_micros(250);
 /// When giving way cost too much, the loop sleeps at once for so many times that.
 const PAUSE: u32 = 64;
-/// Nor longer than this, when it cost too much again and again.
+/// Twice as long each time that it does again, up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(16);
 
 /// What one loop knows of its waits.
@@ -50,16 +50,24 @@ impl BusyPoll {
         if paused || self.short < BUSY { Duration::ZERO } else { self.max }
     }
 
-    /// A wait has ended that lasted so long in all, asleep in the end or not.
-    pub(super) fn waited(&mut self, time: Duration, slept: bool) {
-        if time > self.max {
-            self.short = self.short.saturating_sub(LONG);
+    /// Work was found after so long, without sleep.
+    pub(super) fn found(&mut self, after: Duration) {
+        self.credit = (self.credit + SAVED).min(CREDIT_MAX);
+        self.woken(after);
+    }
+
+    /// Work came after so long, to a loop that slept in the end.
+    pub(super) fn woken(&mut self, after: Duration) {
+        if after > self.max {
+            self.nothing_came();
         } else {
             self.short = (self.short + 1).min(BUSY_MAX);
         }
-        if !slept {
-            self.credit = (self.credit + SAVED).min(CREDIT_MAX);
-        }
+    }
+
+    /// No work came until the clock ended the wait, however soon: a long one.
+    pub(super) fn nothing_came(&mut self) {
+        self.short = self.short.saturating_sub(LONG);
     }
 
     /// Others were let run, and took so long until `now`.
@@ -73,8 +81,8 @@ impl BusyPoll {
         }
         self.credit = Duration::ZERO;
         let again = self.paused_until.is_some_and(|until| now < until + self.pause);
-        let pause = if again { 2 * self.pause } else { PAUSE * time };
-        self.pause = pause.min(PAUSE_MAX);
+        let longer = if again { 2 * self.pause } else { Duration::ZERO };
+        self.pause = (PAUSE * time).max(longer).min(PAUSE_MAX);
         self.paused_until = Some(now + self.pause);
     }
 }
@@ -91,7 +99,7 @@ mod tests {
 
     fn busy() -> BusyPoll {
         let mut poll = BusyPoll::at_most(MAX);
-        (0..BUSY).for_each(|_| poll.waited(SHORT, true));
+        (0..BUSY).for_each(|_| poll.woken(SHORT));
         poll
     }
 
@@ -102,11 +110,11 @@ mod tests {
         poll = busy();
         assert_eq!(poll.window(now), MAX);
         for _ in 0..100 {
-            (0..BUSY).for_each(|_| poll.waited(SHORT, false));
-            poll.waited(LONG_WAIT, true);
+            (0..BUSY).for_each(|_| poll.found(SHORT));
+            poll.woken(LONG_WAIT);
             assert_eq!(poll.window(now), MAX);
         }
-        (0..3).for_each(|_| poll.waited(LONG_WAIT, true));
+        (0..3).for_each(|_| poll.woken(LONG_WAIT));
         assert_eq!(poll.window(now), Duration::ZERO);
     }
 
@@ -115,17 +123,24 @@ mod tests {
         let (now, mut poll) = (Instant::now(), busy());
         for _ in 0..100 {
             // A heartbeat, and what comes back.
-            poll.waited(LONG_WAIT, true);
-            poll.waited(SHORT, true);
-            poll.waited(SHORT, true);
+            poll.woken(LONG_WAIT);
+            poll.woken(SHORT);
+            poll.woken(SHORT);
         }
+        assert_eq!(poll.window(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_wait_that_the_clock_ends_is_no_sign_of_work() {
+        let (now, mut poll) = (Instant::now(), busy());
+        (0..3).for_each(|_| poll.nothing_came());
         assert_eq!(poll.window(now), Duration::ZERO);
     }
 
     #[test]
     fn zero_is_never() {
         let mut poll = BusyPoll::at_most(Duration::ZERO);
-        (0..100).for_each(|_| poll.waited(Duration::ZERO, true));
+        (0..100).for_each(|_| poll.woken(Duration::ZERO));
         assert_eq!(poll.window(Instant::now()), Duration::ZERO);
     }
 
@@ -135,14 +150,14 @@ mod tests {
         while now < end {
             if poll.window(now).is_zero() {
                 now += SHORT;
-                poll.waited(SHORT, true);
+                poll.woken(SHORT);
                 continue;
             }
             now += SLICE;
             count += 1;
             poll.gave_way(SLICE, now);
-            poll.waited(SLICE, false);
-            (0..BUSY).for_each(|_| poll.waited(SHORT, true));
+            poll.found(SLICE);
+            (0..BUSY).for_each(|_| poll.woken(SHORT));
         }
         count
     }
@@ -150,7 +165,7 @@ mod tests {
     #[test]
     fn a_thread_that_keeps_the_processor_is_given_way_to_rarely_and_more_rarely_the_longer_it_goes_on() {
         let (now, mut poll) = (Instant::now(), busy());
-        (0..1_000).for_each(|_| poll.waited(SHORT, false));
+        (0..1_000).for_each(|_| poll.found(SHORT));
         assert!(given_away(&mut poll, now, Duration::from_secs(1)) <= 3);
         let minute = Duration::from_secs(60);
         assert!((3..=8).contains(&given_away(&mut poll, now + Duration::from_secs(1), minute)));
@@ -168,10 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_never_shorter_than_what_was_paid_asks_for() {
+        let (start, mut poll) = (Instant::now(), busy());
+        poll.gave_way(Duration::from_micros(300), start);
+        let again = start + PAUSE * Duration::from_micros(300);
+        assert_eq!(poll.window(again), MAX);
+        poll.gave_way(SLICE, again);
+        assert_eq!(poll.window(again + PAUSE * SLICE - Duration::from_micros(1)), Duration::ZERO);
+    }
+
+    #[test]
     fn what_a_shared_machine_takes_away_now_and_then_is_no_reason_to_sleep() {
         let (now, mut poll) = (Instant::now(), busy());
         for _ in 0..100 {
-            (0..100).for_each(|_| poll.waited(SHORT, false));
+            (0..100).for_each(|_| poll.found(SHORT));
             poll.gave_way(Duration::from_millis(1), now);
             assert_eq!(poll.window(now), MAX);
         }

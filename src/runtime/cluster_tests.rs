@@ -325,8 +325,8 @@ fn when_the_leader_dies_another_process_leads_and_replays_what_the_dead_one_exec
     nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
 }
 
-/// All waits are short against a minute, so no loop sleeps but between two ticks; and those are so far apart that what waits
-/// for one takes too long here.
+/// All waits are short against a minute, so these loops sleep only where looking on is dear, and between ticks when nothing
+/// comes; and ticks are so far apart that what waits for one takes too long here.
 #[test]
 fn loops_that_look_on_instead_of_sleeping_miss_no_log_no_tick_and_no_command() {
     let mut shard = Shard::new(3, 2);
@@ -343,7 +343,9 @@ fn loops_that_look_on_instead_of_sleeping_miss_no_log_no_tick_and_no_command() {
     }
     assert!(begun.elapsed() < SOON, "logs wait for ticks");
     assert_same_streams(&nodes, 1, 200);
-    assert_eq!(nodes[1].runtime.status().expect("an answer").len(), 1);
+    let begun = Instant::now();
+    (0..100).for_each(|_| assert_eq!(nodes[1].runtime.status().expect("an answer").len(), 1));
+    assert!(begun.elapsed() < SOON, "commands wait for ticks");
     nodes.remove(0).runtime.shutdown().expect("abrupt: no goodbye, no drain");
     let successor = wait_for_a_leader(&nodes);
     (200..300).for_each(|n| assert!(nodes[successor].submit(0, &numbered(0, n)) > 0));
@@ -541,6 +543,27 @@ fn a_drain_waits_until_everything_accepted_is_delivered() {
     assert_eq!(nodes[0].port(0).counters().lost, 0);
     assert_eq!(*locked(&nodes[0].witness.codes), [1], "no announcement from the drain's start on");
     nodes.into_iter().skip(1).for_each(Node::end);
+}
+
+/// The host is told of the last log's fate after its delivery is known, and that takes a while here.
+#[test]
+fn a_drain_ends_when_the_last_callback_has_returned_and_not_at_the_next_tick() {
+    let mut shard = Shard::new(1, 1);
+    shard.adjust = |config| {
+        config.busy_poll = Duration::from_secs(60);
+        config.timing = Timing { tick_ms: 4_000, heartbeat_ms: 4_000, election_ms: 12_000, ..config.timing };
+    };
+    let (node, callbacks) = start_with_callbacks(&shard);
+    for n in 0..20 {
+        node.submit(0, &numbered(0, n));
+        assert_eq!(node.port(0).wait_idle(), Waited::Settled);
+    }
+    callbacks.outcome.register(Some(Box::new(|_, _, _, _| std::thread::sleep(Duration::from_millis(100)))));
+    node.submit(0, b"the last one");
+    let begun = Instant::now();
+    node.runtime.drain();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    node.runtime.shutdown().unwrap();
 }
 
 #[test]

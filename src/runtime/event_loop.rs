@@ -326,24 +326,28 @@ impl EventLoop {
         }
         let begun = Instant::now();
         let wants_progress = self.is_draining() || self.groups.iter().any(|group| group.waits_for_lanes(self.me));
-        let found = self.look_on(events, begun, wants_progress)?;
-        if !found {
-            self.sleep(events, wants_progress)?;
+        if self.look_on(events, begun, wants_progress)? {
+            self.busy_poll.found(begun.elapsed());
+        } else if self.sleep(events, wants_progress)? {
+            self.busy_poll.woken(begun.elapsed());
+        } else {
+            self.busy_poll.nothing_came();
         }
-        self.busy_poll.waited(begun.elapsed(), !found);
         Ok(())
     }
 
-    fn sleep(&mut self, events: &mut mio::Events, wants_progress: bool) -> io::Result<()> {
+    /// False when nothing came until it was time to look at the clock.
+    fn sleep(&mut self, events: &mut mio::Events, wants_progress: bool) -> io::Result<bool> {
         let mut timeout = Duration::ZERO;
         self.shared.wakeup.announce_sleep(wants_progress);
-        if !self.finds_work(wants_progress) {
+        let found = self.finds_work(wants_progress);
+        if !found {
             self.ticks.sleep_through(self.ticks_until_due());
             timeout = self.time_left(Instant::now());
         }
         let polled = self.poll_for(events, timeout);
         self.shared.wakeup.awake();
-        polled
+        polled.map(|()| found || !events.is_empty())
     }
 
     fn poll_for(&mut self, events: &mut mio::Events, timeout: Duration) -> io::Result<()> {
@@ -359,7 +363,7 @@ impl EventLoop {
         if window.is_zero() {
             return Ok(false);
         }
-        let end = begun + window.min(self.time_left(begun));
+        let mut end = begun + window.min(self.time_left(begun));
         loop {
             self.poll_for(events, Duration::ZERO)?;
             if !events.is_empty() || self.finds_work(wants_progress) {
@@ -372,6 +376,9 @@ impl EventLoop {
             std::thread::yield_now();
             let now = Instant::now();
             self.busy_poll.gave_way(now - gives_way, now);
+            if self.busy_poll.window(now).is_zero() {
+                end = now;
+            }
         }
     }
 
@@ -388,10 +395,13 @@ impl EventLoop {
         due.filter(|_| !self.is_draining()).unwrap_or(1)
     }
 
-    /// The look between announcing sleep and sleeping: at everything that another thread writes.
+    /// The look before sleeping, and again between announcing sleep and sleeping: at what other threads write that would
+    /// wake a sleeping loop.
     fn finds_work(&self, wants_progress: bool) -> bool {
         self.shared.is_commanded()
             || self.shared.failure.is_set()
+            // A lane has finished what it delivered before.
+            || (self.is_draining() && self.is_drained() && !self.shared.drained.is_open())
             || self.groups.iter().any(|group| {
                 group.has_arrivals()
                     || (wants_progress && group.has_unreported_progress())
@@ -487,9 +497,13 @@ impl EventLoop {
             group.surrender_intakes();
             group.replica.abandon_undecided();
         }
-        if self.groups.iter().all(|group| group.is_drained(self.course)) {
+        if self.is_drained() {
             self.shared.drained.open();
         }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.groups.iter().all(|group| group.is_drained(self.course))
     }
 
     /// One pass of a group, and what it asks for.

@@ -253,6 +253,10 @@ impl Latch {
         self.opened.notify_all();
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        *locked(&self.open)
+    }
+
     /// True when it opened before the deadline.
     pub(super) fn wait(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
