@@ -1,10 +1,10 @@
 //! How long the event loop looks for work before it sleeps.
 //!
-//! To be woken costs more than most waits of a busy shard last, and more than the switch itself where the processor has
-//! nothing else to do and halts meanwhile. So a loop whose waits are short looks on for a while instead, and lets other
-//! threads run between two looks. Two things end that. A long wait or a few: a quiet shard's loop sleeps at once. And a
-//! thread that was let run and keeps the processor for long, as a busy host's do when they are more than the
-//! processors: giving way to it costs more than to sleep, since the scheduler prefers who wakes to who gave way.
+//! To be woken takes longer than most waits of a busy shard last, most of all when the processor had nothing else to do and
+//! has halted. So a loop whose waits are short looks on for a while instead, and lets other threads run between two looks.
+//! Two things end that. Long waits: a quiet shard's loop sleeps at once. And a thread that was let run and keeps the
+//! processor, as those of a busy host do that has more of them than processors: to give way to it costs more than to sleep,
+//! since the scheduler prefers who wakes to who gave way.
 
 use std::time::{Duration, Instant};
 
