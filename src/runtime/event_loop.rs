@@ -166,6 +166,16 @@ enum Course {
     Stopped,
 }
 
+/// The times that a loop goes by.
+pub(super) struct Clock {
+    /// What [`Time`] counts from.
+    pub origin: Instant,
+    /// Between two ticks.
+    pub tick: Duration,
+    /// The longest look for work before the loop sleeps.
+    pub busy_poll: Duration,
+}
+
 /// Everything that the loop's thread owns.
 pub(super) struct EventLoop {
     poll: mio::Poll,
@@ -202,9 +212,7 @@ impl EventLoop {
         me: ProcessId,
         groups: Vec<GroupRun>,
         shared: Arc<Shared>,
-        origin: Instant,
-        tick: Duration,
-        busy_poll: Duration,
+        clock: Clock,
     ) -> Self {
         Self {
             poll,
@@ -215,10 +223,10 @@ impl EventLoop {
             asleep: Vec::new(),
             cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             shared,
-            origin,
-            ticks: Ticks::every(tick),
+            origin: clock.origin,
+            ticks: Ticks::every(clock.tick),
             next_look: Instant::now(),
-            busy_poll: BusyPoll::at_most(busy_poll),
+            busy_poll: BusyPoll::at_most(clock.busy_poll),
             course: Course::Serving,
             outputs: Outputs::default(),
             encoder: wire::Encoder::default(),

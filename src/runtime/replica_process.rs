@@ -18,7 +18,7 @@ use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounter
 use super::buffers::Buffers;
 use super::callbacks::{ElectionSlot, OutcomeSlot, PartitionCallbacks};
 use super::election::{Election, ElectionCodes};
-use super::event_loop::{EventLoop, GroupRun, FIRST_TRANSPORT_TOKEN, WAKE_TOKEN};
+use super::event_loop::{Clock, EventLoop, GroupRun, FIRST_TRANSPORT_TOKEN, WAKE_TOKEN};
 use super::failure::Failure;
 use super::intake::{Intake, IntakeLimits};
 use super::lane::{Lane, LaneThread};
@@ -260,7 +260,8 @@ impl Bound {
         let mut voting_indices = 0..;
         let groups = groups.into_iter().map(|group| group.into_run(&mut voting_indices)).collect();
         let tick = Duration::from_millis(config.timing.tick_ms.max(1));
-        let event_loop = EventLoop::new(poll, transport, config.me, groups, shared.clone(), origin, tick, config.busy_poll);
+        let clock = Clock { origin, tick, busy_poll: config.busy_poll };
+        let event_loop = EventLoop::new(poll, transport, config.me, groups, shared.clone(), clock);
         let runtime = Runtime { shared, roster, drain_wait: config.drain_wait, writers };
         Ok(Bound { runtime, event_loop, outcome: callbacks.outcome.clone() })
     }
