@@ -371,7 +371,7 @@ impl EventLoop {
         if window.is_zero() {
             return Ok(false);
         }
-        let mut end = begun + window.min(self.time_left(begun));
+        let end = begun + window.min(self.time_left(begun));
         loop {
             self.poll_for(events, Duration::ZERO)?;
             if !events.is_empty() || self.finds_work(wants_progress) {
@@ -385,7 +385,7 @@ impl EventLoop {
             let now = Instant::now();
             self.busy_poll.gave_way(now - gives_way, now);
             if self.busy_poll.window(now).is_zero() {
-                end = now;
+                return Ok(false);
             }
         }
     }

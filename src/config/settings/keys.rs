@@ -18,8 +18,8 @@ pub struct Key {
 pub(super) enum Kind {
     /// Milliseconds.
     Time { min: u64, max: u64, field: fn(&mut Settings) -> &mut u64 },
-    /// Microseconds, from 0 on.
-    ShortTime { max: u64, field: fn(&mut Settings) -> &mut u64 },
+    /// Microseconds.
+    ShortTime { min: u64, max: u64, field: fn(&mut Settings) -> &mut u64 },
     /// Bytes, with KiB, MiB or GiB allowed.
     Size { min: u64, max: u64, field: fn(&mut Settings) -> &mut u64 },
     PreferredLeader,
@@ -90,7 +90,7 @@ pub const KEYS: &[Key] = &[
         default: "60",
         about: "How long the replica's event loop looks for work before it sleeps, while the waits of a busy shard are no \
                 longer than this. Other threads may run meanwhile. 0: it always sleeps at once.",
-        kind: Kind::ShortTime { max: 10_000, field: |settings| &mut settings.busy_poll_us },
+        kind: Kind::ShortTime { min: 0, max: 10_000, field: |settings| &mut settings.busy_poll_us },
     },
     Key {
         name: "preferred_leader",
@@ -178,7 +178,7 @@ impl Key {
     pub fn allowed(&self) -> String {
         match self.kind {
             Kind::Time { min, max, .. } => format!("milliseconds, a whole number from {min} to {max}"),
-            Kind::ShortTime { max, .. } => format!("microseconds, a whole number from 0 to {max}"),
+            Kind::ShortTime { min, max, .. } => format!("microseconds, a whole number from {min} to {max}"),
             Kind::Size { min, max, .. } => {
                 format!("bytes, a whole number with or without KiB, MiB or GiB, from {} to {}", size(min), size(max))
             }

@@ -26,11 +26,8 @@ pub(super) fn set(
 ) -> Result<(), Refusal> {
     let refused = || Refusal { within: None, found: node.described(), expected: key.allowed() };
     match key.kind {
-        Kind::Time { min, max, field } => {
+        Kind::Time { min, max, field } | Kind::ShortTime { min, max, field } => {
             *field(settings) = text(node).and_then(whole).filter(|n| (min..=max).contains(n)).ok_or_else(refused)?;
-        }
-        Kind::ShortTime { max, field } => {
-            *field(settings) = text(node).and_then(whole).filter(|n| (0..=max).contains(n)).ok_or_else(refused)?;
         }
         Kind::Size { min, max, field } => {
             *field(settings) = text(node).and_then(bytes).filter(|n| (min..=max).contains(n)).ok_or_else(refused)?;
