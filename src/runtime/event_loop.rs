@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 
 use raft::eraftpb::Entry;
 
-use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Time};
+use crate::ids::{GroupId, PartitionId, ProcessId, Time};
 use crate::replica::message::PeerMessage;
 use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severity, Write};
-use crate::replica::{wire, Replica};
+use crate::replica::wire;
 use crate::transport::{NoticeLevel, Transport, TransportEvent};
 
 use super::busy_poll::BusyPoll;
+use super::group_run::GroupRun;
 use super::lane::Lane;
-use super::log_writer::LogWriter;
-use super::shared::{Command, GroupView, Port, Shared};
+use super::shared::{Command, Shared};
 use super::throttle::Throttle;
 use super::ticks::Ticks;
 use super::watch::{Line, Watch};
@@ -34,126 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) const WAKE_TOKEN: mio::Token = mio::Token(0);
 /// The transport's first token.
 pub(super) const FIRST_TRANSPORT_TOKEN: usize = 1;
-
-/// One group in the loop.
-pub(super) struct GroupRun {
-    id: GroupId,
-    replica: Replica,
-    /// Voters and learners.
-    peers: Vec<ProcessId>,
-    ports: Vec<Arc<Port>>,
-    /// Progress that the replica was told of, per port.
-    reported: Vec<Slot>,
-    writer: Option<Arc<LogWriter>>,
-    /// Writes of this turn that the loop makes by itself, once everything else is done.
-    held_writes: Vec<Write>,
-    /// The last write that the replica was told of.
-    persisted: u64,
-    view: Arc<GroupView>,
-    /// The group's place among those that this process votes in.
-    voting_index: Option<usize>,
-    gate: Gate,
-    leader: Option<ProcessId>,
-}
-
-impl GroupRun {
-    pub(super) fn new(
-        replica: Replica,
-        peers: Vec<ProcessId>,
-        ports: Vec<Arc<Port>>,
-        view: Arc<GroupView>,
-        voting_index: Option<usize>,
-        writer: Option<Arc<LogWriter>>,
-    ) -> Self {
-        Self {
-            id: view.group,
-            replica,
-            peers,
-            reported: vec![Slot(0); ports.len()],
-            ports,
-            writer,
-            held_writes: Vec::new(),
-            persisted: 0,
-            view,
-            voting_index,
-            gate: Gate::Closed { leader: None },
-            leader: None,
-        }
-    }
-
-    fn drain_intakes(&mut self) {
-        for port in &self.ports {
-            while port.intake.is_filled() && self.replica.wants(port.partition) {
-                let Some(chunk) = port.intake.take() else { break };
-                self.replica.submit(chunk);
-            }
-        }
-        if self.gate == Gate::Hold && !self.has_filled_intake() {
-            self.replica.intakes_drained();
-        }
-    }
-
-    /// All that the group wanted written is on disk.
-    fn writes_nothing(&self) -> bool {
-        self.held_writes.is_empty() && self.writer.as_ref().is_none_or(|writer| writer.is_idle())
-    }
-
-    fn has_filled_intake(&self) -> bool {
-        self.ports.iter().any(|port| port.intake.is_filled())
-    }
-
-    /// Gives the replica all that is queued, wanted or not: it ends there as lost.
-    fn surrender_intakes(&mut self) {
-        for port in &self.ports {
-            while let Some(chunk) = port.intake.take() {
-                self.replica.submit(chunk);
-            }
-        }
-    }
-
-    fn report_progress(&mut self) {
-        for (port, reported) in self.ports.iter().zip(&mut self.reported) {
-            let delivered = port.lane.delivered();
-            if delivered > *reported {
-                *reported = delivered;
-                self.replica.delivered(port.partition, delivered);
-            }
-        }
-        if let Some(persisted) = self.writer.as_ref().map(|writer| writer.persisted()) {
-            if persisted > self.persisted {
-                self.persisted = persisted;
-                self.replica.persisted(persisted);
-            }
-        }
-    }
-
-    /// Something that the replica would act on now has arrived from another thread.
-    fn has_arrivals(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| writer.persisted() > self.persisted)
-            || self.ports.iter().any(|port| port.intake.is_filled() && self.replica.wants(port.partition))
-    }
-
-    fn has_unreported_progress(&self) -> bool {
-        self.ports.iter().zip(&self.reported).any(|(port, &reported)| port.lane.delivered() > reported)
-    }
-
-    /// A lane's progress would let this group go on: a full outbox holds back submissions, or leadership
-    /// waits for the logs of earlier leaders.
-    fn waits_for_lanes(&self, me: ProcessId) -> bool {
-        let announcing = self.leader == Some(me) && !matches!(self.gate, Gate::Open | Gate::Hold);
-        announcing || self.has_filled_intake()
-    }
-
-    /// Nothing is left to wait for: everything accepted is decided, or can't be any more, and everything
-    /// committed is delivered.
-    fn is_drained(&self, course: Course) -> bool {
-        let decided = self.replica.undecided_logs() == 0 || self.replica.drain_is_hopeless();
-        (decided || course == Course::Abandoning)
-            && !self.has_filled_intake()
-            && !self.replica.has_work()
-            && self.ports.iter().all(|port| port.lane.is_idle())
-    }
-}
 
 /// How the loop goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -511,7 +391,7 @@ impl EventLoop {
     }
 
     fn is_drained(&self) -> bool {
-        self.groups.iter().all(|group| group.is_drained(self.course))
+        self.groups.iter().all(|group| group.is_drained(self.course == Course::Abandoning))
     }
 
     /// One pass of a group, and what it asks for.

@@ -10,7 +10,7 @@
 //!                                 '-- sockets (transport), replicas, the clock
 //! ```
 //!
-//! Open `replica_process.rs` for start and shutdown, `event_loop.rs` for a turn, `intake.rs` and
+//! Open `replica_process.rs` for start and shutdown, `event_loop.rs` for a turn (`group_run.rs` is a group in it), `intake.rs` and
 //! `lane.rs` for the two ends of a log's journey.
 
 mod buffers;
@@ -22,6 +22,7 @@ mod disk_pace;
 mod election;
 mod event_loop;
 mod failure;
+mod group_run;
 mod intake;
 mod lane;
 mod ledger;

@@ -18,8 +18,9 @@ use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounter
 use super::buffers::Buffers;
 use super::callbacks::{ElectionSlot, OutcomeSlot, PartitionCallbacks};
 use super::election::{Election, ElectionCodes};
-use super::event_loop::{Clock, EventLoop, GroupRun, FIRST_TRANSPORT_TOKEN, WAKE_TOKEN};
+use super::event_loop::{Clock, EventLoop, FIRST_TRANSPORT_TOKEN, WAKE_TOKEN};
 use super::failure::Failure;
+use super::group_run::GroupRun;
 use super::intake::{Intake, IntakeLimits};
 use super::lane::{Lane, LaneThread};
 use super::ledger::Ledger;
