@@ -212,7 +212,9 @@ fn reopens(files: &SimulatedFiles) -> bool {
         now,
     };
     if let Ok(mut replica) = Replica::new(config, Some(recovered)) {
-        replica.advance(&mut mako_raft::replica::output::Outputs::default());
+        while replica.has_work() {
+            replica.advance(&mut mako_raft::replica::output::Outputs::default());
+        }
         replica.tick(now.plus_millis(10));
     }
     true

@@ -203,7 +203,7 @@ mod tests {
     use crate::replica::config::{Limits, Timing};
     use crate::replica::formation::Member;
     use crate::replica::members::initial_conf_state;
-    use crate::replica::node::Node;
+    use crate::replica::node::{Applying, Node};
     use raft::eraftpb::Entry;
 
     #[test]
@@ -217,8 +217,8 @@ mod tests {
         append.set_msg_type(MessageType::MsgAppend);
         append.set_entries(entries.into());
         node.step(append.clone()).unwrap();
-        while node.has_ready() {
-            let pass = node.pass();
+        while node.has_ready(Applying::Goes) {
+            let pass = node.pass(Applying::Goes);
             if let Some(last) = pass.committed.last() {
                 node.applied(crate::ids::LogIndex(last.index));
             }
@@ -226,6 +226,6 @@ mod tests {
         node.drop_through(crate::ids::LogIndex(3));
         // A leader that has heard nothing of this member yet begins at the start.
         assert_eq!(node.step(append), Ok(()));
-        assert!(node.pass().messages.iter().any(|m| !m.reject && m.index == 4));
+        assert!(node.pass(Applying::Goes).messages.iter().any(|m| !m.reject && m.index == 4));
     }
 }

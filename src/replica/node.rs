@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChangeV2, Entry, EntryType, HardState, Message, MessageType};
-use raft::{Config, ProgressState, RawNode, StateRole, Storage as _};
+use raft::{Config, ProgressState, RawNode, Ready, SoftState, StateRole, Storage as _};
 
 use crate::ids::{LogIndex, MemberId, Term};
 use crate::storage::memory::MemoryLog;
@@ -30,8 +30,12 @@ const IN_FLIGHT_MESSAGES: usize = 48;
 /// raft-rs would pick election timeouts from the thread's random generator, which no seed reaches. Its own
 /// timer is therefore set out of reach, and `campaigns.rs` counts instead.
 const NEVER_TICKS: usize = 1 << 40;
-/// Committed entries handed out per pass, so that one pass does not starve the others.
-const COMMITTED_BYTES_PER_PASS: u64 = 8 << 20;
+/// Committed entries handed out per pass: after a restart each pass reads so much from disk.
+const COMMITTED_BYTES_PER_PASS: u64 = 2 << 20;
+
+/// Messages for followers whose entries are read from disk in one turn. raft-rs would read a window of them at once, during
+/// which no heartbeat leaves.
+const READS_PER_TURN: u32 = 2;
 
 /// What one pass over raft-rs yields.
 #[derive(Default)]
@@ -72,6 +76,17 @@ pub struct Node {
     commit_waits: bool,
     /// What members had acknowledged to this leader before their present run began: member to term and index.
     unconfirmed: BTreeMap<u64, (u64, u64)>,
+    /// The states as of the last pass: what differs from them is a reason for the next.
+    passed: (SoftState, HardState),
+}
+
+/// Whether a pass takes what is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applying {
+    /// It does.
+    Goes,
+    /// The lanes have enough; everything else goes on.
+    Waits,
 }
 
 fn raft_config(id: MemberId, timing: &Timing, limits: &Limits) -> Config {
@@ -110,6 +125,7 @@ impl Node {
             .map_err(|e| format!("starting raft for {id}: {e}"))?;
         let members = Members::new(&formation);
         Ok(Self {
+            passed: (raw.raft.soft_state(), raw.raft.hard_state()),
             raw,
             formation,
             id,
@@ -395,22 +411,41 @@ impl Node {
         self.raw.raft.become_follower(term, raft::INVALID_ID);
     }
 
+    /// The next entry to be applied is not in memory: applying it takes memory that the log's bound does not count.
+    pub fn applies_from_disk(&self) -> bool {
+        self.raw.raft.raft_log.applied + 1 < self.log().first_in_memory()
+    }
+
     /// raft-rs wants a pass.
-    pub fn has_ready(&self) -> bool {
-        !self.released.is_empty() || self.raw.has_ready()
+    pub fn has_ready(&self, applying: Applying) -> bool {
+        let wants = match applying {
+            Applying::Goes => self.raw.has_ready(),
+            Applying::Waits => self.has_ready_beside_committed(),
+        };
+        wants || !self.released.is_empty()
+    }
+
+    /// raft-rs can't be asked this: it wants a pass as long as it has committed entries to hand out.
+    fn has_ready_beside_committed(&self) -> bool {
+        let raft = &self.raw.raft;
+        let (soft, hard) = &self.passed;
+        !raft.msgs.is_empty()
+            || !raft.raft_log.unstable_entries().is_empty()
+            || raft.soft_state() != *soft
+            || raft.hard_state() != *hard
     }
 
     /// One pass: stores new entries in the memory log, releases messages, returns what is to be done.
-    pub fn pass(&mut self) -> Pass {
+    pub fn pass(&mut self, applying: Applying) -> Pass {
         let mut pass = Pass { messages: std::mem::take(&mut self.released), ..Pass::default() };
-        if !self.raw.has_ready() {
+        if !self.has_ready(applying) {
             return pass;
         }
         if planted::has(Bug::CommitOlderTermByCount) && self.is_leader() {
             let (index, _) = self.raw.raft.mut_prs().maximal_committed_index();
             self.raw.raft.raft_log.commit_to(index);
         }
-        let mut ready = self.raw.ready();
+        let mut ready = self.ready(applying);
         let number = ready.number();
         let mut messages = ready.take_messages();
         let mut waiting = ready.take_persisted_messages();
@@ -429,6 +464,9 @@ impl Node {
             self.raw.mut_store().set_hard_state(new.clone());
         }
         self.raw.advance_append_async(ready);
+        if self.log().has_older() {
+            self.passed = (self.raw.raft.soft_state(), self.raw.raft.hard_state());
+        }
         pass.write = self.write_of(hard_state, entries, must_sync);
         if has_new_term {
             self.term_write = self.last_write;
@@ -440,6 +478,18 @@ impl Node {
         self.await_write(number, waiting);
         pass.messages.append(&mut self.released);
         pass
+    }
+
+    fn ready(&mut self, applying: Applying) -> Ready {
+        let log = &mut self.raw.raft.raft_log;
+        let persisted = log.persisted;
+        if applying == Applying::Waits {
+            // It hands out what is committed and on disk, and looks at neither for anything else here.
+            log.persisted = log.applied;
+        }
+        let ready = self.raw.ready();
+        self.raw.raft.raft_log.persisted = persisted;
+        ready
     }
 
     fn write_of(&mut self, hard_state: Option<HardState>, entries: Vec<Entry>, must_sync: bool) -> Option<Write> {
@@ -513,6 +563,26 @@ impl Node {
         if let Some(ready) = ready {
             self.noting_commits(|raw| raw.on_persist_ready(ready));
         }
+    }
+
+    /// A turn begins: what followers need from disk may be read again, a message for each of a few.
+    pub fn resume_reads(&mut self) {
+        if !self.log().grant_reads(READS_PER_TURN) || !self.is_leader() {
+            return;
+        }
+        let first = self.log().first_in_memory();
+        let raft = &mut self.raw.raft;
+        let needs_disk = |progress: &raft::Progress| progress.next_idx < first && !progress.is_paused();
+        let followers: Vec<u64> =
+            raft.prs().iter().filter(|&(&id, progress)| id != raft.id && needs_disk(progress)).map(|(&id, _)| id).collect();
+        for id in followers {
+            raft.send_append(id);
+        }
+    }
+
+    /// Followers need what was not read from disk in this turn.
+    pub fn has_postponed_reads(&self) -> bool {
+        self.log().has_postponed_reads() && self.is_leader()
     }
 
     /// Entries through `index` have been applied.

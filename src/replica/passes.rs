@@ -8,11 +8,14 @@ use crate::ids::{LogIndex, MemberId, Term};
 use super::control::Preference;
 use super::group::{Phase, Replica};
 use super::message::PeerMessage;
-use super::node::MESSAGE_BYTES_MAX;
+use super::node::{Applying, Node, MESSAGE_BYTES_MAX};
 use super::outbox::Decided;
 use super::output::{Event, LaneItem, Outputs, Severity};
 use super::payload::Payload;
 use super::planted::{self, Bug};
+
+/// Read from disk, handed to the lanes and not delivered yet: at most so much and one pass.
+const REPLAYED_BYTES: usize = 16 << 20;
 
 impl Replica {
     /// True when `advance` has something to do.
@@ -21,16 +24,21 @@ impl Replica {
             || !self.out.events.is_empty()
             || !self.out.deliveries.is_empty()
             || !self.out.writes.is_empty()
-            || self.node().is_some_and(|n| n.has_ready())
+            || self.node().is_some_and(|n| n.has_ready(self.applying()) || n.has_postponed_reads())
             || self.may_propose() && !self.outbox.is_queue_empty()
     }
 
-    /// Proposes from the outboxes, runs raft-rs until it is quiet, and puts what is to be done into `out`.
+    /// Proposes from the outboxes, runs raft-rs until it is quiet, and puts what is to be done into `out`. A member that
+    /// starts from its disk has much to apply: then `has_work` stays true, and the next turn goes on.
     pub fn advance(&mut self, out: &mut Outputs) {
+        if let Some(node) = self.node_mut() {
+            node.resume_reads();
+        }
         loop {
             self.update_leadership();
             self.propose_queued();
-            if !self.run_raft() {
+            let replays = self.node().is_some_and(Node::applies_from_disk);
+            if !self.run_raft() || replays {
                 break;
             }
         }
@@ -58,10 +66,23 @@ impl Replica {
         }
     }
 
+    /// What comes from disk to be applied waits while the lanes have enough to do. What is in memory anyway does not.
+    fn applying(&self) -> Applying {
+        let has_enough = self.streams.undelivered_bytes() >= REPLAYED_BYTES;
+        let waits = has_enough && self.node().is_some_and(Node::applies_from_disk);
+        if waits { Applying::Waits } else { Applying::Goes }
+    }
+
+    /// A lane's progress lets this replica go on.
+    pub fn waits_for_deliveries(&self) -> bool {
+        self.applying() == Applying::Waits
+    }
+
     /// One pass over raft-rs; false when there was nothing to do.
     fn run_raft(&mut self) -> bool {
-        let Some(node) = self.node_mut().filter(|n| n.has_ready()) else { return false };
-        let pass = node.pass();
+        let applying = self.applying();
+        let Some(node) = self.node_mut().filter(|n| n.has_ready(applying)) else { return false };
+        let pass = node.pass(applying);
         self.out.writes.extend(pass.write);
         self.route(pass.messages);
         for entry in &pass.committed {

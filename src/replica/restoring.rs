@@ -15,7 +15,7 @@ use super::formation::{Formation, Member};
 use super::group::{Phase, Replica};
 use super::members;
 use super::message::PeerMessage;
-use super::node::Node;
+use super::node::{Applying, Node};
 use super::output::Severity;
 use super::planted::{self, Bug};
 
@@ -97,8 +97,8 @@ impl Replica {
         if self.sees_a_majority() && !planted::has(Bug::RestoreAgain) {
             return Err("a majority of the members is in reach: nothing has to be restored".into());
         }
-        if node.has_ready() || (self.config.durable && !node.is_persisted()) {
-            return Err("the replica is busy writing its log: ask again".into());
+        if node.has_ready(Applying::Goes) || (self.config.durable && !node.is_persisted()) {
+            return Err("the replica is still busy with its log: ask again".into());
         }
         let old = node.formation();
         let me = Member { process: self.config.me, run: self.config.run, id: node.members().next_id() };

@@ -13,6 +13,9 @@ use super::output::{Delivery, DeliveryBody};
 use super::payload::{Fragment, Origin, Payload};
 use super::planted::{self, Bug};
 
+/// What a delivery costs in memory beside its payload, about.
+const DELIVERY_OVERHEAD_BYTES: usize = 160;
+
 /// A long log whose last fragment has not been applied yet.
 #[derive(Debug)]
 struct OpenLog {
@@ -35,8 +38,17 @@ pub struct Streams {
     streams: BTreeMap<PartitionId, Stream>,
     last_term: Term,
     applied: LogIndex,
-    /// Deliveries that the lanes have not finished: (index, partition, last slot), in log order.
-    undelivered: VecDeque<(LogIndex, PartitionId, Slot)>,
+    /// Deliveries that the lanes have not finished, in log order.
+    undelivered: VecDeque<Undelivered>,
+    undelivered_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Undelivered {
+    index: LogIndex,
+    partition: PartitionId,
+    last_slot: Slot,
+    bytes: usize,
 }
 
 /// Why a committed entry can't be applied: a bug, or bytes of another version. The replica must stop.
@@ -50,6 +62,7 @@ impl Streams {
             last_term: Term(0),
             applied: LogIndex(0),
             undelivered: VecDeque::new(),
+            undelivered_bytes: 0,
         }
     }
 
@@ -85,7 +98,9 @@ impl Streams {
         let first_slot = Slot(stream.last_slot.0 + 1);
         stream.last_slot = Slot(stream.last_slot.0 + u64::from(body.logs()));
         let last_slot = stream.last_slot;
-        self.undelivered.push_back((self.applied, partition, last_slot));
+        let bytes = body.byte_len() + DELIVERY_OVERHEAD_BYTES;
+        self.undelivered.push_back(Undelivered { index: self.applied, partition, last_slot, bytes });
+        self.undelivered_bytes += bytes;
         Ok(Some(Delivery { partition, first_slot, executed_here: origin == here, body }))
     }
 
@@ -134,18 +149,24 @@ impl Streams {
             debug_assert!(slot <= stream.last_slot, "delivered {slot} of {}", stream.last_slot);
             stream.delivered = stream.delivered.max(slot.min(stream.last_slot));
         }
-        while let Some(&(_, partition, slot)) = self.undelivered.front() {
-            if self.streams[&partition].delivered < slot {
+        while let Some(first) = self.undelivered.front() {
+            if self.streams[&first.partition].delivered < first.last_slot {
                 break;
             }
+            self.undelivered_bytes -= first.bytes;
             self.undelivered.pop_front();
         }
+    }
+
+    /// What was handed to the lanes from the first entry on that they have not delivered whole.
+    pub fn undelivered_bytes(&self) -> usize {
+        self.undelivered_bytes
     }
 
     /// Every lane has delivered everything through this index.
     pub fn delivered_index(&self) -> LogIndex {
         match self.undelivered.front() {
-            Some(&(index, _, _)) => LogIndex(index.0 - 1),
+            Some(first) => LogIndex(first.index.0 - 1),
             None => self.applied,
         }
     }

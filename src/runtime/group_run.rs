@@ -113,10 +113,10 @@ impl GroupRun {
     }
 
     /// A lane's progress would let this group go on: a full outbox holds back submissions, or leadership
-    /// waits for the logs of earlier leaders.
+    /// waits for the logs of earlier leaders; or a replay waits for its callbacks.
     pub(super) fn waits_for_lanes(&self, me: ProcessId) -> bool {
         let announcing = self.leader == Some(me) && !matches!(self.gate, Gate::Open | Gate::Hold);
-        announcing || self.has_filled_intake()
+        announcing || self.has_filled_intake() || self.replica.waits_for_deliveries()
     }
 
     /// Nothing is left to wait for: everything accepted is decided, or can't be any more, and everything

@@ -1,5 +1,6 @@
 //! The Raft log as raft-rs reads it: a window in memory, with older entries on disk where the log is durable.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
@@ -25,6 +26,26 @@ pub struct MemoryLog {
     term_before_first: u64,
     bytes: usize,
     older: Option<Box<dyn OlderEntries>>,
+    reads: Reads,
+}
+
+/// Reads from disk for followers, which the caller of raft-rs can put off.
+#[derive(Default)]
+struct Reads {
+    granted: Cell<u32>,
+    /// One was asked for that was not granted.
+    postponed: Cell<bool>,
+}
+
+impl Reads {
+    fn take(&self) -> bool {
+        let left = self.granted.get().checked_sub(1);
+        match left {
+            Some(left) => self.granted.set(left),
+            None => self.postponed.set(true),
+        }
+        left.is_some()
+    }
 }
 
 fn cost(entry: &Entry) -> usize {
@@ -72,6 +93,7 @@ impl MemoryLog {
             term_before_first: 0,
             bytes: 0,
             older,
+            reads: Reads::default(),
         }
     }
 
@@ -96,7 +118,8 @@ impl MemoryLog {
             (None, _) => return Err(format!("entries before index {first} are missing")),
         };
         let bytes = tail.iter().map(cost).sum();
-        Ok(Self { hard_state, conf_state, entries: tail.into(), first, term_before_first, bytes, older })
+        let (entries, reads) = (tail.into(), Reads::default());
+        Ok(Self { hard_state, conf_state, entries, first, term_before_first, bytes, older, reads })
     }
 
     /// Payload and overhead of the entries in memory.
@@ -117,6 +140,17 @@ impl MemoryLog {
     /// Entries that left memory can be read from disk.
     pub fn has_older(&self) -> bool {
         self.older.is_some()
+    }
+
+    /// From now on so many reads from disk are made for followers; what is asked for beyond is put off. True: something was.
+    pub fn grant_reads(&self, count: u32) -> bool {
+        self.reads.granted.set(count);
+        self.reads.postponed.take()
+    }
+
+    /// See [`Self::grant_reads`].
+    pub fn has_postponed_reads(&self) -> bool {
+        self.reads.postponed.get()
     }
 
     /// Index of the last entry.
@@ -199,7 +233,7 @@ impl Storage for MemoryLog {
         low: u64,
         high: u64,
         max_size: impl Into<Option<u64>>,
-        _context: GetEntriesContext,
+        context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
         let max_bytes = max_size.into();
         assert!(high <= self.last() + 1, "raft-rs reads past the end: {high}");
@@ -209,6 +243,9 @@ impl Storage for MemoryLog {
         let Some(older) = &self.older else {
             return Err(Error::Store(StorageError::Compacted));
         };
+        if context.can_async() && !self.reads.take() {
+            return Err(Error::Store(StorageError::LogTemporarilyUnavailable));
+        }
         let end = high.min(self.first);
         let read = match max_bytes {
             // A short answer is allowed; the rest is asked for again, from memory when it reaches there.

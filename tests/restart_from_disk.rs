@@ -1,0 +1,243 @@
+//! What is only on disk any more: a member that starts again applies it at the pace of its callbacks, and a leader reads it
+//! for a follower a little at a time. Neither may take memory or time by the length of the log.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use mako_raft::ids::{GroupId, MemberId, PartitionId, ProcessId, RunId, Slot, Time};
+use mako_raft::replica::formation::{Formation, Member};
+use mako_raft::replica::message::{PeerMessage, Standing};
+use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Outputs};
+use mako_raft::replica::payload::{ChunkWriter, Origin};
+use mako_raft::replica::{Limits, Recovered, Replica, ReplicaConfig, Timing};
+use mako_raft::storage::OlderEntries;
+use raft::eraftpb::{Entry, HardState, Message, MessageType};
+
+const P0: PartitionId = PartitionId(0);
+const MIB: usize = 1 << 20;
+const LOG_BYTES: usize = 256 << 10;
+const TERM: u64 = 3;
+/// What the lanes may hold of a replay, and what one turn may read: the code's own limits with room for one pass.
+const HELD_MAX: usize = 20 * MIB;
+const READ_PER_TURN_MAX: usize = 4 * MIB;
+
+fn origin(process: u16) -> Origin {
+    Origin { process: ProcessId(process), run: RunId(1 + u64::from(process)) }
+}
+
+fn formation() -> Formation {
+    let member = |n: u16| Member { process: ProcessId(n), run: origin(n).run, id: id(n) };
+    Formation { generation: 1, id: 7, ancestors: Vec::new(), inherited: 0, members: (0..3).map(member).collect() }
+}
+
+fn id(process: u16) -> MemberId {
+    MemberId::new(1 + u64::from(process)).unwrap()
+}
+
+/// A log of `last` entries, all on disk: the empty one of a term, then one log each.
+struct Disk {
+    last: u64,
+    read: Arc<AtomicU64>,
+}
+
+fn entry(index: u64) -> Entry {
+    let mut entry = Entry { index, term: TERM, ..Entry::default() };
+    if index > 1 {
+        let mut writer = ChunkWriter::new(origin(0), P0, LOG_BYTES);
+        writer.push(&vec![index as u8; LOG_BYTES]);
+        entry.data = writer.seal().bytes;
+    }
+    entry
+}
+
+impl OlderEntries for Disk {
+    fn read(&self, low: u64, high: u64, max_bytes: u64) -> std::io::Result<Vec<Entry>> {
+        assert!(high <= self.last + 1);
+        let mut bytes = 0;
+        let mut entries = Vec::new();
+        for index in low..high {
+            let entry = entry(index);
+            bytes += entry.data.len() as u64;
+            if bytes > max_bytes && !entries.is_empty() {
+                break;
+            }
+            self.read.fetch_add(entry.data.len() as u64, Ordering::Relaxed);
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    fn term(&self, _index: u64) -> std::io::Result<u64> {
+        Ok(TERM)
+    }
+}
+
+struct Host {
+    replica: Replica,
+    /// Bytes that were read from its disk.
+    read: Arc<AtomicU64>,
+    /// Handed over and not yet taken by the callbacks.
+    lane: VecDeque<Delivery>,
+    delivered: u64,
+    gate: Gate,
+}
+
+impl Host {
+    /// A member with `last` entries on disk.
+    fn restarted(process: u16, last: u64, now: Time) -> Self {
+        let read = Arc::new(AtomicU64::new(0));
+        let config = ReplicaConfig {
+            group: GroupId(0),
+            me: ProcessId(process),
+            run: origin(process).run,
+            voters: (0..3).map(ProcessId).collect(),
+            learners: Vec::new(),
+            partitions: vec![P0],
+            designated: Some(ProcessId(0)),
+            preferred: None,
+            campaign_at_start: true,
+            restore: None,
+            durable: true,
+            older: Some(Box::new(Disk { last, read: read.clone() })),
+            timing: Timing::default(),
+            limits: Limits::default(),
+            seed: 1 + u64::from(process),
+            now,
+        };
+        let hard_state = HardState { term: TERM, commit: last, ..HardState::default() };
+        let recovered = Recovered {
+            formation: formation(),
+            member: id(process),
+            hard_state,
+            last_index: last,
+            tail: Vec::new(),
+            older: None,
+        };
+        let replica = Replica::new(config, Some(recovered)).unwrap();
+        Self { replica, read, lane: VecDeque::new(), delivered: 0, gate: Gate::Closed { leader: None } }
+    }
+
+    /// One turn; what it sends, and how much it read from disk, in `receive` before it too.
+    fn turn(&mut self) -> (Vec<(ProcessId, PeerMessage)>, usize) {
+        let mut out = Outputs::default();
+        self.replica.advance(&mut out);
+        for item in out.deliveries {
+            let LaneItem::Deliver(delivery) = item else { panic!("nothing is lost") };
+            self.lane.push_back(delivery);
+        }
+        for event in out.events {
+            match event {
+                Event::Fatal(reason) => panic!("{reason}"),
+                Event::Gate(gate) => self.gate = gate,
+                _ => {}
+            }
+        }
+        // A disk that takes no time.
+        if let Some(write) = out.writes.last() {
+            self.replica.persisted(write.id);
+        }
+        (out.messages, self.read.swap(0, Ordering::Relaxed) as usize)
+    }
+
+    fn held(&self) -> usize {
+        self.lane.iter().map(|delivery| delivery.body.byte_len()).sum()
+    }
+
+    /// The callback of one log returns.
+    fn deliver_one(&mut self) -> bool {
+        let Some(delivery) = self.lane.pop_front() else { return false };
+        let DeliveryBody::Logs(run) = &delivery.body else { panic!("these logs are short") };
+        self.delivered += 1;
+        assert_eq!(delivery.first_slot, Slot(self.delivered));
+        assert!(run.iter().all(|log| log.bytes() == vec![(self.delivered + 1) as u8; LOG_BYTES]));
+        self.replica.delivered(P0, delivery.first_slot);
+        true
+    }
+}
+
+#[test]
+fn a_restart_applies_a_long_log_at_the_pace_of_its_callbacks() {
+    const LAST: u64 = 400;
+    let now = Time(1_000_000);
+    let mut host = Host::restarted(1, LAST, now);
+    let mut turns = 0;
+    while host.replica.has_work() {
+        let (_, read) = host.turn();
+        assert!(read <= READ_PER_TURN_MAX, "{read} bytes in one turn");
+        turns += 1;
+        assert!(turns < LAST, "a replica whose lanes have enough to do rests");
+    }
+    assert!(host.replica.waits_for_deliveries());
+    assert!((HELD_MAX / 2..HELD_MAX).contains(&host.held()), "{} bytes", host.held());
+
+    // Meanwhile it is a member like any: it answers, and votes.
+    let peer = ProcessId(2);
+    host.replica.peer_up(peer, origin(2).run);
+    host.replica.receive(peer, PeerMessage::Standing(Standing { member: Some((formation(), id(2))), leaving: false }));
+    host.turn();
+    let mut heartbeat = Message { from: id(2).get(), to: id(1).get(), term: TERM, commit: LAST, ..Message::default() };
+    heartbeat.set_msg_type(MessageType::MsgHeartbeat);
+    host.replica.receive(peer, PeerMessage::Raft(formation().id, Box::new(heartbeat)));
+    assert!(host.replica.has_work());
+    let answers = |sent: &[(ProcessId, PeerMessage)], kind| {
+        sent.iter().any(|(_, message)| matches!(message, PeerMessage::Raft(_, m) if m.get_msg_type() == kind))
+    };
+    let mut sent = host.turn().0;
+    sent.extend(host.turn().0);
+    assert!(answers(&sent, MessageType::MsgHeartbeatResponse), "{sent:?}");
+    let mut ask = Message { from: id(2).get(), to: id(1).get(), term: TERM + 1, index: LAST, log_term: TERM, ..Message::default() };
+    ask.set_msg_type(MessageType::MsgRequestVote);
+    ask.context = bytes::Bytes::from_static(b"CampaignTransfer");
+    host.replica.receive(peer, PeerMessage::Raft(formation().id, Box::new(ask)));
+    let mut sent = host.turn().0;
+    sent.extend(host.turn().0);
+    assert!(answers(&sent, MessageType::MsgRequestVoteResponse), "{sent:?}");
+    assert!(!host.replica.has_work(), "and rests again");
+
+    // And each callback that returns lets the next be read.
+    while host.deliver_one() {
+        while host.replica.has_work() {
+            let (_, read) = host.turn();
+            assert!(read <= READ_PER_TURN_MAX, "{read} bytes in one turn");
+            assert!(host.held() < HELD_MAX, "{} bytes", host.held());
+        }
+    }
+    assert_eq!(host.delivered, LAST - 1);
+    assert!(!host.replica.waits_for_deliveries());
+}
+
+#[test]
+fn a_leader_reads_for_a_follower_a_little_in_each_turn() {
+    const LAST: u64 = 240;
+    let mut now = Time(1_000_000);
+    // All of it, all of it, and nothing.
+    let mut hosts: Vec<Host> = [(0, LAST), (1, LAST), (2, 0)].map(|(process, last)| Host::restarted(process, last, now)).into();
+    for (a, b) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+        hosts[a].replica.peer_up(ProcessId(b as u16), origin(b as u16).run);
+    }
+    for _ in 0..200 {
+        now = now.plus_millis(10);
+        hosts.iter_mut().for_each(|host| host.replica.tick(now));
+        loop {
+            let mut moved = false;
+            for from in 0..3 {
+                if !hosts[from].replica.has_work() {
+                    continue;
+                }
+                moved = true;
+                let (sent, read) = hosts[from].turn();
+                assert!(read <= READ_PER_TURN_MAX, "process {from} read {read} bytes in one turn");
+                while hosts[from].deliver_one() {}
+                for (to, message) in sent {
+                    hosts[usize::from(to.0)].replica.receive(ProcessId(from as u16), message);
+                }
+            }
+            if !moved {
+                break;
+            }
+        }
+    }
+    assert!(hosts.iter().any(|host| host.gate == Gate::Open), "somebody leads");
+    assert!(hosts.iter().all(|host| host.delivered == LAST - 1), "{:?}", hosts.iter().map(|h| h.delivered).collect::<Vec<_>>());
+}
