@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId, Slot, Time};
+use mako_raft::replica::message::PeerMessage;
 use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Leadership, Outputs};
 use mako_raft::replica::payload::{fragments, ChunkWriter, LogBytes, Origin};
 use mako_raft::replica::{wire, Limits, Replica, ReplicaConfig, Timing};
@@ -372,4 +373,91 @@ fn with_a_log_at_its_bound_room_is_made_as_fast_as_the_others_deliver() {
         assert_eq!(delivered, submitted, "{:?}", cluster.hosts[&0].replica.status());
     }
     assert!(cluster.hosts[&0].replica.status().log_bytes <= limit);
+}
+
+/// The line from the leader to a follower: so slow that what is sent waits in a queue with a bound, as in the transport.
+#[derive(Default)]
+struct SlowLine {
+    queue: VecDeque<(usize, PeerMessage)>,
+    queued_bytes: usize,
+    budget: usize,
+    dropped: usize,
+    carried: usize,
+}
+
+impl SlowLine {
+    const BYTES_PER_TICK: usize = 48 << 10;
+    const BOUND: usize = 64 << 20;
+
+    fn send(&mut self, host: &mut Host, to: ProcessId, message: PeerMessage) {
+        let length = wire::encode(GroupId(0), &message).joined().len();
+        if self.queued_bytes + length > Self::BOUND {
+            self.dropped += 1;
+            return host.replica.not_sent(to, &message);
+        }
+        self.queued_bytes += length;
+        self.queue.push_back((length, message));
+    }
+
+    /// What arrives within a tick.
+    fn tick(&mut self) -> Vec<PeerMessage> {
+        self.budget += Self::BYTES_PER_TICK;
+        let mut arrived = Vec::new();
+        while self.queue.front().is_some_and(|(length, _)| *length <= self.budget) {
+            let (length, message) = self.queue.pop_front().unwrap();
+            self.budget -= length;
+            self.queued_bytes -= length;
+            self.carried += length;
+            arrived.push(message);
+        }
+        if self.queue.is_empty() {
+            self.budget = 0;
+        }
+        arrived
+    }
+}
+
+#[test]
+fn a_follower_behind_a_slow_line_catches_up_at_the_pace_of_the_line() {
+    const LOGS: usize = 90;
+    let mut cluster = formed();
+    cluster.kill(2);
+    let log = vec![7; 1_000_000];
+    for _ in 0..LOGS {
+        let host = cluster.hosts.get_mut(&0).unwrap();
+        let origin = Origin { process: ProcessId(0), run: host.run };
+        fragments(origin, P0, &log, 512 << 10).for_each(|chunk| host.replica.submit(chunk));
+        cluster.run_ms(10);
+    }
+    cluster.start(2);
+    let (mut line, mut ticks) = (SlowLine::default(), 0);
+    let is_payload = |message: &PeerMessage| {
+        matches!(message, PeerMessage::Raft(_, m) if !m.entries.is_empty())
+    };
+    while cluster.hosts[&2].delivered.get(&P0).map_or(0, Vec::len) < LOGS {
+        ticks += 1;
+        assert!(ticks < 20_000, "{} logs, {} messages dropped", cluster.hosts[&2].delivered[&P0].len(), line.dropped);
+        cluster.now = cluster.now.plus_millis(10);
+        let now = cluster.now;
+        cluster.hosts.values_mut().for_each(|host| host.replica.tick(now));
+        for message in line.tick() {
+            cluster.hosts.get_mut(&2).unwrap().replica.receive(ProcessId(0), message);
+        }
+        loop {
+            (0..3).for_each(|process| cluster.advance(process));
+            let Some((from, to, body)) = cluster.queue.pop_front() else { break };
+            let message = wire::decode(body).unwrap().1;
+            if (from, to) == (0, 2) && is_payload(&message) {
+                line.send(cluster.hosts.get_mut(&0).unwrap(), ProcessId(2), message);
+                continue;
+            }
+            let host = cluster.hosts.get_mut(&to).unwrap();
+            if message.answers_a_heartbeat() {
+                host.replica.set_backlog(ProcessId(from), from == 2 && !line.queue.is_empty());
+            }
+            host.replica.receive(ProcessId(from), message);
+        }
+    }
+    let needed = LOGS * log.len();
+    assert!(line.carried < needed + needed / 4, "{} bytes for {needed}, {} messages dropped", line.carried, line.dropped);
 }

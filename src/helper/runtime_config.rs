@@ -14,6 +14,9 @@ use crate::transport::PeerAddress;
 
 use super::run_id;
 
+/// Of one of many groups: enough to have the next on the way while one is acknowledged.
+const IN_FLIGHT_MESSAGES_MIN: usize = 4;
+
 /// What `setup` learned, for a new run. `setup2` decides about campaigning.
 pub(super) fn runtime_config(configuration: &Configuration, run: RunId) -> RuntimeConfig {
     let Configuration { topology, settings, arguments, .. } = configuration;
@@ -94,9 +97,14 @@ fn timing(settings: &Settings) -> Timing {
     }
 }
 
-/// `log_memory_bytes` is per process: its groups share it.
+/// `log_memory_bytes` is per process, and what is on the way to a follower per connection: the groups share both.
 fn limits(settings: &Settings, groups: usize) -> Limits {
-    Limits { log_memory_bytes: size(settings.log_memory_bytes) / groups.max(1), ..Limits::default() }
+    let (groups, all) = (groups.max(1), Limits::default());
+    Limits {
+        log_memory_bytes: size(settings.log_memory_bytes) / groups,
+        in_flight_messages: (all.in_flight_messages / groups).max(IN_FLIGHT_MESSAGES_MIN),
+        ..all
+    }
 }
 
 /// The host may change its working directory later, and the log goes on creating files by their paths.

@@ -4,7 +4,7 @@ use crate::ids::{GroupId, MemberId, PartitionId, ProcessId, RunId, Time};
 use crate::storage::OlderEntries;
 
 use super::formation::Formation;
-use super::node::MESSAGE_BYTES_MAX;
+use super::node::{IN_FLIGHT_MESSAGES, MESSAGE_BYTES_MAX};
 
 /// One group as this process sees it, and the limits it keeps.
 pub struct ReplicaConfig {
@@ -81,6 +81,8 @@ pub struct Limits {
     /// One append message carries at most so much payload, and always at least one entry. More than the default
     /// would not fit the transport's bound for a peer (`node.rs`).
     pub message_bytes: u64,
+    /// Append messages on the way to one follower. The groups of a process share the transport's bound for a peer.
+    pub in_flight_messages: usize,
     /// Waiting in the outbox of one partition before [`super::Replica::wants`] says no.
     pub outbox_bytes: usize,
 }
@@ -93,7 +95,13 @@ impl Default for Timing {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { log_memory_bytes: 1 << 30, in_flight_bytes: 8 << 20, message_bytes: MESSAGE_BYTES_MAX, outbox_bytes: 1 << 20 }
+        Self {
+            log_memory_bytes: 1 << 30,
+            in_flight_bytes: 8 << 20,
+            message_bytes: MESSAGE_BYTES_MAX,
+            in_flight_messages: IN_FLIGHT_MESSAGES,
+            outbox_bytes: 1 << 20,
+        }
     }
 }
 

@@ -389,6 +389,14 @@ impl Replica {
             MessageType::MsgTimeoutNow if declines || self.campaigns.call_may_be_late(self.now) => return,
             _ => {}
         }
+        let goes_on = kind == MessageType::MsgHeartbeatResponse && node.is_leader() && term == node.term() && {
+            let matched = sender.and_then(|id| node.progress(id)).map_or(LogIndex(0), |p| LogIndex(p.matched));
+            let now = self.now;
+            self.peers.connected_mut(from).is_some_and(|peer| peer.takes_what_is_sent(matched, now))
+        };
+        if goes_on {
+            return node.lives(&message);
+        }
         if let Err(why) = node.step(message) {
             self.note_refused(from, why);
         } else if kind == MessageType::MsgAppend && self.cut_off.is_some_and(|by| term >= by) {
@@ -416,6 +424,25 @@ impl Replica {
         if self.cut_off.replace(term).is_none() {
             let text = format!("cut off in term {term}, stays out until it is restarted: {reason}");
             self.out.events.push(Event::Notice(Severity::Error, text));
+        }
+    }
+
+    /// Whether something is queued for `peer` that the network has not taken. To be told before each answer to a heartbeat.
+    pub fn set_backlog(&mut self, peer: ProcessId, backlog: bool) {
+        if let Some(peer) = self.peers.connected_mut(peer) {
+            peer.backlog = backlog;
+        }
+    }
+
+    /// The transport had no room for this message, which is lost. Raft learns of it at once, not from a follower that waits
+    /// for what is missing while more is sent behind it.
+    pub fn not_sent(&mut self, to: ProcessId, message: &PeerMessage) {
+        let PeerMessage::Raft(formation, message) = message else { return };
+        let (is_append, entries) = (message.get_msg_type() == MessageType::MsgAppend, &message.entries);
+        let member = self.peers.get(to).and_then(|peer| peer.member_in(*formation));
+        let Phase::Member(node) = &mut self.phase else { return };
+        if let (true, Some(first), Some(member)) = (is_append, entries.first(), member) {
+            node.not_sent(member, LogIndex(first.index));
         }
     }
 

@@ -1,5 +1,7 @@
 //! What replicas of one group say to each other. `wire.rs` turns it into bytes and back.
 
+use raft::eraftpb::MessageType;
+
 use crate::ids::{LogIndex, MemberId, Term};
 
 use super::control::Preference;
@@ -32,6 +34,13 @@ pub struct Report {
     pub lost_accepted: bool,
     /// From the leader: the log through here may be dropped when memory is short. 0 from a member.
     pub droppable: LogIndex,
+}
+
+impl PeerMessage {
+    /// A member's answer to its leader's heartbeat.
+    pub fn answers_a_heartbeat(&self) -> bool {
+        matches!(self, Self::Raft(_, message) if message.get_msg_type() == MessageType::MsgHeartbeatResponse)
+    }
 }
 
 /// One message between two processes of a group.

@@ -26,7 +26,7 @@ use super::planted::{self, Bug};
 pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 /// Append messages on the way to one follower. With [`MESSAGE_BYTES_MAX`] it stays below the transport's
 /// bound for a peer (64 MiB).
-const IN_FLIGHT_MESSAGES: usize = 48;
+pub const IN_FLIGHT_MESSAGES: usize = 48;
 /// raft-rs would pick election timeouts from the thread's random generator, which no seed reaches. Its own
 /// timer is therefore set out of reach, and `campaigns.rs` counts instead.
 const NEVER_TICKS: usize = 1 << 40;
@@ -99,7 +99,7 @@ fn raft_config(id: MemberId, timing: &Timing, limits: &Limits) -> Config {
         min_election_tick: NEVER_TICKS,
         max_election_tick: NEVER_TICKS + 1,
         max_size_per_msg: limits.message_bytes.min(MESSAGE_BYTES_MAX),
-        max_inflight_msgs: IN_FLIGHT_MESSAGES,
+        max_inflight_msgs: limits.in_flight_messages,
         check_quorum: true,
         pre_vote: true,
         max_committed_size_per_ready: COMMITTED_BYTES_PER_PASS,
@@ -267,6 +267,26 @@ impl Node {
     pub fn unreachable(&mut self, member: MemberId) {
         if self.is_leader() {
             self.raw.report_unreachable(member.get());
+        }
+    }
+
+    /// An append that begins with the entry `first` was not sent to `member`: go on with that one, not behind it.
+    pub fn not_sent(&mut self, member: MemberId, first: LogIndex) {
+        if !self.is_leader() {
+            return;
+        }
+        let Some(progress) = self.raw.raft.mut_prs().get_mut(member.get()) else { return };
+        if progress.state == ProgressState::Replicate {
+            progress.next_idx = progress.next_idx.min(first.0).max(progress.matched + 1);
+        }
+    }
+
+    /// The sender of this answer to a heartbeat lives. raft-rs would also take what is on the way to it for lost, and send
+    /// more.
+    pub fn lives(&mut self, answer: &Message) {
+        if let Some(progress) = self.raw.raft.mut_prs().get_mut(answer.from) {
+            progress.update_committed(answer.commit);
+            progress.recent_active = true;
         }
     }
 

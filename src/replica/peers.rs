@@ -8,6 +8,9 @@ use crate::ids::{LogIndex, MemberId, ProcessId, RunId, Time};
 
 use super::message::{PeerMessage, Report, Standing};
 
+/// Who acknowledges nothing for so long may have lost what it was sent.
+const STANDS_STILL_MS: u64 = 1_000;
+
 /// One other process.
 #[derive(Debug, Clone, Default)]
 pub struct Peer {
@@ -26,6 +29,10 @@ pub struct Peer {
     pub former_heard: Option<Time>,
     /// It said goodbye and its connection is gone.
     pub departed: bool,
+    /// What it was sent waits for the network to take it.
+    pub backlog: bool,
+    /// What it acknowledged to this leader, when last looked at, and since when that is so.
+    pub acknowledged: (LogIndex, Time),
 }
 
 impl Peer {
@@ -60,6 +67,14 @@ impl Peer {
             }
             _ => false,
         }
+    }
+
+    /// It has acknowledged through `matched`. True: it goes on, and what is queued for it is on its way.
+    pub fn takes_what_is_sent(&mut self, matched: LogIndex, now: Time) -> bool {
+        if matched != self.acknowledged.0 {
+            self.acknowledged = (matched, now);
+        }
+        self.backlog && now.millis_since(self.acknowledged.1) < STANDS_STILL_MS
     }
 
     /// Through where its lanes have delivered.

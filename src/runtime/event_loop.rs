@@ -16,7 +16,7 @@ use crate::ids::{GroupId, PartitionId, ProcessId, Time};
 use crate::replica::message::PeerMessage;
 use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severity, Write};
 use crate::replica::wire;
-use crate::transport::{NoticeLevel, Transport, TransportEvent};
+use crate::transport::{NoticeLevel, SendOutcome, Transport, TransportEvent};
 
 use super::busy_poll::BusyPoll;
 use super::group_run::GroupRun;
@@ -327,7 +327,12 @@ impl EventLoop {
 
     fn receive(&mut self, from: ProcessId, id: GroupId, message: PeerMessage) {
         match self.groups.iter_mut().find(|group| group.id == id && group.peers.contains(&from)) {
-            Some(group) => group.replica.receive(from, message),
+            Some(group) => {
+                if message.answers_a_heartbeat() {
+                    group.replica.set_backlog(from, self.transport.has_backlog(from));
+                }
+                group.replica.receive(from, message);
+            }
             None => self.reject(from, &format!("a message for {id}, which we do not share")),
         }
     }
@@ -407,9 +412,11 @@ impl EventLoop {
         self.take_writes(index, &mut outputs.writes);
         let group = &mut self.groups[index];
         for (to, message) in outputs.messages.drain(..) {
-            // What is dropped at a full queue is sent again by Raft, and counted by the transport.
             let checksum_of = |entry: &Entry| group.replica.checksum_of(entry);
-            let _ = self.transport.send(to, self.encoder.encode(group.id, &message, &checksum_of));
+            let sent = self.transport.send(to, self.encoder.encode(group.id, &message, &checksum_of));
+            if sent == SendOutcome::Dropped {
+                group.replica.not_sent(to, &message);
+            }
         }
         self.encoder.clear();
         for item in outputs.deliveries.drain(..) {

@@ -192,6 +192,11 @@ impl Outbox {
         self.urgent.bytes == 0 && self.bulk.bytes == 0
     }
 
+    /// Frames wait that are not urgent.
+    pub fn has_backlog(&self) -> bool {
+        self.bulk.bytes > 0
+    }
+
     /// Bytes that have not left.
     pub fn bytes(&self) -> usize {
         self.urgent.bytes + self.bulk.bytes

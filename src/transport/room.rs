@@ -208,6 +208,13 @@ impl Transport {
         more || !self.pending.is_empty()
     }
 
+    /// Payload is queued for `to` that its connection has not taken.
+    pub fn has_backlog(&self, to: ProcessId) -> bool {
+        let place = self.peer_index(to).and_then(|index| self.peers[index].up);
+        let connection = place.and_then(|place| self.sockets[place].as_ref());
+        matches!(connection, Some(Socket::Up(connection)) if connection.outbox.has_backlog())
+    }
+
     /// Totals since the transport was bound.
     pub fn counters(&self) -> TransportCounters {
         self.counters
