@@ -496,6 +496,7 @@ fn choose_limits(random: &mut Random, faults: FaultSet) -> Limits {
         } else {
             Limits::default().message_bytes
         },
+        ..Limits::default()
     }
 }
 
