@@ -25,7 +25,7 @@ use super::intake::{Intake, IntakeLimits};
 use super::lane::{Lane, LaneThread};
 use super::ledger::Ledger;
 use super::log_writer::LogWriter;
-use super::roster::Roster;
+use super::roster::{Lingering, Roster};
 use super::shared::{is_loop_thread, Command, GroupView, Port, Question, Shared};
 use super::wakeup::Wakeup;
 
@@ -154,7 +154,8 @@ impl std::error::Error for StartError {
 /// What shutdown left running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
-    /// One line per thread: its name, and the partition and slot of the callback it is in.
+    /// One line per thread: its name, and the partition and slot of the callback it is in, or that the host's
+    /// `thread_local` destructors run there.
     pub threads: Vec<String>,
 }
 
@@ -465,7 +466,7 @@ impl Runtime {
     /// callbacks.
     ///
     /// # Errors
-    /// The callbacks that were still running after [`SHUTDOWN_PATIENCE`]; their threads are left alone.
+    /// What of the host's was still running after [`SHUTDOWN_PATIENCE`]; those threads are left alone.
     pub fn shutdown(&self) -> Result<(), Unfinished> {
         self.shutdown_within(SHUTDOWN_PATIENCE)
     }
@@ -473,20 +474,21 @@ impl Runtime {
     /// [`Runtime::shutdown`] with another patience.
     ///
     /// # Errors
-    /// The callbacks that were still running after it.
+    /// What of the host's was still running after it.
     pub fn shutdown_within(&self, patience: Duration) -> Result<(), Unfinished> {
         let deadline = Instant::now() + patience;
         self.stop();
-        let slow = self.roster.wait(deadline.min(Instant::now() + QUICK_END));
-        if !slow.is_empty() {
-            let lines: Vec<String> = slow.into_iter().map(|name| self.describe(name)).collect();
-            log::warn!("shutdown: waiting at most {patience:?} for {}", lines.join("; "));
+        let slow = self.roster.join(deadline.min(Instant::now() + QUICK_END));
+        if slow.is_empty() {
+            return Ok(());
         }
+        let lines: Vec<String> = slow.into_iter().map(|thread| self.describe(thread)).collect();
+        log::warn!("shutdown: waiting at most {patience:?} for {}", lines.join("; "));
         let running = self.roster.join(deadline);
         if running.is_empty() {
             return Ok(());
         }
-        let threads: Vec<String> = running.into_iter().map(|name| self.describe(name)).collect();
+        let threads: Vec<String> = running.into_iter().map(|thread| self.describe(thread)).collect();
         for line in &threads {
             log::error!("shutdown: still running after a wait of {patience:?}, and left alone: {line}");
         }
@@ -500,8 +502,12 @@ impl Runtime {
         self.shared.command(Command::Stop);
     }
 
-    fn describe(&self, name: String) -> String {
+    fn describe(&self, Lingering { name, is_over }: Lingering) -> String {
         let lane = self.shared.ports.iter().find(|port| lane_name(port.partition) == name);
+        if is_over {
+            let whose = lane.map_or(String::new(), |port| format!(", which delivered partition {}", port.partition));
+            return format!("{name}: destructors of the host's thread_local objects on this thread{whose}");
+        }
         match lane.and_then(|port| port.lane.calling().map(|slot| (port.partition, slot))) {
             Some((partition, slot)) => format!("{name}: the callback of partition {partition}, slot {slot}"),
             None => name,
