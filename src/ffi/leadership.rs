@@ -3,6 +3,7 @@
 use crate::helper;
 
 use super::boundary::{checked, infallible};
+use super::logging;
 use super::mako_raft_status;
 use super::submission::MAKO_RAFT_UNKNOWN_SITE;
 
@@ -50,5 +51,9 @@ pub extern "C" fn mako_raft_get_epoch() -> i32 {
 /// decimal digit: above 9 a warning is logged once.
 #[no_mangle]
 pub extern "C" fn mako_raft_set_epoch(epoch: i32) {
-    infallible((), || helper::set_epoch(epoch));
+    infallible((), || {
+        // The warning is given once, and may come before setup.
+        logging::install();
+        helper::set_epoch(epoch);
+    });
 }
