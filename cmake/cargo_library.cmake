@@ -9,7 +9,16 @@
 # The same name as in build.rs.
 set(MAKO_RAFT_SONAME libmako_raft.so.0)
 
-find_program(MAKO_RAFT_CARGO cargo HINTS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin")
+# The cargo of PATH first, as scripts/tools.sh has it. Behind it, where rustup installs one: shells have that on their
+# PATH, others that start a build may not.
+set(mako_raft_cargo_places "")
+if(NOT "$ENV{CARGO_HOME}" STREQUAL "")
+  list(APPEND mako_raft_cargo_places "$ENV{CARGO_HOME}/bin")
+endif()
+if(NOT "$ENV{HOME}" STREQUAL "")
+  list(APPEND mako_raft_cargo_places "$ENV{HOME}/.cargo/bin")
+endif()
+find_program(MAKO_RAFT_CARGO cargo PATHS ${mako_raft_cargo_places})
 if(NOT MAKO_RAFT_CARGO)
   message(FATAL_ERROR
     "mako-raft: no cargo found. Install a Rust toolchain (https://rustup.rs), "
@@ -21,27 +30,28 @@ endif()
 get_property(multi_config GLOBAL PROPERTY GENERATOR_IS_MULTI_CONFIG)
 if(NOT multi_config AND CMAKE_BUILD_TYPE STREQUAL "Debug")
   set(mako_raft_profile dev)
-  set(mako_raft_profile_dir debug)
 else()
   set(mako_raft_profile release)
-  set(mako_raft_profile_dir release)
 endif()
 
 set(MAKO_RAFT_CARGO_TARGET_DIR "${CMAKE_CURRENT_BINARY_DIR}/cargo" CACHE PATH
   "Where cargo builds; several build trees may share one")
-set(mako_raft_built "${MAKO_RAFT_CARGO_TARGET_DIR}/${mako_raft_profile_dir}")
 set(MAKO_RAFT_LIBRARY_DIR "${CMAKE_CURRENT_BINARY_DIR}/lib")
 set(MAKO_RAFT_LIBRARY "${MAKO_RAFT_LIBRARY_DIR}/${MAKO_RAFT_SONAME}")
+
+# mako_raft_run_cargo(<variable> <what> <file> <to>): sets the variable to a command that builds what and copies its file.
+function(mako_raft_run_cargo variable what file to)
+  set(${variable} "${CMAKE_COMMAND}" -D "CARGO=${MAKO_RAFT_CARGO}" -D "ROOT=${MAKO_RAFT_ROOT}"
+    -D "TARGET_DIR=${MAKO_RAFT_CARGO_TARGET_DIR}" -D "PROFILE=${mako_raft_profile}" -D "WHAT=${what}"
+    -D "ARTIFACT=${file}" -D "TO=${to}" -P "${MAKO_RAFT_ROOT}/cmake/cargo_build.cmake" PARENT_SCOPE)
+endfunction()
 
 # A copy under the SONAME, so that what is linked is what is loaded; copied only when it differs, so
 # that programs are not linked again for nothing. The host's linker and compiler settings are
 # cargo's own business: RUSTFLAGS and the like are taken from the environment as usual.
+mako_raft_run_cargo(mako_raft_build_library --lib libmako_raft.so "${MAKO_RAFT_LIBRARY}")
 add_custom_target(mako_raft_cargo ALL
-  COMMAND "${CMAKE_COMMAND}" -E env "CARGO_TARGET_DIR=${MAKO_RAFT_CARGO_TARGET_DIR}"
-          "${MAKO_RAFT_CARGO}" build --locked --lib --profile ${mako_raft_profile}
-          --manifest-path "${MAKO_RAFT_ROOT}/Cargo.toml"
-  COMMAND "${CMAKE_COMMAND}" -E make_directory "${MAKO_RAFT_LIBRARY_DIR}"
-  COMMAND "${CMAKE_COMMAND}" -E copy_if_different "${mako_raft_built}/libmako_raft.so" "${MAKO_RAFT_LIBRARY}"
+  COMMAND ${mako_raft_build_library}
   COMMAND "${CMAKE_COMMAND}" -E create_symlink ${MAKO_RAFT_SONAME} "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so"
   BYPRODUCTS "${MAKO_RAFT_LIBRARY}" "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so"
   WORKING_DIRECTORY "${MAKO_RAFT_ROOT}"

@@ -36,10 +36,13 @@
  *              and never looks at, and a destructor for the context, which may be null. The
  *              destructor is called exactly once for each registration call, also where that call
  *              fails: when the registration is replaced, when a clean shutdown forgets it, or
- *              before a failing call returns. It is called on the thread that replaces, that shuts
- *              down, or that delivered last; never while the callback runs, never before it
- *              returned for the last time. A callback still running when shutdown gives up on it
+ *              before a failing call returns. It is called on the thread that replaces, that sets
+ *              up or shuts down, or that delivered last; never while the callback runs, never before
+ *              it returned for the last time. A callback still running when shutdown gives up on it
  *              (MAKO_RAFT_UNFINISHED) keeps its context for ever.
+ *              "Inside a callback" is also inside a destructor, and, on a thread of the library,
+ *              inside the destructors of C++ thread_local objects that callbacks made there: these
+ *              run when the thread ends, and shutdown waits for them.
  *              The library may call back from a thread other than the one that registered, and
  *              holds no lock of its own while it does. A callback must not unwind: no C++ exception
  *              and no longjmp may leave it.
@@ -99,7 +102,8 @@ enum mako_raft_status
     MAKO_RAFT_SHUT_DOWN = 5,
     // An address can't be bound, a directory can't be written.
     MAKO_RAFT_IO = 6,
-    // Shutdown left something running, a callback that does not return; the text says which.
+    // Shutdown left something running, a callback that does not return; or what was asked was done in
+    // part, or whether it was done is not known. The text says which.
     MAKO_RAFT_UNFINISHED = 7,
     // A defect of the library: a panic was stopped at this boundary, or the replica has stopped
     // itself. Please report it with the text.
@@ -133,7 +137,8 @@ typedef uint32_t (*mako_raft_log_callback)(void *context,
                                            uint32_t partition,
                                            uint64_t slot);
 
-// Frees a callback's context. Called exactly once for each registration; may be null.
+// Frees a callback's context. Called exactly once for each registration; may be null. What is an error
+// inside a callback is one in here too.
 typedef void (*mako_raft_destructor)(void *context);
 
 // Called on one thread of the library, in order: `code` is 1 when this process has become the
@@ -248,19 +253,32 @@ mako_raft_status mako_raft_setup2(int32_t action,
 // Errors: MAKO_RAFT_ORDER inside a callback.
 mako_raft_status mako_raft_pre_shutdown_step(void);
 
-// Stops everything: on MAKO_RAFT_OK every thread of the library has ended, every port is released
-// and every partition callback is forgotten (its destructor has run); the election callback is
-// kept. Drains first where mako_raft_pre_shutdown_step was not called. Bounded, with or without
-// peers. May be called again or without a setup: then it does nothing.
+// Stops everything: on MAKO_RAFT_OK every thread of the library has ended (but for one kind, below),
+// every port is released and every partition callback is forgotten (its destructor has run when the
+// call that shut down returns); the election callback is kept. Drains first where
+// mako_raft_pre_shutdown_step was not called. Bounded, with or without peers. May be called again or
+// without a setup: then it does nothing.
 //
-// Errors: MAKO_RAFT_ORDER inside a callback; MAKO_RAFT_UNFINISHED when a callback is still running
-// 10 s after shutdown began (its thread is left alone, and a later setup is refused).
+// What may outlive it is a look-up of a peer's name that the system's resolver has not answered yet
+// (a thread "mako-resolve", one for each such peer at most). Nothing can end it but that answer; it
+// calls nobody back and touches nothing of the library. Addresses written as numbers need none.
+//
+// Errors: MAKO_RAFT_ORDER inside a callback; MAKO_RAFT_UNFINISHED when a callback, or the destructor of
+// a thread_local object on a thread that has called back, is still running 10 s after shutdown began
+// (its thread is left alone, and a later setup is refused).
 mako_raft_status mako_raft_shutdown(void);
 
 // An operator's act, for a survivor that can't find a majority of its members any more because too
 // many have lost their memory: goes on alone from this process's log, to which the others are then
 // admitted anew. What only the lost processes knew is gone. docs/operations.md says when to.
-// Takes 5 s at most. Errors: MAKO_RAFT_ORDER where this process is not in that state; the text says why.
+// May be called again: what has gone on alone already is left as it is. Takes 10 s at most.
+//
+// Errors: MAKO_RAFT_ORDER where this process is not in that state, where the library is held up and
+// does not answer (and will not do it later), before setup2, and on the library's own thread that
+// would have to do it (in a log sink); nothing was changed, and the text says why.
+// MAKO_RAFT_UNFINISHED where some groups (raft.grouping: partition) went on alone and others did not,
+// or where it was begun and no answer came; the text says which, and a further call is for the others.
+// MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has stopped itself.
 mako_raft_status mako_raft_restore_alone(void);
 
 // Reads the "host" section of a YAML file: process name to address. Needs no setup.
@@ -281,7 +299,8 @@ const char *mako_raft_hosts_address(const struct mako_raft_hosts *hosts, size_t 
 // Frees the list. Null is ignored.
 void mako_raft_hosts_free(struct mako_raft_hosts *hosts);
 
-// True on a thread that is inside one of this library's callbacks.
+// True on a thread that is inside one of this library's callbacks or the destructor of its context, and
+// on the library's own threads in the destructors of C++ thread_local objects.
 bool mako_raft_in_callback(void);
 
 // Registers the callback for logs of `partition` that this run of this process submitted.
@@ -395,7 +414,9 @@ mako_raft_status mako_raft_set_preferred_leader(int32_t site_id);
 
 // Makes this process the preferred leader and asks the present one to hand over. Returns at once;
 // logs submitted in the next 5 s are kept until leadership arrives.
-// Errors: MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards.
+// Errors: MAKO_RAFT_ORDER before setup2, and when the library is held up for 5 s (by its disk, say): it
+// then does not ask later. MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has
+// stopped itself, MAKO_RAFT_UNFINISHED when it is held up in the middle of it.
 mako_raft_status mako_raft_upgrade_to_leader(void);
 
 // Mako's epoch: 0 at start.

@@ -15,7 +15,8 @@ use mako_raft::helper;
 use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId};
 use mako_raft::replica::{Limits, Timing};
 use mako_raft::runtime::{
-    Bound, CallbackRole, Callbacks, ElectionCodes, GroupConfig, NoAnswer, PartitionCallbacks, Runtime, RuntimeConfig, Storage,
+    Bound, CallbackRole, Callbacks, ElectionCodes, GroupConfig, NoAnswer, NotRestored, PartitionCallbacks, Runtime,
+    RuntimeConfig, Storage,
 };
 use mako_raft::storage::disk::simulated::SimulatedFiles;
 use mako_raft::storage::disk::{Durability, FileSystem};
@@ -112,7 +113,7 @@ fn a_write_that_holds_the_event_loop_is_shown_while_it_lasts_and_said_when_it_is
     let shown = helper::report(&runtime, &topology(&host));
     assert!(shown.contains("\nthe event loop does not answer: it is held up"), "{shown}");
     assert!(shown.contains("outstanding 1"), "what needs no answer is shown all the same: {shown}");
-    assert_eq!(runtime.restore_alone(), Err(NoAnswer::Late.to_string()));
+    assert_eq!(runtime.restore_alone(), Err(NotRestored::NoAnswer(NoAnswer::Late)));
     release.send(()).unwrap();
     let line = LINES.wait(log::Level::Warn, "group 0: a write took ", 1).remove(0);
     let took_ms: u64 = line.split_whitespace().find_map(|word| word.parse().ok()).expect("a figure");

@@ -364,3 +364,38 @@ fn the_status_endpoint_tells_the_counters_to_whoever_connects() {
     assert_eq!(helper::shutdown(), Ok(()));
     drop(TcpListener::bind((shard.host.as_str(), port)).expect("the status port is free"));
 }
+
+/// What a callback owns. When it is destroyed, another thread shuts the library down, and that is waited for.
+struct Owned(Sender<Result<(), HelperError>>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let (ended, ends) = mpsc::channel();
+        let ending = std::thread::spawn(move || ended.send(helper::shutdown()));
+        let result = ends.recv_timeout(SOON).unwrap_or(Err(HelperError::Internal("it waits for this destructor".into())));
+        self.0.send(result).expect("the test listens");
+        drop(ending);
+    }
+}
+
+#[test]
+fn a_destructor_may_wait_for_another_threads_shutdown() {
+    let _turn = turn();
+    let shard = Shard::new();
+    let (tell, told) = mpsc::channel();
+    let register = |partition| {
+        let owned = Owned(tell.clone());
+        let callback = move |_: helper::LogCall<'_>| {
+            let _owned = &owned;
+            0
+        };
+        helper::register_log(CallbackRole::Leader, partition, Box::new(callback)).unwrap();
+    };
+    register(7);
+    shard.set_up();
+    assert_eq!(told.recv_timeout(SOON), Ok(Ok(())), "setup has dropped it: there is no such partition");
+    shard.set_up();
+    register(0);
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(told.recv_timeout(SOON), Ok(Ok(())));
+}

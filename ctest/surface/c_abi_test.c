@@ -236,9 +236,67 @@ static void one_life(const char *file, struct seen *election, int life) {
     CHECK(election->destroyed == 0);
 }
 
+/* The context of a callback whose destructor makes the calls that would wait for it. */
+struct parting {
+    int calls;
+    int refused;
+    int destroyed;
+};
+
+static uint32_t on_log_until_parting(void *context, const char *log, size_t len, uint32_t partition, uint64_t slot) {
+    (void)log, (void)len, (void)partition, (void)slot;
+    locked_increment(&((struct parting *)context)->calls);
+    return 0;
+}
+
+static void destroy_parting(void *context) {
+    struct parting *parting = context;
+    int refused = mako_raft_in_callback();
+    refused += mako_raft_shutdown() == MAKO_RAFT_ORDER;
+    refused += mako_raft_pre_shutdown_step() == MAKO_RAFT_ORDER;
+    refused += mako_raft_wait_for_submit(0) == MAKO_RAFT_ORDER;
+    refused += mako_raft_setup2(0, 0) == MAKO_RAFT_ORDER;
+    pthread_mutex_lock(&mutex);
+    parting->refused += refused;
+    ++parting->destroyed;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
+}
+
+static void register_parting(struct parting *parting, uint32_t partition) {
+    CHECK(mako_raft_register_for_leader(on_log_until_parting, parting, destroy_parting, partition) == MAKO_RAFT_OK);
+}
+
+static int parted(const struct parting *parting) { return parting->destroyed == 1 && parting->refused == 5; }
+
+/* Wherever a destructor runs, it is as inside the callback, and the call that runs it is not disturbed. */
+static void calls_in_destructors(const char *file) {
+    const char *argv[] = {"", "-f", file, NULL};
+    struct parting beyond = {0}, former = {0}, last = {0}, first = {0}, second = {0};
+    register_parting(&beyond, PARTITIONS);
+    CHECK(mako_raft_setup(3, argv, NULL) == MAKO_RAFT_OK && parted(&beyond));
+    register_parting(&former, 0);
+    register_parting(&last, 0);
+    CHECK(parted(&former));
+    CHECK(mako_raft_shutdown() == MAKO_RAFT_OK && parted(&last));
+
+    CHECK(mako_raft_setup(3, argv, NULL) == MAKO_RAFT_OK);
+    register_parting(&first, 0);
+    CHECK(mako_raft_setup2(0, -1) == MAKO_RAFT_OK);
+    CHECK(mako_raft_submit("a", 1, 0, NULL, NULL) == MAKO_RAFT_OK);
+    await(&first.calls, 1);
+    register_parting(&second, 0);  /* the first is destroyed by the thread that has called it */
+    CHECK(mako_raft_submit("b", 1, 0, NULL, NULL) == MAKO_RAFT_OK);
+    await(&second.calls, 1);
+    CHECK(parted(&first) && second.destroyed == 0);
+    CHECK(mako_raft_shutdown() == MAKO_RAFT_OK && parted(&second));
+    CHECK(!mako_raft_in_callback());
+}
+
 int main(void) {
     struct seen messages = {0}, election = {0};
     char directory[] = "/tmp/mako-raft-c-XXXXXX", path[64];
+    alarm(60);  /* a call that waits for itself ends the test */
     CHECK(mkdtemp(directory) != NULL);
     CHECK(mako_raft_set_log_sink(on_message, &messages, destroy) == MAKO_RAFT_OK);
     mako_raft_log(3, "from the test");
@@ -252,6 +310,7 @@ int main(void) {
     one_life(path, &election, 2);  /* the election callback is kept */
     CHECK(mako_raft_register_leader_election_callback(NULL, NULL, NULL) == MAKO_RAFT_OK);
     CHECK(election.destroyed == 1);
+    calls_in_destructors(path);
     CHECK(mako_raft_set_log_sink(NULL, NULL, NULL) == MAKO_RAFT_OK && messages.destroyed == 1);
     CHECK(remove(path) == 0 && rmdir(directory) == 0);
     puts("passed");

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use crate::helper::{ElectionCallback, LogCall, LogCallback, Outcome, OutcomeCallback};
+use crate::helper::{inside_callback, ElectionCallback, LogCall, LogCallback, Outcome, OutcomeCallback};
 
 /// Called once per committed log of a partition.
 ///
@@ -56,7 +56,8 @@ pub type mako_raft_log_sink = Option<
     ),
 >;
 
-/// Frees a callback's context. Called exactly once for each registration; may be null.
+/// Frees a callback's context. Called exactly once for each registration; may be null. What is an error
+/// inside a callback is one in here too.
 pub type mako_raft_destructor = Option<unsafe extern "C" fn(context: *mut c_void)>;
 
 /// The caller's `void*`; its destructor runs when this is dropped, so exactly once on every path.
@@ -86,8 +87,9 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         if let Some(destructor) = self.destructor {
+            // The host's code, as the callback is: what it would wait for may be waiting for it.
             // SAFETY: the caller gave this function for this pointer, and a value is dropped once.
-            unsafe { destructor(self.pointer) }
+            inside_callback(|| unsafe { destructor(self.pointer) });
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::helper;
 
 use super::boundary::{checked, infallible, not_null};
+use super::logging;
 use super::mako_raft_status;
 use super::submission::unknown_partition;
 use crate::helper::HelperError;
@@ -97,7 +98,10 @@ pub extern "C" fn mako_raft_set_unreplayed(partition: u32, logs: u64) {
 /// Logs one line for each of the first `partitions` partitions: role, term, leader, counters.
 #[no_mangle]
 pub extern "C" fn mako_raft_worker_info_stats(partitions: usize) {
-    infallible((), || helper::worker_info_stats(partitions));
+    infallible((), || {
+        logging::install();
+        helper::worker_info_stats(partitions);
+    });
 }
 
 /// Submits 5-byte logs to every partition that this process leads, keeping as many outstanding as

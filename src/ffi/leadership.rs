@@ -3,6 +3,7 @@
 use crate::helper;
 
 use super::boundary::{checked, infallible};
+use super::logging;
 use super::mako_raft_status;
 use super::submission::MAKO_RAFT_UNKNOWN_SITE;
 
@@ -32,7 +33,9 @@ pub extern "C" fn mako_raft_set_preferred_leader(site_id: i32) -> mako_raft_stat
 
 /// Makes this process the preferred leader and asks the present one to hand over. Returns at once;
 /// logs submitted in the next 5 s are kept until leadership arrives.
-/// Errors: MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards.
+/// Errors: MAKO_RAFT_ORDER before setup2, and when the library is held up for 5 s (by its disk, say): it
+/// then does not ask later. MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has
+/// stopped itself, MAKO_RAFT_UNFINISHED when it is held up in the middle of it.
 #[no_mangle]
 pub extern "C" fn mako_raft_upgrade_to_leader() -> mako_raft_status {
     checked(helper::upgrade_to_leader)
@@ -48,5 +51,9 @@ pub extern "C" fn mako_raft_get_epoch() -> i32 {
 /// decimal digit: above 9 a warning is logged once.
 #[no_mangle]
 pub extern "C" fn mako_raft_set_epoch(epoch: i32) {
-    infallible((), || helper::set_epoch(epoch));
+    infallible((), || {
+        // The warning is given once, and may come before setup.
+        logging::install();
+        helper::set_epoch(epoch);
+    });
 }

@@ -126,13 +126,19 @@ pub extern "C" fn mako_raft_pre_shutdown_step() -> mako_raft_status {
     checked(helper::pre_shutdown_step)
 }
 
-/// Stops everything: on MAKO_RAFT_OK every thread of the library has ended, every port is released
-/// and every partition callback is forgotten (its destructor has run); the election callback is
-/// kept. Drains first where mako_raft_pre_shutdown_step was not called. Bounded, with or without
-/// peers. May be called again or without a setup: then it does nothing.
+/// Stops everything: on MAKO_RAFT_OK every thread of the library has ended (but for one kind, below),
+/// every port is released and every partition callback is forgotten (its destructor has run when the
+/// call that shut down returns); the election callback is kept. Drains first where
+/// mako_raft_pre_shutdown_step was not called. Bounded, with or without peers. May be called again or
+/// without a setup: then it does nothing.
 ///
-/// Errors: MAKO_RAFT_ORDER inside a callback; MAKO_RAFT_UNFINISHED when a callback is still running
-/// 10 s after shutdown began (its thread is left alone, and a later setup is refused).
+/// What may outlive it is a look-up of a peer's name that the system's resolver has not answered yet
+/// (a thread "mako-resolve", one for each such peer at most). Nothing can end it but that answer; it
+/// calls nobody back and touches nothing of the library. Addresses written as numbers need none.
+///
+/// Errors: MAKO_RAFT_ORDER inside a callback; MAKO_RAFT_UNFINISHED when a callback, or the destructor of
+/// a thread_local object on a thread that has called back, is still running 10 s after shutdown began
+/// (its thread is left alone, and a later setup is refused).
 #[no_mangle]
 pub extern "C" fn mako_raft_shutdown() -> mako_raft_status {
     checked(helper::shutdown)
@@ -141,7 +147,14 @@ pub extern "C" fn mako_raft_shutdown() -> mako_raft_status {
 /// An operator's act, for a survivor that can't find a majority of its members any more because too
 /// many have lost their memory: goes on alone from this process's log, to which the others are then
 /// admitted anew. What only the lost processes knew is gone. docs/operations.md says when to.
-/// Takes 5 s at most. Errors: MAKO_RAFT_ORDER where this process is not in that state; the text says why.
+/// May be called again: what has gone on alone already is left as it is. Takes 10 s at most.
+///
+/// Errors: MAKO_RAFT_ORDER where this process is not in that state, where the library is held up and
+/// does not answer (and will not do it later), before setup2, and on the library's own thread that
+/// would have to do it (in a log sink); nothing was changed, and the text says why.
+/// MAKO_RAFT_UNFINISHED where some groups (raft.grouping: partition) went on alone and others did not,
+/// or where it was begun and no answer came; the text says which, and a further call is for the others.
+/// MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has stopped itself.
 #[no_mangle]
 pub extern "C" fn mako_raft_restore_alone() -> mako_raft_status {
     checked(helper::restore_alone)
@@ -204,7 +217,8 @@ pub unsafe extern "C" fn mako_raft_hosts_free(hosts: *mut mako_raft_hosts) {
     }
 }
 
-/// True on a thread that is inside one of this library's callbacks.
+/// True on a thread that is inside one of this library's callbacks or the destructor of its context, and
+/// on the library's own threads in the destructors of C++ thread_local objects.
 #[no_mangle]
 pub extern "C" fn mako_raft_in_callback() -> bool {
     infallible(false, helper::in_callback)

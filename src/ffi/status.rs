@@ -22,7 +22,8 @@ pub enum mako_raft_status {
     MAKO_RAFT_SHUT_DOWN = 5,
     /// An address can't be bound, a directory can't be written.
     MAKO_RAFT_IO = 6,
-    /// Shutdown left something running, a callback that does not return; the text says which.
+    /// Shutdown left something running, a callback that does not return; or what was asked was done in
+    /// part, or whether it was done is not known. The text says which.
     MAKO_RAFT_UNFINISHED = 7,
     /// A defect of the library: a panic was stopped at this boundary, or the replica has stopped
     /// itself. Please report it with the text.

@@ -6,6 +6,7 @@ use crate::helper::{self, HelperError};
 
 use super::boundary::{checked, infallible};
 use super::c_text;
+use super::logging;
 use super::mako_raft_status;
 
 /// "Nobody knows", where a site id is returned.
@@ -39,6 +40,8 @@ pub unsafe extern "C" fn mako_raft_submit(
     leader_site: *mut u16,
 ) -> mako_raft_status {
     checked(|| {
+        // A refusal's line may be the library's first.
+        logging::install();
         // SAFETY: `log` is null or readable for `len` bytes.
         let bytes = unsafe { log_bytes(log, len) }.map_err(|what| {
             let reason = format!("partition {partition}: {what}");
@@ -86,6 +89,7 @@ unsafe fn log_bytes<'a>(log: *const c_char, len: usize) -> Result<&'a [u8], Stri
 #[no_mangle]
 pub unsafe extern "C" fn mako_raft_refuse(partition: u32, reason: *const c_char) {
     infallible((), || {
+        logging::install();
         // SAFETY: null or a C string.
         let reason = unsafe { c_text::read(reason, "reason") };
         helper::refuse(partition, reason.as_deref().unwrap_or("refused by the caller's own layer"));

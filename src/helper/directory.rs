@@ -75,14 +75,18 @@ pub(crate) fn is_set_up() -> bool {
     stage == Stage::SetUp as u8 || stage == Stage::Running as u8
 }
 
-/// `setup` succeeded: a new life begins.
-pub(super) fn publish_topology(topology: Arc<Topology>) {
-    for shard in &PORTS {
-        let former = std::mem::take(&mut *write(&shard.0));
-        drop(former);
-    }
+/// `setup` succeeded: a new life begins. The ports of the former one: a registration that came too late for it may
+/// still be in them, so they are dropped where the host's destructors may run.
+#[must_use]
+pub(super) fn publish_topology(topology: Arc<Topology>) -> Vec<Option<Arc<Port>>> {
+    let former = take_ports();
     *write(&TOPOLOGY) = Some(topology);
     STAGE.store(Stage::SetUp as u8, Ordering::SeqCst);
+    former
+}
+
+fn take_ports() -> Vec<Option<Arc<Port>>> {
+    PORTS.iter().flat_map(|shard| std::mem::take(&mut *write(&shard.0))).collect()
 }
 
 /// `setup2` is about to start the threads.
@@ -100,10 +104,8 @@ pub(super) fn publish_ports(ports: &[Arc<Port>]) {
 
 /// `setup2` failed after the ports were published.
 pub(super) fn withdraw_ports() {
-    for shard in &PORTS {
-        let former = std::mem::take(&mut *write(&shard.0));
-        drop(former);
-    }
+    // No callback goes with them: they are still registered.
+    drop(take_ports());
     STAGE.store(Stage::SetUp as u8, Ordering::SeqCst);
 }
 

@@ -1,6 +1,7 @@
 //! Who leads, who should, and the operator's act.
 
 use crate::ids::SiteId;
+use crate::runtime::{NoAnswer, NotRestored, Runtime};
 
 use super::{directory, lifecycle, HelperError};
 
@@ -35,17 +36,34 @@ pub fn set_preferred_leader(site: i32) -> Result<(), HelperError> {
 /// return on, for at most 5 s.
 ///
 /// # Errors
-/// `Order` before `setup2`, `ShutDown` after shutdown.
+/// `Order` before `setup2`, and where the event loop is held up and won't do it; `ShutDown` after shutdown; `Internal`
+/// when the replica has stopped itself.
 pub fn upgrade_to_leader() -> Result<(), HelperError> {
-    lifecycle::running("upgrade_p1_to_leader")?.runtime.seek_leadership();
-    Ok(())
+    let runtime = &lifecycle::running("upgrade_p1_to_leader")?.runtime;
+    runtime.seek_leadership().map_err(|no_answer| unanswered("upgrade_p1_to_leader", runtime, no_answer))
+}
+
+fn unanswered(call: &str, runtime: &Runtime, no_answer: NoAnswer) -> HelperError {
+    let text = format!("{call}: {no_answer}");
+    match (no_answer, runtime.failure()) {
+        (_, Some(reason)) => HelperError::Internal(format!("{call}: the replica stopped itself: {reason}")),
+        (NoAnswer::Ended, None) => HelperError::ShutDown,
+        (NoAnswer::TakenUp, None) => HelperError::Unfinished(text),
+        (NoAnswer::Late | NoAnswer::Itself, None) => HelperError::Order(text),
+    }
 }
 
 /// The operator's act for a survivor that can't find a majority of its members (DESIGN "Too many lost at
 /// once"): it begins the next generation from its log, alone.
 ///
 /// # Errors
-/// `Order` with the replica's reason when it is not in that state, and before `setup2`; `ShutDown`.
+/// `Order` with the replica's reason when it is not in that state, and before `setup2`; `Unfinished` where some groups
+/// went on alone and others did not, or that is not known; `ShutDown`; `Internal` when the replica has stopped itself.
 pub fn restore_alone() -> Result<(), HelperError> {
-    lifecycle::running("restore_alone")?.runtime.restore_alone().map_err(HelperError::Order)
+    let runtime = &lifecycle::running("restore_alone")?.runtime;
+    runtime.restore_alone().map_err(|why| match why {
+        NotRestored::Refused(reasons) => HelperError::Order(reasons),
+        NotRestored::InPart(text) => HelperError::Unfinished(text),
+        NotRestored::NoAnswer(no_answer) => unanswered("restore_alone", runtime, no_answer),
+    })
 }

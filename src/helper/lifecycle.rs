@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::config::{self, Configuration};
 use crate::runtime::{Bound, Runtime, RuntimeConfig, StartError, Storage, SHUTDOWN_PATIENCE};
 
+use super::registration::Forgotten;
 use super::status_endpoint::{self, StatusEndpoint};
 use super::{directory, epoch, refuse_in_callback, registration, run_id, runtime_config, HelperError};
 
@@ -129,9 +130,11 @@ pub fn setup(arguments: &[String]) -> Result<Vec<String>, HelperError> {
     let prepared = prepare(arguments)?;
     let names = prepared.configuration.topology.my_site_names();
     let topology = Arc::new(prepared.configuration.topology.clone());
-    registration::keep_below(topology.partitions.len() as u32);
-    directory::publish_topology(topology);
+    let forgotten = registration::keep_below(topology.partitions.len() as u32);
+    let former = directory::publish_topology(topology);
     transition.to(Life::Ready(Box::new(prepared)));
+    // The host's destructors run here, when others wait no more.
+    drop((forgotten, former));
     Ok(names)
 }
 
@@ -254,8 +257,8 @@ pub fn pre_shutdown_step() -> Result<(), HelperError> {
 /// partition callbacks. Idempotent and bounded; does nothing without `setup`.
 ///
 /// # Errors
-/// `Order` inside a callback; `Unfinished` when callbacks were still running 10 s after it began, and
-/// again on each later call.
+/// `Order` inside a callback; `Unfinished` when callbacks, or `thread_local` destructors on the threads that made
+/// them, were still running 10 s after it began, and again on each later call.
 pub fn shutdown() -> Result<(), HelperError> {
     refuse_in_callback("shutdown")?;
     let (former, transition) = Transition::from(settled_life());
@@ -271,8 +274,10 @@ pub fn shutdown() -> Result<(), HelperError> {
         }
         Life::Ready(prepared) => {
             drop(prepared);
-            end_life();
+            let forgotten = end_life();
             transition.to(Life::Down);
+            // The host's destructors run here, when others wait no more.
+            drop(forgotten);
             Ok(())
         }
         Life::Running(instance, status) => {
@@ -281,8 +286,9 @@ pub fn shutdown() -> Result<(), HelperError> {
             match instance.runtime.shutdown_within(patience) {
                 Ok(()) => {
                     drop(status);
-                    end_life();
+                    let forgotten = end_life();
                     transition.to(Life::Down);
+                    drop(forgotten);
                     log::info!("shut down");
                     Ok(())
                 }
@@ -298,10 +304,11 @@ pub fn shutdown() -> Result<(), HelperError> {
     }
 }
 
-fn end_life() {
+/// What is forgotten is to be dropped behind the transition.
+fn end_life() -> Forgotten {
     directory::note_shutdown();
-    registration::forget_partitions();
     epoch::reset();
+    registration::forget_partitions()
 }
 
 /// The `host` section of a file as a map, process name to address. Needs no `setup`.

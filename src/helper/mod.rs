@@ -55,7 +55,7 @@ pub enum HelperError {
     ShutDown,
     /// An address can't be bound, a directory can't be written, ...
     Io(String),
-    /// Shutdown left something running; the text says what.
+    /// Shutdown left something running, or the operator's act was done in part; the text says what.
     Unfinished(String),
     /// A panic was caught at the boundary, or the replica stopped itself.
     Internal(String),
@@ -83,10 +83,13 @@ impl fmt::Display for HelperError {
 
 impl std::error::Error for HelperError {}
 
-/// Refuses calls that would wait for the very callback that makes them.
+/// Refuses calls that would wait for the very callback, or destructor, that makes them.
 fn refuse_in_callback(call: &str) -> Result<(), HelperError> {
     if in_callback() {
-        let text = format!("{call} was called from inside a callback, which it would wait for; call it from another thread");
+        let text = format!(
+            "{call} was called from inside a callback, or from a destructor that runs for the library (of a callback's \
+             context, or of a thread_local object on one of its threads), which it would wait for; call it from another thread"
+        );
         return Err(HelperError::Order(text));
     }
     Ok(())

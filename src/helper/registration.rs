@@ -60,8 +60,20 @@ pub fn register_outcome(callback: Option<OutcomeCallback>) -> Result<(), HelperE
     Ok(())
 }
 
-/// Drops, with a warning, what was registered for partitions that turn out not to exist.
-pub(super) fn keep_below(partitions: u32) {
+/// Callbacks that nobody will call any more. Dropping it runs the host's destructors, which may wait for another
+/// thread's call: not while the library's life is changing.
+#[must_use]
+pub(super) struct Forgotten(Vec<Arc<PartitionCallbacks>>);
+
+impl Drop for Forgotten {
+    fn drop(&mut self) {
+        // A lane that was left alone may hold the slot as well.
+        self.0.iter().for_each(|slot| slot.forget());
+    }
+}
+
+/// Takes away, with a warning, what was registered for partitions that turn out not to exist.
+pub(super) fn keep_below(partitions: u32) -> Forgotten {
     let beyond = registered().split_off(&PartitionId(partitions));
     if !beyond.is_empty() {
         let numbers: Vec<String> = beyond.keys().map(|partition| partition.to_string()).collect();
@@ -70,6 +82,7 @@ pub(super) fn keep_below(partitions: u32) {
             numbers.join(", ")
         );
     }
+    Forgotten(beyond.into_values().collect())
 }
 
 /// The slots that a new life's lanes read, one per partition, so that later registrations reach them.
@@ -83,9 +96,7 @@ pub(super) fn callbacks(partitions: u32) -> Callbacks {
     }
 }
 
-/// Forgets the partition callbacks (contract section 3.8).
-pub(super) fn forget_partitions() {
-    let forgotten = std::mem::take(&mut *registered());
-    // The host's destructors run here: outside the lock.
-    forgotten.values().for_each(|slot| slot.forget());
+/// Takes the partition callbacks away (contract section 3.8).
+pub(super) fn forget_partitions() -> Forgotten {
+    Forgotten(std::mem::take(&mut *registered()).into_values().collect())
 }

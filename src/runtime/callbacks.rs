@@ -51,14 +51,20 @@ pub enum Outcome {
 }
 
 thread_local! {
-    /// True while this thread is inside one of the host's callbacks. Const-initialised and without a
-    /// destructor, so reading it works in C++ `thread_local` destructors too.
+    /// See [`in_callback`]. Const-initialised and without a destructor, so reading it works in C++ `thread_local`
+    /// destructors too.
     static INSIDE_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// True on a thread that is inside one of the library's callbacks. Works during thread exit.
+/// True inside one of the library's callbacks or the destructor of what it owns, and wherever the host's code runs on
+/// a thread of the library, in its `thread_local` destructors too. Works during thread exit.
 pub fn in_callback() -> bool {
     INSIDE_CALLBACK.try_with(Cell::get).unwrap_or(false)
+}
+
+/// This thread is the library's, to its very end: what the host does here, a shutdown would wait for.
+pub(crate) fn mark_own_thread() {
+    INSIDE_CALLBACK.set(true);
 }
 
 /// Runs `call` with [`in_callback`] true on this thread.

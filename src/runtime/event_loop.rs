@@ -21,7 +21,8 @@ use crate::transport::{NoticeLevel, SendOutcome, Transport, TransportEvent};
 use super::busy_poll::BusyPoll;
 use super::group_run::GroupRun;
 use super::lane::Lane;
-use super::shared::{Command, Shared};
+use super::replica_process::NotRestored;
+use super::shared::{mark_loop_thread, Command, Shared};
 use super::throttle::Throttle;
 use super::ticks::Ticks;
 use super::watch::{Line, Watch};
@@ -120,6 +121,7 @@ impl EventLoop {
 
     /// The thread's body, until stopped or failed. Connections and port are closed when it returns.
     pub(super) fn run(mut self) {
+        mark_loop_thread();
         let mut events = mio::Events::with_capacity(EVENTS_PER_POLL);
         let mut may_sleep = self.turn();
         self.shared.turning.open();
@@ -350,20 +352,24 @@ impl EventLoop {
             Command::SetPreferred(process) => {
                 self.groups.iter_mut().for_each(|group| group.replica.set_preferred(process));
             }
-            Command::SeekLeadership(answer) => {
+            Command::SeekLeadership(question) => {
+                let Some(answer) = question.take() else { return };
                 self.groups.iter_mut().for_each(|group| group.replica.seek_leadership());
                 self.after_turn.push(answer);
             }
-            Command::RestoreAlone(answer) => {
-                let results = self.groups.iter_mut().map(|group| group.replica.restore_alone());
-                let result = results.reduce(|all, one| all.and(one)).unwrap_or(Ok(()));
-                let _ = answer.try_send(result);
+            Command::RestoreAlone(question) => {
+                let Some(answer) = question.take() else { return };
+                let me = self.me;
+                let results = self.groups.iter_mut().map(|group| (group.id, group.restore_alone(me)));
+                let _ = answer.try_send(NotRestored::sum_up(results));
             }
-            Command::Status(answer) => {
+            Command::Status(question) => {
+                let Some(answer) = question.take() else { return };
                 let status = self.groups.iter().map(|group| (group.id, group.replica.status())).collect();
                 let _ = answer.try_send(status);
             }
-            Command::Traffic(answer) => {
+            Command::Traffic(question) => {
+                let Some(answer) = question.take() else { return };
                 let _ = answer.try_send(self.transport.counters());
             }
             Command::Drain => {

@@ -56,6 +56,18 @@ impl GroupRun {
         }
     }
 
+    /// See [`Replica::restore_alone`]. A group that this run has let go on alone before, and that serves or is about to,
+    /// is left as it is: the act can be repeated for the sake of the others.
+    pub(super) fn restore_alone(&mut self, me: ProcessId) -> Result<(), String> {
+        self.replica.restore_alone().or_else(|reason| {
+            let status = self.replica.status();
+            let in_reach = status.voters.iter().filter(|&voter| *voter == me || status.connected.contains(voter)).count();
+            let serves = status.leader.is_some() || 2 * in_reach > status.voters.len();
+            let is_out = status.leaving || matches!(status.role, "superseded" | "cut off");
+            if status.restored && serves && !is_out { Ok(()) } else { Err(reason) }
+        })
+    }
+
     pub(super) fn drain_intakes(&mut self) {
         for port in &self.ports {
             while port.intake.is_filled() && self.replica.wants(port.partition) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{mpsc, Arc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
@@ -26,8 +26,8 @@ use super::intake::{Intake, IntakeLimits};
 use super::lane::{Lane, LaneThread};
 use super::ledger::Ledger;
 use super::log_writer::LogWriter;
-use super::roster::Roster;
-use super::shared::{Command, GroupView, Port, Shared};
+use super::roster::{Lingering, Roster};
+use super::shared::{is_loop_thread, Command, GroupView, Port, Question, Shared};
 use super::wakeup::Wakeup;
 
 /// How long shutdown waits for callbacks that are running (contract section 3.8).
@@ -155,7 +155,8 @@ impl std::error::Error for StartError {
 /// What shutdown left running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
-    /// One line per thread: its name, and the partition and slot of the callback it is in.
+    /// One line per thread: its name, and the partition and slot of the callback it is in, or that the host's
+    /// `thread_local` destructors run there.
     pub threads: Vec<String>,
 }
 
@@ -213,18 +214,55 @@ impl Storage {
 /// Why the event loop said nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// It has not within [`ANSWER_PATIENCE`].
+    /// It has not within [`ANSWER_PATIENCE`]. What it was asked is withdrawn: it will not act on it.
     Late,
+    /// It has begun with what it was asked, and is not done after as long again.
+    TakenUp,
     /// It has ended, or ended meanwhile.
     Ended,
+    /// It is the one that asks: a log sink may run on its thread.
+    Itself,
 }
 
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Late => "the event loop does not answer: it is held up, by a disk or a machine that is out of memory",
+            Self::TakenUp => "the event loop has begun with it and is held up; whether it was done is not known yet",
             Self::Ended => "the event loop has ended",
+            Self::Itself => "asked on the event loop's own thread, which would wait for itself; call it from another thread",
         })
+    }
+}
+
+/// Why the operator's act did not let every group go on alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotRestored {
+    /// Nothing was changed, for this reason.
+    Refused(String),
+    /// Some groups went on alone, others did not: which and why.
+    InPart(String),
+    /// The event loop says nothing.
+    NoAnswer(NoAnswer),
+}
+
+impl NotRestored {
+    /// What each group said, as one answer.
+    pub(super) fn sum_up(said: impl Iterator<Item = (GroupId, Result<(), String>)>) -> Result<(), Self> {
+        let (mut gone_on, mut refused) = (Vec::new(), Vec::new());
+        for (group, result) in said {
+            match result {
+                Ok(()) => gone_on.push(group.to_string()),
+                Err(reason) => refused.push(format!("{group}: {reason}")),
+            }
+        }
+        let (gone_on, refused) = (gone_on.join(", "), refused.join("; "));
+        match (gone_on.is_empty(), refused.is_empty()) {
+            (_, true) => Ok(()),
+            (true, false) => Err(Self::Refused(refused)),
+            (false, false) => Err(Self::InPart(format!("{gone_on} went on alone, but not {refused}"))),
+        }
     }
 }
 
@@ -342,18 +380,25 @@ impl Runtime {
     }
 
     /// Makes this process the preferred leader and asks for the transfer. When it returns, the gates are
-    /// what the replicas want them to be from then on.
-    pub fn seek_leadership(&self) {
-        // Without an answer there is no leadership to be had.
-        let _ = self.ask(Command::SeekLeadership);
-    }
-
-    /// The operator's act for a survivor (DESIGN "Too many lost at once").
+    /// what the replicas want them to be from then on. On the loop's own thread it returns before.
     ///
     /// # Errors
-    /// The replica's reason, or that the event loop does not answer.
-    pub fn restore_alone(&self) -> Result<(), String> {
-        self.ask(Command::RestoreAlone).unwrap_or_else(|no_answer| Err(no_answer.to_string()))
+    /// The event loop does not answer.
+    pub fn seek_leadership(&self) -> Result<(), NoAnswer> {
+        if is_loop_thread() {
+            self.shared.command(Command::SeekLeadership(Question::new().0));
+            return Ok(());
+        }
+        self.ask(Command::SeekLeadership)
+    }
+
+    /// The operator's act for a survivor (DESIGN "Too many lost at once"). It may be repeated: groups that have gone on
+    /// alone are left as they are.
+    ///
+    /// # Errors
+    /// The replicas' reasons, or that the event loop does not answer.
+    pub fn restore_alone(&self) -> Result<(), NotRestored> {
+        self.ask(Command::RestoreAlone).map_err(NotRestored::NoAnswer)?
     }
 
     /// Where each group stands.
@@ -364,13 +409,13 @@ impl Runtime {
         self.ask(Command::Status)
     }
 
-    fn ask<T>(&self, command: impl FnOnce(mpsc::SyncSender<T>) -> Command) -> Result<T, NoAnswer> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.shared.command(command(answer));
-        answered.recv_timeout(ANSWER_PATIENCE).map_err(|error| match error {
-            mpsc::RecvTimeoutError::Timeout => NoAnswer::Late,
-            mpsc::RecvTimeoutError::Disconnected => NoAnswer::Ended,
-        })
+    fn ask<T>(&self, command: impl FnOnce(Question<T>) -> Command) -> Result<T, NoAnswer> {
+        if is_loop_thread() {
+            return Err(NoAnswer::Itself);
+        }
+        let (question, asked) = Question::new();
+        self.shared.command(command(question));
+        asked.wait(ANSWER_PATIENCE)
     }
 
     /// Writes to a group's durable log that were given and are not on disk; `None` for a log in memory.
@@ -427,7 +472,7 @@ impl Runtime {
     /// callbacks.
     ///
     /// # Errors
-    /// The callbacks that were still running after [`SHUTDOWN_PATIENCE`]; their threads are left alone.
+    /// What of the host's was still running after [`SHUTDOWN_PATIENCE`]; those threads are left alone.
     pub fn shutdown(&self) -> Result<(), Unfinished> {
         self.shutdown_within(SHUTDOWN_PATIENCE)
     }
@@ -435,20 +480,21 @@ impl Runtime {
     /// [`Runtime::shutdown`] with another patience.
     ///
     /// # Errors
-    /// The callbacks that were still running after it.
+    /// What of the host's was still running after it.
     pub fn shutdown_within(&self, patience: Duration) -> Result<(), Unfinished> {
         let deadline = Instant::now() + patience;
         self.stop();
-        let slow = self.roster.wait(deadline.min(Instant::now() + QUICK_END));
-        if !slow.is_empty() {
-            let lines: Vec<String> = slow.into_iter().map(|name| self.describe(name)).collect();
-            log::warn!("shutdown: waiting at most {patience:?} for {}", lines.join("; "));
+        let slow = self.roster.join(deadline.min(Instant::now() + QUICK_END));
+        if slow.is_empty() {
+            return Ok(());
         }
+        let lines: Vec<String> = slow.into_iter().map(|thread| self.describe(thread)).collect();
+        log::warn!("shutdown: waiting at most {patience:?} for {}", lines.join("; "));
         let running = self.roster.join(deadline);
         if running.is_empty() {
             return Ok(());
         }
-        let threads: Vec<String> = running.into_iter().map(|name| self.describe(name)).collect();
+        let threads: Vec<String> = running.into_iter().map(|thread| self.describe(thread)).collect();
         for line in &threads {
             log::error!("shutdown: still running after a wait of {patience:?}, and left alone: {line}");
         }
@@ -462,8 +508,12 @@ impl Runtime {
         self.shared.command(Command::Stop);
     }
 
-    fn describe(&self, name: String) -> String {
+    fn describe(&self, Lingering { name, is_over }: Lingering) -> String {
         let lane = self.shared.ports.iter().find(|port| lane_name(port.partition) == name);
+        if is_over {
+            let whose = lane.map_or(String::new(), |port| format!(", which delivered partition {}", port.partition));
+            return format!("{name}: destructors of the host's thread_local objects on this thread{whose}");
+        }
         match lane.and_then(|port| port.lane.calling().map(|slot| (port.partition, slot))) {
             Some((partition, slot)) => format!("{name}: the callback of partition {partition}, slot {slot}"),
             None => name,
@@ -625,4 +675,21 @@ fn open_port(
     let registered = callbacks.partitions.get(&partition).cloned().unwrap_or_default();
     let intake = Intake::new(partition, origin, limits, buffers.clone(), ledger.clone(), wakeup.clone());
     (intake, ledger, Arc::new(Lane::new(partition, registered)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_that_some_groups_refuse_is_no_refusal() {
+        let said = |results: [Result<(), &str>; 2]| {
+            let results = results.map(|result| result.map_err(str::to_owned));
+            NotRestored::sum_up((0..).map(GroupId).zip(results))
+        };
+        assert_eq!(said([Ok(()), Ok(())]), Ok(()));
+        let (refused, in_part) = ("group 0: a; group 1: b", "group 0 went on alone, but not group 1: b");
+        assert_eq!(said([Err("a"), Err("b")]), Err(NotRestored::Refused(refused.into())));
+        assert_eq!(said([Ok(()), Err("b")]), Err(NotRestored::InPart(in_part.into())));
+    }
 }

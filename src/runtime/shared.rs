@@ -1,8 +1,9 @@
 //! What the threads of one replica process share.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{mpsc, Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Term};
 use crate::replica::output::Status;
@@ -16,6 +17,7 @@ use super::intake::{Intake, Refusal};
 use super::lane::Lane;
 use super::wake_chain::WakeChain;
 use super::ledger::{Ledger, PartitionCounters, Waited};
+use super::replica_process::{NoAnswer, NotRestored};
 use super::wakeup::Wakeup;
 
 /// One partition of this process: where its logs enter, where they leave, and what became of them.
@@ -148,18 +150,78 @@ impl GroupView {
     }
 }
 
+thread_local! {
+    /// This thread is an event loop. Without a destructor, as it is read in C++ `thread_local` destructors too.
+    static IS_LOOP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Loop: from here on this thread answers, and may not wait for an answer.
+pub(super) fn mark_loop_thread() {
+    IS_LOOP.set(true);
+}
+
+pub(super) fn is_loop_thread() -> bool {
+    IS_LOOP.get()
+}
+
+/// What is asked of the loop. Either the loop takes it up, and then answers, or the asker withdraws it, and then it is
+/// not obeyed: who is told that nothing was done can rely on it.
+pub(super) struct Question<T> {
+    answer: mpsc::SyncSender<T>,
+    /// By whoever came first.
+    is_claimed: Arc<AtomicBool>,
+}
+
+/// The asker's end of a [`Question`].
+pub(super) struct Asked<T> {
+    answered: mpsc::Receiver<T>,
+    is_claimed: Arc<AtomicBool>,
+}
+
+impl<T> Question<T> {
+    pub(super) fn new() -> (Self, Asked<T>) {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let is_claimed = Arc::new(AtomicBool::new(false));
+        (Self { answer, is_claimed: is_claimed.clone() }, Asked { answered, is_claimed })
+    }
+
+    /// Loop: where the answer goes; `None` for a question that was withdrawn.
+    pub(super) fn take(self) -> Option<mpsc::SyncSender<T>> {
+        let is_mine = !self.is_claimed.swap(true, Ordering::SeqCst);
+        is_mine.then_some(self.answer)
+    }
+}
+
+impl<T> Asked<T> {
+    /// The answer. After `patience` the question is withdrawn; where the loop has just taken it up, it gets as long again.
+    pub(super) fn wait(&self, patience: Duration) -> Result<T, NoAnswer> {
+        let ended = |_| NoAnswer::Ended;
+        match self.answered.recv_timeout(patience) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            answered => return answered.map_err(ended),
+        }
+        if !self.is_claimed.swap(true, Ordering::SeqCst) {
+            return Err(NoAnswer::Late);
+        }
+        match self.answered.recv_timeout(patience) {
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(NoAnswer::TakenUp),
+            answered => answered.map_err(ended),
+        }
+    }
+}
+
 /// What the other threads ask of the event loop.
 pub(super) enum Command {
     /// See [`crate::replica::Replica::set_preferred`].
     SetPreferred(Option<ProcessId>),
     /// See [`crate::replica::Replica::seek_leadership`].
-    SeekLeadership(mpsc::SyncSender<()>),
+    SeekLeadership(Question<()>),
     /// See [`crate::replica::Replica::restore_alone`].
-    RestoreAlone(mpsc::SyncSender<Result<(), String>>),
+    RestoreAlone(Question<Result<(), NotRestored>>),
     /// A status per group.
-    Status(mpsc::SyncSender<Vec<(GroupId, Status)>>),
+    Status(Question<Vec<(GroupId, Status)>>),
     /// What the transport has counted.
-    Traffic(mpsc::SyncSender<TransportCounters>),
+    Traffic(Question<TransportCounters>),
     /// Say goodbye; report when everything accepted is decided and delivered, or hopeless.
     Drain,
     /// End what is undecided as lost.
@@ -262,5 +324,32 @@ impl Latch {
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self.opened.wait_timeout_while(locked(&self.open), left, |open| !*open);
         *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_question_that_was_given_up_is_not_obeyed_and_one_that_is_taken_up_is_answered() {
+        let (question, asked) = Question::<u32>::new();
+        assert_eq!(asked.wait(Duration::ZERO), Err(NoAnswer::Late));
+        assert!(question.take().is_none(), "the asker was told that nothing was done");
+
+        let (question, asked) = Question::new();
+        let answer = question.take().expect("nobody has withdrawn it");
+        let answering = std::thread::spawn(move || answer.send(7));
+        assert_eq!(asked.wait(SOON), Ok(7));
+        answering.join().unwrap().expect("the asker waits");
+
+        let (question, asked) = Question::<u32>::new();
+        let _answer = question.take();
+        assert_eq!(asked.wait(Duration::from_millis(1)), Err(NoAnswer::TakenUp), "no wait is without a bound");
+        let (question, asked) = Question::<u32>::new();
+        drop(question);
+        assert_eq!(asked.wait(SOON), Err(NoAnswer::Ended));
     }
 }
