@@ -27,6 +27,7 @@ impl Replica {
 
     /// Proposes from the outboxes, runs raft-rs until it is quiet, and puts what is to be done into `out`.
     pub fn advance(&mut self, out: &mut Outputs) {
+        self.campaign_if_due();
         loop {
             self.update_leadership();
             self.propose_queued();
