@@ -4,9 +4,11 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId, Slot, Time};
+use mako_raft::replica::message::PeerMessage;
 use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Leadership, Outputs, Severity};
 use mako_raft::replica::payload::{ChunkWriter, LogBytes, Origin};
 use mako_raft::replica::{wire, Limits, Replica, ReplicaConfig, Timing};
+use raft::eraftpb::MessageType;
 
 const P0: PartitionId = PartitionId(0);
 const FIRST: Leadership = Leadership::Gained { first: true };
@@ -278,4 +280,43 @@ fn a_preference_for_nobody_leaves_leadership_where_it_is() {
     cluster.run_ms(5_000);
     assert_eq!(cluster.hosts[leader].told, [AGAIN]);
     assert_eq!(cluster.hosts[0].told, [FIRST, Leadership::Lost]);
+}
+
+fn has(frames: &[(usize, bytes::Bytes)], kind: MessageType) -> bool {
+    frames.iter().any(|(_, body)| match wire::decode(body.clone()).unwrap() {
+        (_, PeerMessage::Raft(_, message)) => message.get_msg_type() == kind,
+        _ => false,
+    })
+}
+
+/// Ticks without a leader's word until `host` campaigns, and what it sends then.
+fn until_it_campaigns(host: &mut Host, mut now: Time) -> (u64, Vec<(usize, bytes::Bytes)>) {
+    for ticks in 1..100 {
+        now = now.plus_millis(10);
+        host.replica.tick(now);
+        let frames = host.advance();
+        if has(&frames, MessageType::MsgRequestPreVote) {
+            return (ticks, frames);
+        }
+    }
+    panic!("it does not campaign");
+}
+
+/// A loop that wakes late finds its tick and another's campaign at once.
+#[test]
+fn who_is_due_to_campaign_first_reads_what_has_arrived() {
+    let due = until_it_campaigns(&mut Cluster::formed().hosts[2], Cluster::formed().now).0;
+    let Cluster { mut hosts, now, .. } = Cluster::formed();
+    let asked = until_it_campaigns(&mut hosts[1], now).1;
+    let at = |tick: u64| now.plus_millis(10 * tick);
+    for tick in 1..due {
+        hosts[2].replica.tick(at(tick));
+        assert!(!has(&hosts[2].advance(), MessageType::MsgRequestPreVote));
+    }
+    hosts[2].replica.tick(at(due));
+    for (_, body) in asked.into_iter().filter(|(to, _)| *to == 2) {
+        hosts[2].replica.receive(ProcessId(1), wire::decode(body).unwrap().1);
+    }
+    let answer = hosts[2].advance();
+    assert!(has(&answer, MessageType::MsgRequestPreVoteResponse) && !has(&answer, MessageType::MsgRequestPreVote));
 }

@@ -87,6 +87,8 @@ pub struct Replica {
     pub(super) peers: Peers,
     pub(super) phase: Phase,
     pub(super) campaigns: Campaigns,
+    /// The clock ticked, and whether to campaign was not looked at since.
+    pub(super) ticked: bool,
     pub(super) leadership: Leadership,
     pub(super) wishes: Wishes,
     pub(super) hand_over: HandOver,
@@ -153,6 +155,7 @@ impl Replica {
             peers: Peers::new(others),
             phase: Phase::Stopped,
             campaigns: Campaigns::new(&config.timing, now.plus_millis(config.timing.form_wait_ms)),
+            ticked: false,
             leadership: Leadership::new(is_designated),
             wishes: Wishes::new(config.preferred),
             hand_over: HandOver::default(),
@@ -378,11 +381,16 @@ impl Replica {
         let Phase::Member(node) = &mut self.phase else { return };
         // A later leader, or the same one after an acknowledgement that was late, sends what this member lacks.
         let (kind, term) = (message.get_msg_type(), Term(message.term));
-        let asks_for_votes = matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote);
         let only_leaders_say_it =
             matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgTimeoutNow);
         if only_leaders_say_it && term == node.term() {
             self.campaigns.leader_spoke(term, self.now);
+        }
+        if matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote) {
+            self.campaigns.saw_a_campaign(node, &message, self.now);
+        }
+        if kind == MessageType::MsgRequestPreVote && !self.campaigns.lets_ask(node, &message) {
+            return;
         }
         match kind {
             MessageType::MsgAppend if refuses && !message.entries.is_empty() => return,
@@ -403,9 +411,6 @@ impl Replica {
             self.cut_off = None;
             let text = format!("not cut off after all: {from} leads and goes on with this member");
             self.note("cut off", 1_000, Severity::Info, text);
-        }
-        if asks_for_votes {
-            self.campaigns.saw_a_campaign(self.now);
         }
         self.observe();
     }

@@ -67,7 +67,7 @@ impl Replica {
         if !self.leads() {
             self.absent.clear();
         }
-        self.campaign_if_due();
+        self.ticked = true;
         self.send_wish();
         self.send_reports();
         self.keep_memory_bounded();
@@ -83,7 +83,12 @@ impl Replica {
         self.mind_being_stuck();
     }
 
-    fn campaign_if_due(&mut self) {
+    /// Called when what came with a tick has been taken in: a leader's word, or another's campaign, may be waiting to be
+    /// read when this process is late.
+    pub(super) fn campaign_if_due(&mut self) {
+        if !std::mem::take(&mut self.ticked) {
+            return;
+        }
         if self.leaving || self.superseded || self.cut_off.is_some() {
             return;
         }
@@ -92,6 +97,7 @@ impl Replica {
         let preferred = self.preferred() == Some(self.config.me) && !self.lost_accepted;
         let Phase::Member(node) = &mut self.phase else { return };
         if self.campaigns.is_due(node, self.now, may_start) {
+            self.campaigns.asked(node.term());
             node.campaign();
             self.campaigns.draw(preferred, &mut self.rng);
             self.observe();

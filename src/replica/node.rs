@@ -187,6 +187,11 @@ impl Node {
         LogIndex(self.raw.raft.raft_log.last_index())
     }
 
+    /// Term and index of the last entry, unstable ones included.
+    pub fn log_end(&self) -> (Term, LogIndex) {
+        (Term(self.raw.raft.raft_log.last_term()), self.last_index())
+    }
+
     /// Commit index.
     pub fn commit_index(&self) -> LogIndex {
         LogIndex(self.raw.raft.raft_log.committed)

@@ -34,6 +34,7 @@ impl Replica {
         if let Some(node) = self.node_mut() {
             node.resume_reads();
         }
+        self.campaign_if_due();
         loop {
             self.update_leadership();
             self.propose_queued();

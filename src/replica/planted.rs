@@ -47,6 +47,7 @@ pub enum Bug {
     BelieveDelivered,
     AcknowledgeReplaced,
     BelieveFormerRun,
+    LetCampaignsCross,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -4,6 +4,8 @@
 //! group; send; hand on. The next turn takes all that arrived during this one, so batches form by
 //! themselves and nothing on this path waits for a timer. Sending comes before handing on, since the
 //! callbacks that this wakes want the processor on which an acknowledgement would still have to leave.
+//! Replicas learn first what time it is, and campaign in their pass: a turn that comes late has by then
+//! read what a leader, or another campaign, has said meanwhile.
 
 use std::io;
 use std::num::NonZeroUsize;

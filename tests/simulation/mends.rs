@@ -3,7 +3,7 @@
 
 use mako_raft::replica::planted::{plant, Bug};
 
-use crate::regressions::newcomer_has_a_seat;
+use crate::regressions::{newcomer_has_a_seat, worst_fail_over_ms, FAIL_OVER_MS_MAX};
 use crate::sim::transcript::play;
 
 /// Plays the transcript whose name begins with `number`, without the mend. When a command is in vain or an invariant
@@ -68,4 +68,12 @@ fn caught_up_by_a_number_of_entries() {
     let has_a_seat = newcomer_has_a_seat();
     plant(None);
     assert!(!has_a_seat);
+}
+
+#[test]
+fn campaigns_that_cross() {
+    plant(Some(Bug::LetCampaignsCross));
+    let worst = [3, 5].map(|voters| worst_fail_over_ms(voters, 5_000, 100));
+    plant(None);
+    assert!(worst.iter().all(|&ms| ms >= FAIL_OVER_MS_MAX), "{worst:?} ms");
 }
