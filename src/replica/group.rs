@@ -379,14 +379,9 @@ impl Replica {
         // A later leader, or the same one after an acknowledgement that was late, sends what this member lacks.
         let (kind, term) = (message.get_msg_type(), Term(message.term));
         let asks_for_votes = matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote);
-        let only_leaders_say_it =
-            matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgTimeoutNow);
-        if only_leaders_say_it && term == node.term() {
-            self.campaigns.leader_spoke(term, self.now);
-        }
         match kind {
             MessageType::MsgAppend if refuses && !message.entries.is_empty() => return,
-            MessageType::MsgTimeoutNow if declines || self.campaigns.call_may_be_late(self.now) => return,
+            MessageType::MsgTimeoutNow if declines => return,
             _ => {}
         }
         if let Err(why) = node.step(message) {

@@ -4,6 +4,7 @@ use crate::ids::{LogIndex, MemberId, ProcessId, Time};
 
 use super::group::{Phase, Replica};
 use super::message::{PeerMessage, Report};
+use super::node::Node;
 use super::planted::{self, Bug};
 use super::output::{Severity, WaitsFor};
 use super::preference::Step;
@@ -76,9 +77,10 @@ impl Replica {
             self.mind_absent();
             self.advance_hand_over();
         } else if self.leadership.is_suspended() {
-            self.hand_over.await_target(self.now, self.config.timing.election_ms);
+            self.hand_over.await_leader(self.now, self.config.timing.election_ms);
         } else {
-            self.hand_over.reset();
+            let leader = self.node().and_then(Node::leader);
+            self.hand_over.end(leader, self.now);
         }
         self.mind_being_stuck();
     }
@@ -243,27 +245,42 @@ impl Replica {
     }
 
     fn advance_hand_over(&mut self) {
+        if self.hand_over.target().is_some_and(|(to, _)| self.preferred() != Some(to)) {
+            self.hand_over.call_off();
+        }
         self.start_hand_over();
         let Some(node) = self.node() else { return };
         let target = self.hand_over.target();
         let last = node.last_index();
-        let matched = target.and_then(|id| node.progress(id)).is_some_and(|p| p.matched == last.0);
+        let matched = target.and_then(|(_, id)| node.progress(id)).is_some_and(|p| p.matched == last.0);
         let settled = matched
             && node.commit_index() == last
             && self.outbox.is_queue_empty()
             && self.outbox.is_settled();
-        let transfers = node.is_transferring();
-        let election_ms = self.config.timing.election_ms;
-        let step = self.hand_over.advance(self.now, settled, transfers, election_ms);
-        let Some(node) = self.node_mut() else { return };
-        match step {
-            Step::Nothing => {}
-            Step::Transfer(member) => node.transfer_to(member),
-            Step::GiveUp(to) => {
-                node.abort_transfer();
-                let text = format!("handing leadership to {to} took too long: going on as leader");
-                self.note("hand-over", 0, Severity::Warning, text);
+        let term = node.term();
+        let step = self.hand_over.advance(self.now, term, settled, self.config.timing.election_ms);
+        let Phase::Member(node) = &mut self.phase else { return };
+        let late = match step {
+            Step::Nothing => None,
+            Step::Transfer(member) => {
+                node.transfer_to(member);
+                None
             }
+            Step::GiveUp(to) => Some((to, "")),
+            // Who said goodbye does not campaign, nor need it: it accepts nothing that a late campaign could cost.
+            Step::TakeBack(to) if self.leaving || planted::has(Bug::GoOnAfterCall) => {
+                node.abort_transfer();
+                self.hand_over.end(None, self.now);
+                Some((to, ""))
+            }
+            Step::TakeBack(to) => {
+                node.lead_anew();
+                Some((to, ", in a new term"))
+            }
+        };
+        if let Some((to, how)) = late {
+            let text = format!("handing leadership to {to} took too long: going on as leader{how}");
+            self.note("hand-over", 0, Severity::Warning, text);
         }
         self.observe();
     }
