@@ -101,6 +101,8 @@ pub struct Replica {
     /// This run's proposal formed the shard: it has the first move although it is not designated.
     pub(super) formed_the_shard: bool,
     pub(super) leaving: bool,
+    /// Since when this leader, leaving, has had nothing undecided.
+    pub(super) through_since: Option<Time>,
     /// A leader of this term said that its log has not what this run needs.
     pub(super) cut_off: Option<Term>,
     /// A later generation began from this one's log and was met: this member serves no more.
@@ -165,6 +167,7 @@ impl Replica {
             leading_since: None,
             formed_the_shard: false,
             leaving: false,
+            through_since: None,
             cut_off: None,
             superseded: false,
             stuck_since: None,
