@@ -11,15 +11,12 @@ use raft::StateRole;
 use rand::rngs::SmallRng;
 use rand::Rng as _;
 
-use crate::ids::{Term, Time};
+use crate::ids::Time;
 
 use super::config::Timing;
 use super::node::Node;
 use super::planted::{self, Bug};
 
-/// A leader that says nothing for so many quarters of an election timeout is silent: heartbeats are more frequent. The
-/// leader gives a hand-over up after four, so a call to campaign that is late comes behind a silence.
-const SILENCE_QUARTERS: u64 = 3;
 /// A campaign goes before others for this part of an election timeout: 50 ms by default, so that two cross safely on lines
 /// on which a message takes up to 25 ms.
 const PRECEDENCE_DIVISOR: usize = 6;
@@ -41,10 +38,6 @@ pub struct Campaigns {
     first_move_after: Time,
     heard_leader: bool,
     made_first_move: bool,
-    /// Term and moment of the last message that only a leader sends.
-    spoke: Option<(Term, Time)>,
-    /// When the leader of that term was heard after a silence.
-    spoke_again: Option<Time>,
 }
 
 impl Campaigns {
@@ -61,33 +54,7 @@ impl Campaigns {
             first_move_after,
             heard_leader: false,
             made_first_move: false,
-            spoke: None,
-            spoke_again: None,
         }
-    }
-
-    fn election_ms(&self) -> u64 {
-        self.election_ticks as u64 * self.tick_ms
-    }
-
-    /// A message came that only the leader of the present term, `term`, sends.
-    pub fn leader_spoke(&mut self, term: Term, now: Time) {
-        match self.spoke.replace((term, now)) {
-            Some((before, at)) if before == term => {
-                if now.millis_since(at) >= SILENCE_QUARTERS * self.election_ms() / 4 {
-                    self.spoke_again = Some(now);
-                }
-            }
-            _ => self.spoke_again = None,
-        }
-    }
-
-    /// A leader's call to campaign is obeyed by force: voters don't ask whether they have a leader. So one that comes
-    /// shortly after a silence is not obeyed. This process stood still or the line did, and the leader may have given
-    /// the hand-over up long ago and have accepted logs since.
-    pub fn call_may_be_late(&self, now: Time) -> bool {
-        let is_late = self.spoke_again.is_some_and(|at| now.millis_since(at) < self.election_ms());
-        is_late && !planted::has(Bug::ObeyLateCall)
     }
 
     /// A leader is known: from now on only the election timeout counts.
@@ -182,36 +149,5 @@ impl Campaigns {
             }
         }
         self.ticks_left(node) == 0 && !self.leaves_the_turn_to_another(now)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const T: Term = Term(3);
-
-    /// Election timeout 300 ms; the leader speaks at these moments.
-    fn after(spoke_ms: &[u64]) -> Campaigns {
-        let mut campaigns = Campaigns::new(&Timing { election_ms: 300, ..Timing::default() }, Time(0));
-        spoke_ms.iter().for_each(|&ms| campaigns.leader_spoke(T, Time(0).plus_millis(ms)));
-        campaigns
-    }
-
-    #[test]
-    fn a_call_that_comes_shortly_after_a_silence_may_be_late() {
-        assert!(!after(&[0, 50, 100]).call_may_be_late(Time(0).plus_millis(100)));
-        assert!(!after(&[0, 224]).call_may_be_late(Time(0).plus_millis(224)));
-        assert!(after(&[0, 225]).call_may_be_late(Time(0).plus_millis(225)), "the call itself ends the silence");
-        let woke = after(&[0, 5_000, 5_000]);
-        assert!(woke.call_may_be_late(Time(0).plus_millis(5_299)), "it is read with what was sent before and after it");
-        assert!(!woke.call_may_be_late(Time(0).plus_millis(5_300)));
-    }
-
-    #[test]
-    fn the_silence_before_a_new_leaders_first_word_is_none() {
-        let mut campaigns = after(&[0]);
-        campaigns.leader_spoke(Term(4), Time(0).plus_millis(5_000));
-        assert!(!campaigns.call_may_be_late(Time(0).plus_millis(5_000)));
     }
 }

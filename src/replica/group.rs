@@ -103,6 +103,8 @@ pub struct Replica {
     /// This run's proposal formed the shard: it has the first move although it is not designated.
     pub(super) formed_the_shard: bool,
     pub(super) leaving: bool,
+    /// Since when this leader, leaving, has had nothing undecided.
+    pub(super) through_since: Option<Time>,
     /// A leader of this term said that its log has not what this run needs.
     pub(super) cut_off: Option<Term>,
     /// A later generation began from this one's log and was met: this member serves no more.
@@ -168,6 +170,7 @@ impl Replica {
             leading_since: None,
             formed_the_shard: false,
             leaving: false,
+            through_since: None,
             cut_off: None,
             superseded: false,
             stuck_since: None,
@@ -381,11 +384,6 @@ impl Replica {
         let Phase::Member(node) = &mut self.phase else { return };
         // A later leader, or the same one after an acknowledgement that was late, sends what this member lacks.
         let (kind, term) = (message.get_msg_type(), Term(message.term));
-        let only_leaders_say_it =
-            matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgTimeoutNow);
-        if only_leaders_say_it && term == node.term() {
-            self.campaigns.leader_spoke(term, self.now);
-        }
         if matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote) {
             self.campaigns.saw_a_campaign(node, &message, self.now);
         }
@@ -394,7 +392,7 @@ impl Replica {
         }
         match kind {
             MessageType::MsgAppend if refuses && !message.entries.is_empty() => return,
-            MessageType::MsgTimeoutNow if declines || self.campaigns.call_may_be_late(self.now) => return,
+            MessageType::MsgTimeoutNow if declines => return,
             _ => {}
         }
         let goes_on = kind == MessageType::MsgHeartbeatResponse && node.is_leader() && term == node.term() && {

@@ -145,6 +145,8 @@ impl Leadership {
             // Also while nobody leads, when the target has begun its campaign: what is accepted then is lost when it wins.
             (true, _) if handing_over && (leading || !planted::has(Bug::LetInDuringCampaign)) => Gate::Hold,
             (true, true) => Gate::Open,
+            // Only a leader that said goodbye hands over before it was told that it leads.
+            (false, true) if handing_over => Gate::Hold,
             (true, false) => Gate::Queue,
             (false, _) if keeps => Gate::Queue,
             (false, _) => Gate::Closed { leader: self.leader() },

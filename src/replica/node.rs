@@ -220,9 +220,14 @@ impl Node {
         self.is_leader() && !self.raw.raft.has_pending_conf()
     }
 
-    /// Moves raft-rs's tick counters. It never campaigns by them.
+    /// Moves raft-rs's tick counters. It never campaigns by them, and how long a transfer may take is for
+    /// `preference.rs` to say: until then raft-rs proposes nothing.
     pub fn tick(&mut self) {
+        let transferee = self.raw.raft.lead_transferee;
         self.raw.tick();
+        if self.is_leader() {
+            self.raw.raft.lead_transferee = transferee;
+        }
     }
 
     /// Ticks between two heartbeats.
@@ -258,14 +263,24 @@ impl Node {
         self.raw.transfer_leader(member.get());
     }
 
-    /// A transfer is under way.
-    pub fn is_transferring(&self) -> bool {
-        self.raw.raft.lead_transferee.is_some()
-    }
-
-    /// Stops a transfer.
+    /// Stops a transfer. Who was called to campaign may still do so.
     pub fn abort_transfer(&mut self) {
         self.raw.raft.abort_leader_transfer();
+    }
+
+    /// Gives this leadership up for that of the next term: what others were called to in this one is void then. The voters
+    /// are asked by force, as by the target of a transfer, since this very member is the leader that they are loyal to.
+    pub fn lead_anew(&mut self) {
+        self.step_down();
+        let log = &self.raw.raft.raft_log;
+        // A candidate's log must be on disk. Until it is, others may campaign, or this member later.
+        if log.persisted != log.last_index() || !self.knows_the_members() {
+            return;
+        }
+        let id = self.id.get();
+        let mut call = Message { from: id, to: id, term: self.raw.raft.term, ..Message::default() };
+        call.set_msg_type(MessageType::MsgTimeoutNow);
+        let _ = self.raw.raft.step(call);
     }
 
     /// `member` can't be reached: probe it instead of streaming to it.

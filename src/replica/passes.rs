@@ -13,6 +13,7 @@ use super::outbox::Decided;
 use super::output::{Event, LaneItem, Outputs, Severity};
 use super::payload::Payload;
 use super::planted::{self, Bug};
+use super::preference::Applied;
 
 /// Read from disk, handed to the lanes and not delivered yet: at most so much and one pass.
 const REPLAYED_BYTES: usize = 16 << 20;
@@ -135,11 +136,7 @@ impl Replica {
         let payload = Payload::parse(&entry.data).map_err(|e| format!("entry {}: {e}", entry.index))?;
         if let Payload::Control(body) = &payload {
             let wish = Preference::decode(body).map_err(|e| format!("entry {}: {e}", entry.index))?;
-            if let Some(preferred) = self.wishes.apply(wish) {
-                let whom = preferred.map_or("nobody".to_owned(), |p| p.to_string());
-                let text = format!("the preferred leader is now {whom}, as {} asked", wish.origin.process);
-                self.out.events.push(Event::Notice(Severity::Info, text));
-            }
+            self.obey_wish(wish);
             return Ok(());
         }
         if let Some(mut delivery) = self.streams.apply(payload, self.origin)? {
@@ -151,11 +148,23 @@ impl Replica {
         Ok(())
     }
 
+    fn obey_wish(&mut self, wish: Preference) {
+        let applied = self.wishes.apply(wish);
+        if applied != Applied::Before {
+            self.hand_over.forgive();
+        }
+        if applied == Applied::Changes {
+            let whom = wish.preferred.map_or("nobody".to_owned(), |p| p.to_string());
+            let text = format!("the preferred leader is now {whom}, as {} asked", wish.origin.process);
+            self.out.events.push(Event::Notice(Severity::Info, text));
+        }
+    }
+
     pub(super) fn may_propose(&self) -> bool {
         let limits = &self.config.limits;
         self.node().is_some_and(|n| n.is_leader() && n.log().bytes() < limits.log_memory_bytes)
             && self.leadership.is_announced()
-            && !self.hand_over.is_transferring()
+            && !self.hand_over.has_called()
             && self.outbox.in_flight_bytes() < limits.in_flight_bytes
     }
 

@@ -36,7 +36,7 @@ pub enum Bug {
     ParentGoesOn,
     RestoreAgain,
     RemoveUntold,
-    ObeyLateCall,
+    GoOnAfterCall,
     MissWhoIsOutrun,
     CommitWhatDiffers,
     SpeakBeforeTermIsWritten,
@@ -70,7 +70,7 @@ mod planting {
             Bug::DropFragment,
             Bug::LossIsNotTold,
             Bug::LetInDuringCampaign,
-            Bug::ObeyLateCall,
+            Bug::GoOnAfterCall,
         ];
         let named = suited.into_iter().find(|bug| format!("{bug:?}") == name);
         Some(named.unwrap_or_else(|| panic!("MAKO_RAFT_PLANTED={name}: no such bug suits a process")))

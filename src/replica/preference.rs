@@ -2,6 +2,9 @@
 //!
 //! Hand-over: the leader holds its submitters, lets everything accepted commit, transfers, and resumes
 //! when that fails. (raft-rs 0.7 drops proposals while a transfer runs, so nothing may be proposed then.)
+//!
+//! Who was called to campaign may do so at any time, and deposes the leader of that term by force. So once the call is out a
+//! leader lets submitters in again only when it leads in a later term: then a campaign that comes late is void.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +20,11 @@ const DRAIN_MS: u64 = 2_000;
 /// First wait after a hand-over that failed; doubled each time.
 const RETRY_MS: u64 = 500;
 const RETRY_MS_MAX: u64 = 30_000;
+/// So many election timeouts the target has, from the call on, to come to lead: it writes its vote, and so do the others.
+const CALL_TIMEOUTS: u64 = 2;
+/// While nobody leads after a call, submitters are held for so many election timeouts from it: the target's campaign and
+/// this process's own may both be under way, on disks that take their time. Then no majority is in reach.
+const HELD_TIMEOUTS: u64 = 10;
 
 /// The shard's wish as the log has it, and this process's own wish on its way there.
 #[derive(Debug)]
@@ -72,30 +80,42 @@ impl Wishes {
         self.proposed.1.insert((wish.origin.process, wish.origin.run.0), wish.number);
     }
 
-    /// A wish was committed. Returns the new preference when it changed.
-    pub fn apply(&mut self, wish: Preference) -> Option<Option<ProcessId>> {
+    /// A wish was committed.
+    pub fn apply(&mut self, wish: Preference) -> Applied {
         if self.mine == Some(wish) {
             self.mine = None;
         }
         let last = self.seen.entry((wish.origin.process, wish.origin.run.0)).or_insert(0);
         if wish.number <= *last {
-            return None;
+            return Applied::Before;
         }
         *last = wish.number;
-        let changed = self.preferred != wish.preferred;
+        let is_change = self.preferred != wish.preferred;
         self.preferred = wish.preferred;
-        changed.then_some(wish.preferred)
+        if is_change { Applied::Changes } else { Applied::Confirms }
     }
 }
 
-/// Where a hand-over stands.
+/// What a committed wish does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It was in the log before.
+    Before,
+    /// A host asked for what the shard prefers already.
+    Confirms,
+    /// From now on the shard prefers another process, or none.
+    Changes,
+}
+
+/// Where a hand-over stands.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    #[default]
     Idle,
     /// Submitters are held; what was accepted commits.
     Draining { to: ProcessId, member: MemberId, since: Time, intakes_empty: bool },
-    /// raft-rs transfers.
-    Transferring { to: ProcessId, since: Time },
+    /// The member was called to campaign, by the leader of this term.
+    Called { to: ProcessId, member: MemberId, since: Time, term: Term },
 }
 
 /// What the leader should do for the hand-over now.
@@ -105,22 +125,26 @@ pub enum Step {
     Nothing,
     /// Everything is committed: transfer to this member.
     Transfer(MemberId),
-    /// It took too long: stop the transfer, submitters go on.
+    /// Nobody was called yet, and it took too long: submitters go on.
     GiveUp(ProcessId),
+    /// The target may obey at any time, and took too long: only the leader of a later term is safe from it.
+    TakeBack(ProcessId),
 }
 
-/// One hand-over at a time.
-#[derive(Debug)]
-pub struct HandOver {
-    stage: Stage,
+/// A member to which a hand-over failed.
+#[derive(Debug, Clone, Copy)]
+struct Failed {
     not_before: Time,
+    /// The wait after the next failure.
     retry_ms: u64,
 }
 
-impl Default for HandOver {
-    fn default() -> Self {
-        Self { stage: Stage::Idle, not_before: Time(0), retry_ms: RETRY_MS }
-    }
+/// One hand-over at a time.
+#[derive(Debug, Default)]
+pub struct HandOver {
+    stage: Stage,
+    /// Another member, be it another run of the same process, has not failed.
+    failed: BTreeMap<MemberId, Failed>,
 }
 
 impl HandOver {
@@ -129,25 +153,30 @@ impl HandOver {
         self.stage != Stage::Idle
     }
 
-    /// raft-rs transfers: nothing may be proposed.
-    pub fn is_transferring(&self) -> bool {
-        matches!(self.stage, Stage::Transferring { .. })
+    /// The target was called: nothing may be proposed.
+    pub fn has_called(&self) -> bool {
+        matches!(self.stage, Stage::Called { .. })
     }
 
-    /// Starts, unless one runs or the last one failed a short while ago.
+    /// Whether a hand-over to `member` failed a short while ago.
+    pub fn must_wait(&self, member: MemberId, now: Time) -> bool {
+        self.failed.get(&member).is_some_and(|failed| now < failed.not_before)
+    }
+
+    /// Starts, unless one runs or the last one to this member failed a short while ago.
     pub fn start(&mut self, to: ProcessId, member: MemberId, now: Time) -> bool {
-        if self.is_active() || now < self.not_before {
+        if self.is_active() || self.must_wait(member, now) {
             return false;
         }
         self.stage = Stage::Draining { to, member, since: now, intakes_empty: false };
         true
     }
 
-    /// The member that is to lead.
-    pub fn target(&self) -> Option<MemberId> {
+    /// Who is to lead, and has not been called yet.
+    pub fn target(&self) -> Option<(ProcessId, MemberId)> {
         match self.stage {
-            Stage::Draining { member, .. } => Some(member),
-            Stage::Idle | Stage::Transferring { .. } => None,
+            Stage::Draining { to, member, .. } => Some((to, member)),
+            Stage::Idle | Stage::Called { .. } => None,
         }
     }
 
@@ -158,49 +187,67 @@ impl HandOver {
         }
     }
 
-    /// Nobody leads: the member that was called to campaign may be about to. Until it has had its time, submitters
-    /// stay held.
-    pub fn await_target(&mut self, now: Time, election_ms: u64) {
+    /// A host asked for a leader anew: whatever failed before is tried again at once.
+    pub fn forgive(&mut self) {
+        self.failed.clear();
+    }
+
+    /// The target is not to lead any more. Who was called can't be told.
+    pub fn call_off(&mut self) {
+        if self.target().is_some() {
+            self.stage = Stage::Idle;
+        }
+    }
+
+    /// Nobody leads: the member that was called to campaign may be about to. Until then submitters stay held, though not
+    /// for ever.
+    pub fn await_leader(&mut self, now: Time, election_ms: u64) {
         match self.stage {
-            Stage::Transferring { since, .. } if now.millis_since(since) < 2 * election_ms => {}
-            _ => self.reset(),
+            Stage::Called { since, .. } if now.millis_since(since) < HELD_TIMEOUTS * election_ms => {}
+            _ => self.end(None, now),
         }
     }
 
-    /// This process does not lead any more, or the wish is gone.
-    pub fn reset(&mut self) {
-        if self.is_active() {
-            *self = Self::default();
-        }
-    }
-
-    /// `settled`: outbox and proposals are empty and the target matches the whole log.
-    pub fn advance(&mut self, now: Time, settled: bool, raft_transfers: bool, election_ms: u64) -> Step {
-        match self.stage {
-            Stage::Idle => Step::Nothing,
-            Stage::Draining { to, member, since, intakes_empty } => {
-                if intakes_empty && settled {
-                    self.stage = Stage::Transferring { to, since: now };
-                    return Step::Transfer(member);
-                }
-                self.give_up_after(to, since, now, DRAIN_MS)
+    /// This process leads no more, but `leader`, where that is known.
+    pub fn end(&mut self, leader: Option<MemberId>, now: Time) {
+        if let Stage::Called { member, .. } = self.stage {
+            if leader == Some(member) {
+                self.failed.remove(&member);
+            } else {
+                self.note_failure(member, now);
             }
-            Stage::Transferring { to, since } if raft_transfers => {
-                self.give_up_after(to, since, now, 2 * election_ms)
-            }
-            // raft-rs itself gave it up.
-            Stage::Transferring { to, .. } => self.give_up_after(to, Time(0), now, 0),
-        }
-    }
-
-    fn give_up_after(&mut self, to: ProcessId, since: Time, now: Time, limit_ms: u64) -> Step {
-        if now.millis_since(since) < limit_ms {
-            return Step::Nothing;
         }
         self.stage = Stage::Idle;
-        self.not_before = now.plus_millis(self.retry_ms);
-        self.retry_ms = (self.retry_ms * 2).min(RETRY_MS_MAX);
-        Step::GiveUp(to)
+    }
+
+    /// `term`: in which this process leads. `settled`: outbox and proposals are empty and the target matches the whole log.
+    pub fn advance(&mut self, now: Time, term: Term, settled: bool, election_ms: u64) -> Step {
+        match self.stage {
+            Stage::Draining { to, member, intakes_empty: true, .. } if settled => {
+                self.stage = Stage::Called { to, member, since: now, term };
+                Step::Transfer(member)
+            }
+            Stage::Draining { to, member, since, .. } if now.millis_since(since) >= DRAIN_MS => {
+                self.stage = Stage::Idle;
+                self.note_failure(member, now);
+                Step::GiveUp(to)
+            }
+            // It was taken back, or the target campaigned in vain.
+            Stage::Called { term: called_in, .. } if term > called_in => {
+                self.end(None, now);
+                Step::Nothing
+            }
+            Stage::Called { to, since, .. } if now.millis_since(since) >= CALL_TIMEOUTS * election_ms => Step::TakeBack(to),
+            Stage::Idle | Stage::Draining { .. } | Stage::Called { .. } => Step::Nothing,
+        }
+    }
+
+    fn note_failure(&mut self, member: MemberId, now: Time) {
+        let failed = self.failed.entry(member).or_insert(Failed { not_before: now, retry_ms: RETRY_MS });
+        failed.not_before = now.plus_millis(failed.retry_ms);
+        failed.retry_ms = (failed.retry_ms * 2).min(RETRY_MS_MAX);
+        // Members that are gone are not kept.
+        self.failed.retain(|_, failed| now.millis_since(failed.not_before) < RETRY_MS_MAX);
     }
 }
 
@@ -218,10 +265,10 @@ mod tests {
         let wish = wishes.due(Time(0)).unwrap();
         assert!(wishes.due(Time(1)).is_none());
         assert_eq!(wishes.due(Time(0).plus_millis(REPEAT_MS)), Some(wish));
-        assert_eq!(wishes.apply(wish), Some(Some(ProcessId(2))));
+        assert_eq!((wishes.apply(wish), wishes.preferred()), (Applied::Changes, Some(ProcessId(2))));
         let later = Preference { number: 1, origin: Origin { run: RunId(9), ..A }, preferred: None };
-        assert_eq!(wishes.apply(later), Some(None));
-        assert_eq!(wishes.apply(wish), None, "the repetition changes nothing");
+        assert_eq!((wishes.apply(later), wishes.preferred()), (Applied::Changes, None));
+        assert_eq!(wishes.apply(wish), Applied::Before, "the repetition changes nothing");
         assert_eq!((wishes.preferred(), wishes.due(Time(u64::MAX))), (None, None));
     }
 
@@ -238,43 +285,112 @@ mod tests {
         assert!(wishes.is_new_in(Term(4), &wish(1)), "the entry of term 3 may have been replaced");
     }
 
-    #[test]
-    fn a_hand_over_waits_for_the_intakes_and_for_everything_to_commit() {
+    const T_MS: u64 = 300;
+    const TERM: Term = Term(3);
+
+    fn ms(ms: u64) -> Time {
+        Time(0).plus_millis(ms)
+    }
+
+    fn member(id: u64) -> MemberId {
+        MemberId::new(id).unwrap()
+    }
+
+    /// Member 2, process 1, was called to campaign at the beginning of time.
+    fn called() -> HandOver {
         let mut h = HandOver::default();
-        let m = MemberId::new(2).unwrap();
-        assert!(h.start(ProcessId(1), m, Time(0)));
-        assert_eq!(h.advance(Time(1), true, false, 300), Step::Nothing);
+        assert!(h.start(ProcessId(1), member(2), ms(0)));
         h.intakes_drained();
-        assert_eq!(h.advance(Time(2), false, false, 300), Step::Nothing);
-        assert_eq!(h.advance(Time(3), true, false, 300), Step::Transfer(m));
-        assert!(h.is_transferring());
+        assert_eq!(h.advance(ms(0), TERM, true, T_MS), Step::Transfer(member(2)));
+        h
     }
 
     #[test]
-    fn submitters_stay_held_for_the_targets_campaign_and_no_longer() {
-        let m = MemberId::new(2).unwrap();
-        let mut draining = HandOver::default();
-        draining.start(ProcessId(1), m, Time(0));
-        draining.await_target(Time(1), 300);
-        assert!(!draining.is_active(), "nobody was called to campaign");
+    fn a_wish_that_is_what_the_shard_prefers_already_is_one_all_the_same() {
+        let mut wishes = Wishes::new(Some(ProcessId(2)));
+        let wish = Preference { origin: A, number: 1, preferred: Some(ProcessId(2)) };
+        assert_eq!(wishes.apply(wish), Applied::Confirms);
+        assert_eq!(wishes.apply(wish), Applied::Before);
+    }
+
+    #[test]
+    fn a_hand_over_waits_for_the_intakes_and_for_everything_to_commit() {
         let mut h = HandOver::default();
-        h.start(ProcessId(1), m, Time(0));
+        assert!(h.start(ProcessId(1), member(2), ms(0)));
+        assert_eq!(h.advance(ms(1), TERM, true, T_MS), Step::Nothing);
         h.intakes_drained();
-        h.advance(Time(0), true, false, 300);
-        h.await_target(Time(0).plus_millis(599), 300);
+        assert_eq!(h.advance(ms(2), TERM, false, T_MS), Step::Nothing);
+        assert_eq!(h.advance(ms(3), TERM, true, T_MS), Step::Transfer(member(2)));
+        assert!(h.has_called());
+    }
+
+    #[test]
+    fn submitters_stay_held_while_nobody_leads_after_a_call_and_not_for_ever() {
+        let mut draining = HandOver::default();
+        draining.start(ProcessId(1), member(2), ms(0));
+        draining.await_leader(ms(1), T_MS);
+        assert!(!draining.is_active(), "nobody was called to campaign");
+        let mut h = called();
+        h.await_leader(ms(2_999), T_MS);
         assert!(h.is_active());
-        h.await_target(Time(0).plus_millis(600), 300);
+        h.await_leader(ms(3_000), T_MS);
         assert!(!h.is_active());
+    }
+
+    #[test]
+    fn after_a_call_submitters_go_on_only_in_a_later_term() {
+        let mut h = called();
+        assert_eq!(h.advance(ms(599), TERM, true, T_MS), Step::Nothing);
+        assert_eq!(h.advance(ms(600), TERM, true, T_MS), Step::TakeBack(ProcessId(1)));
+        assert!(h.is_active(), "this process leads in the term of the call still");
+        assert_eq!(h.advance(ms(700), Term(4), true, T_MS), Step::Nothing);
+        assert!(!h.is_active());
+        assert!(!h.start(ProcessId(1), member(2), ms(700)), "that hand-over failed");
     }
 
     #[test]
     fn a_hand_over_that_fails_is_given_up_and_tried_later_each_time() {
         let mut h = HandOver::default();
-        let m = MemberId::new(2).unwrap();
-        h.start(ProcessId(1), m, Time(0));
-        let late = Time(0).plus_millis(DRAIN_MS);
-        assert_eq!(h.advance(late, false, false, 300), Step::GiveUp(ProcessId(1)));
-        assert!(!h.start(ProcessId(1), m, late));
-        assert!(h.start(ProcessId(1), m, late.plus_millis(RETRY_MS)));
+        let mut now = ms(0);
+        for wait_ms in [RETRY_MS, 2 * RETRY_MS, 4 * RETRY_MS] {
+            assert!(h.start(ProcessId(1), member(2), now));
+            now = now.plus_millis(DRAIN_MS);
+            assert_eq!(h.advance(now, TERM, false, T_MS), Step::GiveUp(ProcessId(1)));
+            assert!(!h.start(ProcessId(1), member(2), now.plus_millis(wait_ms - 1)));
+            now = now.plus_millis(wait_ms);
+        }
+    }
+
+    #[test]
+    fn another_leader_than_the_target_is_a_failure_of_the_target() {
+        let mut h = called();
+        h.end(Some(member(3)), ms(10));
+        assert!(h.must_wait(member(2), ms(10)));
+        let mut h = called();
+        h.end(Some(member(2)), ms(10));
+        assert!(!h.must_wait(member(2), ms(10)));
+    }
+
+    #[test]
+    fn a_wait_after_a_failure_is_for_that_member_and_ends_with_a_new_wish() {
+        let mut h = called();
+        h.end(None, ms(0));
+        assert!(!h.start(ProcessId(1), member(2), ms(1)));
+        assert!(h.start(ProcessId(2), member(3), ms(1)), "another one has not failed");
+        h.call_off();
+        assert!(!h.start(ProcessId(1), member(2), ms(1)));
+        h.forgive();
+        assert!(h.start(ProcessId(1), member(2), ms(1)));
+    }
+
+    #[test]
+    fn a_hand_over_is_called_off_until_the_target_was_called() {
+        let mut h = HandOver::default();
+        h.start(ProcessId(1), member(2), ms(0));
+        h.call_off();
+        assert!(!h.is_active());
+        let mut h = called();
+        h.call_off();
+        assert!(h.is_active());
     }
 }

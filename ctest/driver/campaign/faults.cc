@@ -208,8 +208,8 @@ void Round::stop_follower() {
   shard_.resume(victim);
 }
 
-// It stands still when it is called to campaign, until the leader has given the hand-over up and gone on. When it wakes, it
-// must not obey. The call is sent a tick or two after the leader has said what it is about to do; where it was there
+// It stands still when it is called to campaign, until the leader has taken the hand-over back and gone on. When it wakes, it
+// may obey, and must not depose the leader by that. The call is sent a tick or two after the leader has said what it is about to do; where it was there
 // already, or is not sent because the target had not acknowledged everything, the round is one of the others.
 void Round::stop_target_of_hand_over() {
   const int target = 0;
@@ -224,7 +224,7 @@ void Round::stop_target_of_hand_over() {
   shard_.await_saying(leader_, said, before + 1, kLeaderBoundMs);
   std::this_thread::sleep_for(std::chrono::milliseconds(between(0, 9)));
   shard_.pause(target);
-  shard_.load_for(between(500, 1500));
+  shard_.load_for(between(800, 1800));
   shard_.resume(target);
   // The next hand-over comes in order.
   shard_.await_leader({target}, kLeaderBoundMs);

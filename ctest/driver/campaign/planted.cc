@@ -8,7 +8,7 @@ const std::vector<Planted> &planted_bugs() {
       {"ProposeAgainInNewTerm", "SIGSTOP of the leader", false, 12, "stopped itself"},
       {"DropFragment", "SIGSTOP of a follower", false, 6, "stopped itself"},
       {"LossIsNotTold", "leader cut off", false, 6, "not level"},
-      {"ObeyLateCall", "SIGSTOP of a hand-over's target", true, 60, "nothing that happened to this process explains it"},
+      {"GoOnAfterCall", "SIGSTOP of a hand-over's target", true, 60, "nothing that happened to this process explains it"},
       {"LetInDuringCampaign", "kill -9 of the leader", true, 60, "nothing that happened to this process explains it"},
   };
   return all;
