@@ -113,7 +113,7 @@ impl fmt::Display for DiskError {
             Self::Locked { directory, pid } => {
                 write!(f, "durable log: {} is in use by ", directory.display())?;
                 match pid {
-                    Some(pid) => write!(f, "process {pid}")?,
+                    Some(pid) => write!(f, "process {pid} (of its own container, where it has one)")?,
                     None => write!(f, "another process")?,
                 }
                 write!(f, "; each replica process needs a data directory of its own")

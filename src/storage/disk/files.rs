@@ -17,8 +17,8 @@ use rustix::io::Errno;
 pub trait FileSystem: Send + Sync {
     /// Creates `directory` and its parents unless they exist, durably.
     fn create_directory(&self, directory: &Path) -> io::Result<()>;
-    /// Takes the lock file `path` for this process until the guard is dropped, and leaves this process's
-    /// number in it. `Err(Held)` when another holder has it.
+    /// Takes the directory of the lock file `path` for this process until the guard is dropped, and leaves this
+    /// process's number in the file. `Err(Held)` when another holder has it, whatever became of the file.
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError>;
     /// Opens a file for reading and writing; creates an empty one when `path` does not exist and
     /// `mode` says so.
@@ -114,6 +114,13 @@ impl FileSystem for RealFiles {
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
+        // Not the file alone: it can be removed under its holder, and the next one would lock another.
+        let directory = File::open(parent_of(path)).map_err(LockError::Io)?;
+        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(held(path)),
+            // Some network file systems lock no directories: there the file must do.
+            Ok(()) | Err(_) => {}
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -128,7 +135,7 @@ impl FileSystem for RealFiles {
         }
         file.set_len(0).map_err(LockError::Io)?;
         writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
-        Ok(Box::new(RealLock { _file: file }))
+        Ok(Box::new(RealLock { _directory: directory, _file: file }))
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
@@ -191,6 +198,7 @@ fn identity_of(metadata: &Metadata) -> FileIdentity {
 
 /// flock(2): released by the kernel when the process ends, however it ends.
 struct RealLock {
+    _directory: File,
     _file: File,
 }
 
