@@ -107,6 +107,8 @@ pub struct Replica {
     pub(super) superseded: bool,
     /// No leader, and no majority of the members in reach, since then.
     pub(super) stuck_since: Option<Time>,
+    /// The last entry on this disk while a majority has more on theirs, and for how many ticks it has been that one.
+    pub(super) outpaced: Option<(LogIndex, u64)>,
     /// What is waited for now, and how often each was said.
     pub(super) waiting: Waiting,
     pub(super) wait_repeats: BTreeMap<WaitsFor, Repeats>,
@@ -168,6 +170,7 @@ impl Replica {
             cut_off: None,
             superseded: false,
             stuck_since: None,
+            outpaced: None,
             waiting: Waiting::default(),
             wait_repeats: BTreeMap::new(),
             absent: BTreeSet::new(),

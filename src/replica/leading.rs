@@ -5,7 +5,7 @@ use crate::ids::{LogIndex, MemberId, ProcessId, Time};
 use super::group::{Phase, Replica};
 use super::message::{PeerMessage, Report};
 use super::planted::{self, Bug};
-use super::output::{Severity, WaitsFor};
+use super::output::{Event, Severity, WaitsFor};
 use super::preference::Step;
 use super::retention::{Electorate, Standpoint};
 
@@ -14,6 +14,9 @@ const STANDING_MS: u64 = 500;
 /// A preferred process gets leadership once it has delivered within so many entries of the leader, or what
 /// was committed a moment ago: its reports are up to a heartbeat interval old.
 const NEARLY_DELIVERED_ENTRIES: u64 = 16;
+/// A leader leads no more when its disk has stood still for so many election timeouts. A disk under load does so for some
+/// hundred milliseconds now and then, and what is queued is lost with the leadership: so not after one.
+const STALL_ELECTIONS: u64 = 4;
 
 impl Replica {
     /// The clock moved. Call every `tick_ms`, or as rarely as [`Replica::ticks_until_due`] says; a late call is one
@@ -71,6 +74,7 @@ impl Replica {
         self.send_wish();
         self.send_reports();
         self.keep_memory_bounded();
+        self.mind_own_disk();
         if self.leads() {
             self.tend_members();
             self.mind_absent();
@@ -96,6 +100,36 @@ impl Replica {
             self.campaigns.draw(preferred, &mut self.rng);
             self.observe();
         }
+    }
+
+    /// Looks whether the disk stands still while a majority has on theirs what it lacks. A leader then leads no more:
+    /// its heartbeats leave all the same, so nobody would take over, and raft-rs applies nothing that is not on its own disk.
+    /// Where the majority needs this disk, nobody has more on theirs, and nobody could lead better.
+    fn mind_own_disk(&mut self) {
+        let Some(node) = self.node() else { return };
+        let (at, leads) = (node.outpaced_at(), node.is_leader());
+        // Ticks, since after a pause of this process its disk may have gone on long ago.
+        let ticks = self.outpaced.filter(|&(before, _)| Some(before) == at).map_or(0, |(_, ticks)| ticks + 1);
+        self.outpaced = at.map(|at| (at, ticks));
+        if !leads || !self.disk_stands_for(STALL_ELECTIONS) {
+            return;
+        }
+        let text = format!(
+            "the disk has not finished a write for {} ms, and a majority has on theirs what is missing here: leading no more, \
+             so that another one can; look at the disk of raft.data_dir",
+            ticks * self.config.timing.tick_ms
+        );
+        self.out.events.push(Event::Notice(Severity::Warning, text));
+        if let Some(node) = self.node_mut() {
+            node.step_down();
+        }
+        self.observe();
+    }
+
+    /// This disk has stood still for so many election timeouts while a majority has on theirs what it lacks.
+    pub(super) fn disk_stands_for(&self, elections: u64) -> bool {
+        let timing = &self.config.timing;
+        self.outpaced.is_some_and(|(_, ticks)| ticks * timing.tick_ms >= elections * timing.election_ms)
     }
 
     /// A majority of the voters, this one included, is connected; while a membership change runs, of the former ones too.
