@@ -12,7 +12,7 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType, HardState, Message, MessageT
 use raft::{Config, ProgressState, RawNode, StateRole, Storage as _};
 
 use crate::ids::{LogIndex, MemberId, Term};
-use crate::storage::memory::MemoryLog;
+use crate::storage::memory::{MemoryLog, Unread};
 
 use super::config::{Limits, Timing};
 use super::formation::Formation;
@@ -555,6 +555,11 @@ impl Node {
     pub fn outpaced_at(&self) -> Option<LogIndex> {
         let log = &self.raw.raft.raft_log;
         (log.persisted < log.committed).then_some(LogIndex(log.persisted))
+    }
+
+    /// Older entries that this leader could not read for others since the last call. They are tried again.
+    pub fn take_unread(&self) -> Option<Unread> {
+        self.log().take_unread()
     }
 
     /// Entries through `index` have been applied.

@@ -94,6 +94,15 @@ impl DiskError {
         }
     }
 
+    /// The system had no file handle to give: what could not be read is as it was.
+    pub fn is_passing(error: &io::Error) -> bool {
+        let source = match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            Some(Self::Io { source, .. }) => source,
+            _ => error,
+        };
+        [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error())).contains(&source.raw_os_error())
+    }
+
     pub(super) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_path_buf(), offset, what: what.into() }
     }
