@@ -11,7 +11,7 @@ use raft::StateRole;
 use rand::rngs::SmallRng;
 use rand::Rng as _;
 
-use crate::ids::Time;
+use crate::ids::{Term, Time};
 
 use super::config::Timing;
 use super::node::Node;

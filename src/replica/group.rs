@@ -111,6 +111,13 @@ pub struct Replica {
     pub(super) superseded: bool,
     /// No leader, and no majority of the members in reach, since then.
     pub(super) stuck_since: Option<Time>,
+    /// The last entry on this disk while a majority has more on theirs, and for how many ticks it has been that one.
+    pub(super) outpaced: Option<(LogIndex, u64)>,
+    /// When entries that could not be read are tried again, and how often that was said.
+    pub(super) read_again: Time,
+    pub(super) unread_repeats: Repeats,
+    /// This run has asked that another process lead, since what others need can't be read here.
+    pub(super) passed_on: bool,
     /// What is waited for now, and how often each was said.
     pub(super) waiting: Waiting,
     pub(super) wait_repeats: BTreeMap<WaitsFor, Repeats>,
@@ -174,6 +181,10 @@ impl Replica {
             cut_off: None,
             superseded: false,
             stuck_since: None,
+            outpaced: None,
+            read_again: now,
+            unread_repeats: Repeats::default(),
+            passed_on: false,
             waiting: Waiting::default(),
             wait_repeats: BTreeMap::new(),
             absent: BTreeSet::new(),

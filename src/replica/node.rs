@@ -12,7 +12,7 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType, HardState, Message, MessageT
 use raft::{Config, ProgressState, RawNode, Ready, SoftState, StateRole, Storage as _};
 
 use crate::ids::{LogIndex, MemberId, Term};
-use crate::storage::memory::MemoryLog;
+use crate::storage::memory::{MemoryLog, Unread};
 
 use super::config::{Limits, Timing};
 use super::formation::Formation;
@@ -54,6 +54,26 @@ struct Awaiting {
     messages: Vec<Message>,
 }
 
+impl Awaiting {
+    /// A later pass that waits for the same write. However long the disk takes, what is kept does not grow: of equal
+    /// messages the last one says all, and of acknowledgements the furthest.
+    fn join(&mut self, ready: u64, messages: Vec<Message>) {
+        self.ready = ready;
+        for new in messages {
+            let key = |message: &Message| (message.get_msg_type(), message.to, message.reject);
+            match self.messages.iter_mut().find(|old| key(old) == key(&new)) {
+                Some(old) if acknowledges(old) && old.index > new.index => {}
+                Some(old) => *old = new,
+                None => self.messages.push(new),
+            }
+        }
+    }
+}
+
+fn acknowledges(message: &Message) -> bool {
+    message.get_msg_type() == MessageType::MsgAppendResponse && !message.reject
+}
+
 /// A member of a formation.
 pub struct Node {
     raw: RawNode<MemoryLog>,
@@ -68,6 +88,9 @@ pub struct Node {
     /// once, and would after a crash lead in the same term again, with other entries.
     term_write: u64,
     awaiting: VecDeque<Awaiting>,
+    /// Answers to heartbeats, the newest per receiver: they acknowledge nothing but the term, so they wait for
+    /// `term_write` only. Else a leader would lose touch with followers whose disks are slow.
+    answers: BTreeMap<u64, Message>,
     released: Vec<Message>,
     /// A commit index that no write has carried to the disk yet. Nothing is acknowledged by it, so it goes
     /// with the next entries, or with the next tick.
@@ -135,6 +158,7 @@ impl Node {
             persisted_through: 0,
             term_write: 0,
             awaiting: VecDeque::new(),
+            answers: BTreeMap::new(),
             released: Vec::new(),
             unwritten_commit: None,
             commit_waits: false,
@@ -515,6 +539,12 @@ impl Node {
             waiting.append(&mut messages);
         }
         pass.messages.append(&mut messages);
+        if !self.is_persisted() {
+            let is_answer = |message: &Message| message.get_msg_type() == MessageType::MsgHeartbeatResponse;
+            let (answers, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_answer);
+            waiting = others;
+            self.answers.extend(answers.into_iter().map(|answer| (answer.to, answer)));
+        }
         self.await_write(number, waiting);
         pass.messages.append(&mut self.released);
         pass
@@ -584,7 +614,10 @@ impl Node {
     }
 
     fn await_write(&mut self, ready: u64, messages: Vec<Message>) {
-        self.awaiting.push_back(Awaiting { write: self.last_write, ready, messages });
+        match self.awaiting.back_mut().filter(|last| last.write == self.last_write) {
+            Some(last) => last.join(ready, messages),
+            None => self.awaiting.push_back(Awaiting { write: self.last_write, ready, messages }),
+        }
         // In memory, or with nothing left to write, that is at once.
         let early = planted::has(Bug::AcknowledgeBeforeWritten);
         self.persisted(if early { self.last_write } else { self.persisted_through });
@@ -599,6 +632,9 @@ impl Node {
             let done = self.awaiting.pop_front().expect("just seen");
             ready = Some(done.ready);
             self.released.extend(done.messages);
+        }
+        if write >= self.term_write {
+            self.released.extend(std::mem::take(&mut self.answers).into_values());
         }
         if let Some(ready) = ready {
             self.noting_commits(|raw| raw.on_persist_ready(ready));
@@ -625,6 +661,17 @@ impl Node {
         self.log().has_postponed_reads() && self.is_leader()
     }
 
+    /// The last entry on this member's disk, when a majority has more on theirs.
+    pub fn outpaced_at(&self) -> Option<LogIndex> {
+        let log = &self.raw.raft.raft_log;
+        (log.persisted < log.committed).then_some(LogIndex(log.persisted))
+    }
+
+    /// Older entries that this leader could not read for others since the last call. They are tried again.
+    pub fn take_unread(&self) -> Option<Unread> {
+        self.log().take_unread()
+    }
+
     /// Entries through `index` have been applied.
     pub fn applied(&mut self, index: LogIndex) {
         self.raw.advance_apply_to(index.0);
@@ -646,5 +693,78 @@ impl Node {
     /// Takes the log out, to start another formation from it.
     pub fn into_log(self) -> MemoryLog {
         self.raw.raft.r.raft_log.store
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ProcessId, RunId};
+    use crate::replica::formation::Member;
+
+    /// Member 1 of three, in term 1 and with entry 1 of member 2, both on disk.
+    fn follower() -> Node {
+        let member = |n: u16| Member { process: ProcessId(n), run: RunId(1), id: MemberId::new(1 + u64::from(n)).unwrap() };
+        let members = (0..3).map(member).collect();
+        let formation = Formation { generation: 1, id: 7, ancestors: Vec::new(), inherited: 0, members };
+        let log = MemoryLog::new(members::initial_conf_state(&formation), None);
+        let mut node = Node::new(formation, member(0).id, log, 0, &Timing::default(), &Limits::default(), true).unwrap();
+        node.membership_write().unwrap();
+        node.step(append(1)).unwrap();
+        let write = node.pass(Applying::Goes).write.unwrap().id;
+        node.persisted(write);
+        assert_eq!(kinds(&mut node), [MessageType::MsgAppendResponse]);
+        node
+    }
+
+    fn append(index: u64) -> Message {
+        let mut message = Message { from: 2, to: 1, term: 1, index: index - 1, log_term: index.min(2) - 1, ..Message::default() };
+        message.set_msg_type(MessageType::MsgAppend);
+        message.set_entries(vec![Entry { index, term: 1, ..Entry::default() }].into());
+        message
+    }
+
+    fn heartbeat(from: u64, term: u64) -> Message {
+        let mut message = Message { from, to: 1, term, ..Message::default() };
+        message.set_msg_type(MessageType::MsgHeartbeat);
+        message
+    }
+
+    /// What a pass sends, which writes nothing.
+    fn kinds(node: &mut Node) -> Vec<MessageType> {
+        let pass = node.pass(Applying::Goes);
+        assert!(pass.write.is_none(), "{:?}", pass.write);
+        pass.messages.iter().map(Message::get_msg_type).collect()
+    }
+
+    #[test]
+    fn while_the_disk_does_not_answer_heartbeats_are_answered_and_what_waits_for_it_does_not_grow() {
+        let mut node = follower();
+        node.step(append(2)).unwrap();
+        let write = node.pass(Applying::Goes).write.unwrap().id;
+        for _ in 0..10_000 {
+            node.step(heartbeat(2, 1)).unwrap();
+            // A leader sends it again with each answer, as long as it is not acknowledged.
+            node.step(append(2)).unwrap();
+            assert_eq!(kinds(&mut node), [MessageType::MsgHeartbeatResponse]);
+        }
+        assert_eq!((node.awaiting.len(), node.awaiting[0].messages.len(), node.answers.len()), (1, 1, 0));
+        node.persisted(write);
+        let acknowledged: Vec<u64> = node.pass(Applying::Goes).messages.iter().filter(|m| acknowledges(m)).map(|m| m.index).collect();
+        assert_eq!(acknowledged, [2]);
+    }
+
+    #[test]
+    fn in_a_new_term_nothing_is_said_before_that_is_on_disk_and_then_one_answer_to_each() {
+        let mut node = follower();
+        node.step(heartbeat(3, 2)).unwrap();
+        let pass = node.pass(Applying::Goes);
+        assert!(pass.messages.is_empty());
+        for _ in 0..100 {
+            node.step(heartbeat(3, 2)).unwrap();
+            assert_eq!(kinds(&mut node), []);
+        }
+        node.persisted(pass.write.unwrap().id);
+        assert_eq!(kinds(&mut node), [MessageType::MsgHeartbeatResponse]);
     }
 }

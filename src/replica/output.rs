@@ -197,6 +197,8 @@ pub enum WaitsFor {
     Election,
     /// Leading, until leadership is handed over: submitters are held.
     HandOver,
+    /// Its disk stands still, and a majority has on theirs what it lacks.
+    Disk,
     /// Callbacks here are a whole log memory behind.
     Callbacks,
     /// Leading, with the log at its bound, which another member has not delivered; it is given up after `absent_ms`.
@@ -220,6 +222,7 @@ impl fmt::Display for WaitsFor {
             Self::Majority => "a majority of the members",
             Self::Election => "an election",
             Self::HandOver => "the hand-over",
+            Self::Disk => "its disk",
             Self::Callbacks => "its callbacks",
             Self::SlowMember => "a slow member",
             Self::NeededMember => "a member that a majority needs",

@@ -82,6 +82,10 @@ impl Replica {
 
     /// One pass over raft-rs; false when there was nothing to do.
     fn run_raft(&mut self) -> bool {
+        if let Some(reason) = self.node().and_then(|node| node.log().broken()) {
+            self.stop(format!("{}: {reason}", self.config.group));
+            return false;
+        }
         let applying = self.applying();
         let Some(node) = self.node_mut().filter(|n| n.has_ready(applying)) else { return false };
         let pass = node.pass(applying);

@@ -42,6 +42,7 @@ impl Replica {
             Phase::Unformed(_) => WaitsFor::MajorityToForm,
             Phase::Member(_) if self.stuck_since.is_some() => WaitsFor::Majority,
             Phase::Member(node) if node.leader().is_none() => WaitsFor::Election,
+            Phase::Member(_) if self.disk_stands_for(1) => WaitsFor::Disk,
             Phase::Member(_) if self.hand_over.is_active() => WaitsFor::HandOver,
             Phase::Member(_) if self.refuses_payload => WaitsFor::Callbacks,
             Phase::Member(node) if node.is_leader() && self.is_at_bound(node) => self.whom_the_bound_waits_for(node),
@@ -131,7 +132,7 @@ impl Replica {
         let timing = &self.config.timing;
         let form_wait_ms = timing.form_wait_ms.min(FORMING_MS_MAX);
         match what {
-            WaitsFor::Nothing | WaitsFor::HandOver => None,
+            WaitsFor::Nothing | WaitsFor::HandOver | WaitsFor::Disk => None,
             WaitsFor::MajorityToForm if self.sees_a_majority_to_form() => Some(form_wait_ms + AGREEING_MS),
             WaitsFor::MajorityToForm | WaitsFor::AllVoters | WaitsFor::Survivor | WaitsFor::Admission | WaitsFor::Restart => {
                 Some(form_wait_ms)

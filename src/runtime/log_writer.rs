@@ -3,7 +3,8 @@
 //! Usually a thread of its own does, so that the event loop does not wait for a disk: it takes everything
 //! that is queued, writes it, and syncs once, so that under load one sync serves all that arrived during
 //! the one before. The queue is bounded by Raft: nothing unwritten is acknowledged, so a leader's window of
-//! unacknowledged bytes is all that can be waiting here.
+//! unacknowledged bytes is all that can be waiting here, and on a follower whose disk does not answer what its log in
+//! memory takes at most (`log_memory_bytes`): its leader sends on as long as heartbeats are answered.
 //!
 //! With one small log at a time that costs two wake-ups per log on each replica. So while the disk is
 //! quick ([`DiskPace`]) and nothing is queued, the loop writes by itself. Only the loop gives writes, and it

@@ -1,11 +1,12 @@
 //! The Raft log as raft-rs reads it: a window in memory, with older entries on disk where the log is durable.
 
-use std::cell::Cell;
-use std::collections::VecDeque;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
 
+use super::disk::DiskError;
 use super::OlderEntries;
 use crate::replica::planted::{self, Bug};
 
@@ -27,6 +28,11 @@ pub struct MemoryLog {
     bytes: usize,
     older: Option<Box<dyn OlderEntries>>,
     reads: Reads,
+    /// What could not be read for followers. They ask again with each message, the disk is not asked again before
+    /// [`MemoryLog::take_unread`].
+    unread: RefCell<Option<Unread>>,
+    /// What this member itself needs can't be read.
+    broken: OnceCell<String>,
 }
 
 /// Reads from disk for followers, which the caller of raft-rs can put off.
@@ -46,6 +52,17 @@ impl Reads {
         }
         left.is_some()
     }
+}
+
+/// Older entries that could not be read for a follower.
+#[derive(Debug)]
+pub struct Unread {
+    /// Where the reads began.
+    pub lows: BTreeSet<u64>,
+    /// What the last one came to.
+    pub error: String,
+    /// All that was missing was a file handle.
+    pub is_passing: bool,
 }
 
 fn cost(entry: &Entry) -> usize {
@@ -94,6 +111,8 @@ impl MemoryLog {
             bytes: 0,
             older,
             reads: Reads::default(),
+            unread: RefCell::default(),
+            broken: OnceCell::new(),
         }
     }
 
@@ -118,8 +137,8 @@ impl MemoryLog {
             (None, _) => return Err(format!("entries before index {first} are missing")),
         };
         let bytes = tail.iter().map(cost).sum();
-        let (entries, reads) = (tail.into(), Reads::default());
-        Ok(Self { hard_state, conf_state, entries, first, term_before_first, bytes, older, reads })
+        let log = Self { hard_state, entries: tail.into(), first, term_before_first, bytes, ..Self::new(conf_state, older) };
+        Ok(log)
     }
 
     /// Payload and overhead of the entries in memory.
@@ -151,6 +170,30 @@ impl MemoryLog {
     /// See [`Self::grant_reads`].
     pub fn has_postponed_reads(&self) -> bool {
         self.reads.postponed.get()
+    }
+
+    /// What could not be read for followers since the last call, if anything; from now on it is tried again.
+    pub fn take_unread(&self) -> Option<Unread> {
+        self.unread.take()
+    }
+
+    /// Why this member can't go on: what it has to apply, or to look at before it campaigns, can't be read.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.get().map(String::as_str)
+    }
+
+    /// raft-rs takes no error but "asked too early" and "gone for good", and the latter not for its own needs.
+    fn could_not_read(&self, low: u64, high: u64, for_a_follower: bool, error: &std::io::Error) -> raft::Result<Vec<Entry>> {
+        let text = format!("reading entries {low}..{high}: {error}");
+        if !for_a_follower {
+            let _ = self.broken.set(text);
+            return Ok(Vec::new());
+        }
+        let is_passing = DiskError::is_passing(error);
+        let mut lows = self.unread.take().map(|unread| unread.lows).unwrap_or_default();
+        lows.insert(low);
+        self.unread.replace(Some(Unread { lows, error: text, is_passing }));
+        Err(Error::Store(StorageError::LogTemporarilyUnavailable))
     }
 
     /// Index of the last entry.
@@ -243,6 +286,9 @@ impl Storage for MemoryLog {
         let Some(older) = &self.older else {
             return Err(Error::Store(StorageError::Compacted));
         };
+        if self.unread.borrow().as_ref().is_some_and(|unread| unread.lows.contains(&low)) && context.can_async() {
+            return Err(Error::Store(StorageError::LogTemporarilyUnavailable));
+        }
         if context.can_async() && !self.reads.take() {
             return Err(Error::Store(StorageError::LogTemporarilyUnavailable));
         }
@@ -257,10 +303,7 @@ impl Storage for MemoryLog {
                 entries
             }),
         };
-        read.map_err(|error| {
-            log::error!("reading entries {low}..{high} of the durable log: {error}");
-            Error::Store(StorageError::Compacted)
-        })
+        read.or_else(|error| self.could_not_read(low, high, context.can_async(), &error))
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {
@@ -360,6 +403,54 @@ mod tests {
         assert_eq!(all.iter().map(|e| e.index).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
         assert_eq!(read(&log, 1, 4, 1 << 20).unwrap(), [1, 2]);
         assert_eq!(log.entries(2, 4, None, GetEntriesContext::empty(false)).unwrap().len(), 2);
+    }
+
+    /// Entries that can't be read, with this error; counts the tries.
+    struct Unreadable(i32, std::sync::Arc<std::sync::atomic::AtomicU64>);
+
+    impl OlderEntries for Unreadable {
+        fn read(&self, _low: u64, _high: u64, _max_bytes: u64) -> std::io::Result<Vec<Entry>> {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Err(std::io::Error::from_raw_os_error(self.0))
+        }
+
+        fn term(&self, _index: u64) -> std::io::Result<u64> {
+            Ok(1)
+        }
+    }
+
+    fn on_unreadable(errno: rustix::io::Errno) -> (MemoryLog, std::sync::Arc<std::sync::atomic::AtomicU64>) {
+        let tries = std::sync::Arc::default();
+        let older = Unreadable(errno.raw_os_error(), std::sync::Arc::clone(&tries));
+        let hard_state = HardState { commit: 5, term: 1, ..HardState::default() };
+        let tail = vec![entry(5, 1)];
+        (MemoryLog::recovered(ConfState::default(), hard_state, 5, tail, Some(Box::new(older))).unwrap(), tries)
+    }
+
+    #[test]
+    fn what_can_not_be_read_for_a_follower_is_read_once_until_somebody_has_taken_note() {
+        for (errno, is_passing) in [(rustix::io::Errno::IO, false), (rustix::io::Errno::MFILE, true)] {
+            let (log, tries) = on_unreadable(errno);
+            let tries = || tries.load(std::sync::atomic::Ordering::Relaxed);
+            for _ in 0..100 {
+                let read = log.entries(2, 5, 1 << 20, GetEntriesContext::empty(true));
+                assert_eq!(read, Err(Error::Store(StorageError::LogTemporarilyUnavailable)));
+            }
+            assert_eq!(tries(), 1);
+            log.entries(3, 5, 1 << 20, GetEntriesContext::empty(true)).unwrap_err();
+            let unread = log.take_unread().unwrap();
+            assert_eq!((unread.lows, unread.is_passing), (BTreeSet::from([2, 3]), is_passing));
+            assert!(unread.error.starts_with("reading entries 3..5: "), "{}", unread.error);
+            log.entries(2, 5, 1 << 20, GetEntriesContext::empty(true)).unwrap_err();
+            assert_eq!((tries(), log.broken()), (3, None));
+        }
+    }
+
+    #[test]
+    fn a_log_of_which_its_own_member_can_not_read_what_it_needs_is_broken() {
+        let (log, _) = on_unreadable(rustix::io::Errno::IO);
+        assert_eq!(log.entries(2, 5, 1 << 20, GetEntriesContext::empty(false)), Ok(Vec::new()));
+        assert!(log.broken().unwrap().starts_with("reading entries 2..5: "));
     }
 
     #[test]

@@ -96,8 +96,10 @@ impl DiskLog {
         files.create_directory(directory).map_err(|e| DiskError::io("create", directory, e))?;
         let lock = take_lock(&*files, directory)?;
         let (meta, found) = meta_and_log(&*files, directory, &options)?;
+        let handle = files.open_directory(directory).map_err(|e| DiskError::io("open", directory, e))?;
         let workshop = Workshop {
             directory: directory.to_path_buf(),
+            handle: handle.into(),
             files: files.clone(),
             segment_bytes: options.segment_bytes,
             incarnation: meta.incarnation,

@@ -94,6 +94,15 @@ impl DiskError {
         }
     }
 
+    /// The system had no file handle to give: what could not be read is as it was.
+    pub fn is_passing(error: &io::Error) -> bool {
+        let source = match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            Some(Self::Io { source, .. }) => source,
+            _ => error,
+        };
+        [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error())).contains(&source.raw_os_error())
+    }
+
     pub(super) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_path_buf(), offset, what: what.into() }
     }
@@ -113,7 +122,7 @@ impl fmt::Display for DiskError {
             Self::Locked { directory, pid } => {
                 write!(f, "durable log: {} is in use by ", directory.display())?;
                 match pid {
-                    Some(pid) => write!(f, "process {pid}")?,
+                    Some(pid) => write!(f, "process {pid} (of its own container, where it has one)")?,
                     None => write!(f, "another process")?,
                 }
                 write!(f, "; each replica process needs a data directory of its own")

@@ -3,7 +3,7 @@
 //! The other implementation, in memory and with crashes, is [`super::simulated`].
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -11,13 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Advice, FallocateFlags, FlockOperation};
+use rustix::io::Errno;
 
 /// A directory of log files. Paths are whole paths; methods may be called from any thread.
 pub trait FileSystem: Send + Sync {
     /// Creates `directory` and its parents unless they exist, durably.
     fn create_directory(&self, directory: &Path) -> io::Result<()>;
-    /// Takes the lock file `path` for this process until the guard is dropped, and leaves this process's
-    /// number in it. `Err(Held)` when another holder has it.
+    /// Takes the directory of the lock file `path` for this process until the guard is dropped, and leaves this
+    /// process's number in the file. `Err(Held)` when another holder has it, whatever became of the file.
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError>;
     /// Opens a file for reading and writing; creates an empty one when `path` does not exist and
     /// `mode` says so.
@@ -28,8 +29,12 @@ pub trait FileSystem: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Opens `directory`, to sync it also when no more files can be opened.
+    fn open_directory(&self, directory: &Path) -> io::Result<Box<dyn OpenDirectory>>;
     /// Makes creations, renames and removals in `directory` durable.
-    fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.open_directory(directory)?.sync()
+    }
     /// Which file `path` names now.
     fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
 }
@@ -37,6 +42,12 @@ pub trait FileSystem: Send + Sync {
 /// Tells a file from every other that exists at the same time, under whatever name: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileIdentity(pub u64, pub u64);
+
+/// One open directory.
+pub trait OpenDirectory: Send + Sync {
+    /// Makes creations, renames and removals in it durable.
+    fn sync(&self) -> io::Result<()>;
+}
 
 /// One open file. Shared between the writer and readers.
 pub trait LogFile: Send + Sync {
@@ -92,8 +103,7 @@ impl FileSystem for RealFiles {
         if directory.is_dir() {
             return Ok(());
         }
-        let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
+        let parent = parent_of(directory);
         self.create_directory(parent)?;
         match std::fs::create_dir(directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -104,6 +114,13 @@ impl FileSystem for RealFiles {
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
+        // Not the file alone: it can be removed under its holder, and the next one would lock another.
+        let directory = File::open(parent_of(path)).map_err(LockError::Io)?;
+        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(held(path)),
+            // Some network file systems lock no directories: there the file must do.
+            Ok(()) | Err(_) => {}
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -113,17 +130,12 @@ impl FileSystem for RealFiles {
             .map_err(LockError::Io)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                // A lock file that can't be read only costs the number in the message.
-                let _ = file.read_to_string(&mut text);
-                return Err(LockError::Held { pid: text.trim().parse().ok() });
-            }
+            Err(Errno::WOULDBLOCK) => return Err(held(path)),
             Err(error) => return Err(LockError::Io(error.into())),
         }
         file.set_len(0).map_err(LockError::Io)?;
         writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
-        Ok(Box::new(RealLock { _file: file }))
+        Ok(Box::new(RealLock { _directory: directory, _file: file }))
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
@@ -155,12 +167,28 @@ impl FileSystem for RealFiles {
         std::fs::remove_file(path)
     }
 
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        File::open(directory)?.sync_all()
+    fn open_directory(&self, directory: &Path) -> io::Result<Box<dyn OpenDirectory>> {
+        Ok(Box::new(File::open(directory)?))
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
         std::fs::metadata(path).map(|metadata| identity_of(&metadata))
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A lock file that can't be read only costs the number in the message.
+fn held(path: &Path) -> LockError {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    LockError::Held { pid: text.trim().parse().ok() }
+}
+
+impl OpenDirectory for File {
+    fn sync(&self) -> io::Result<()> {
+        self.sync_all()
     }
 }
 
@@ -170,6 +198,7 @@ fn identity_of(metadata: &Metadata) -> FileIdentity {
 
 /// flock(2): released by the kernel when the process ends, however it ends.
 struct RealLock {
+    _directory: File,
     _file: File,
 }
 
@@ -217,10 +246,11 @@ impl LogFile for RealFile {
         if length >= bytes {
             return Ok(());
         }
-        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), length, bytes - length) {
+        let reserve = || rustix::fs::fallocate(&self.file, FallocateFlags::empty(), length, bytes - length);
+        match rustix::io::retry_on_intr(reserve) {
             Ok(()) => Ok(()),
             // A file system without fallocate: the space is then found missing by a write, not before.
-            Err(rustix::io::Errno::OPNOTSUPP) => self.file.set_len(bytes),
+            Err(Errno::OPNOTSUPP) => self.file.set_len(bytes),
             Err(error) => Err(error.into()),
         }
     }
@@ -244,7 +274,7 @@ fn write_group(file: &File, group: &[IoSlice<'_>], offset: u64) -> io::Result<u6
                 done += written as u64;
                 break;
             }
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }

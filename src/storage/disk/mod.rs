@@ -6,7 +6,7 @@
 //! damage that a crash can't explain is an error that names the file and the offset.
 //!
 //! ```text
-//! LOCK                      held while the directory is open; the holder's process number
+//! LOCK                      the process number of who has the directory open and locked
 //! META                      format, shard fingerprint, process, group, how often it was opened: 0 until there is a segment
 //! segment-0000000001.log    records from byte 4096 on, up to `segment_bytes`; a larger record has a
 //! segment-0000000002.log    segment of its own, longer than the others

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::error::DiskError;
-use super::files::{FileSystem, LogFile, OpenMode};
+use super::files::{FileSystem, LogFile, OpenDirectory, OpenMode};
 use super::record::Position;
 use super::segment::{self, Segment};
 use super::Prepare;
@@ -36,6 +36,8 @@ pub(super) const SMALL_SYNC_BYTES: u64 = 128 << 10;
 #[derive(Clone)]
 pub(super) struct Workshop {
     pub directory: PathBuf,
+    /// Held open: a segment is not to fail because the process has no handle left for its directory.
+    pub handle: Arc<dyn OpenDirectory>,
     pub files: Arc<dyn FileSystem>,
     pub segment_bytes: u64,
     pub incarnation: u32,
@@ -207,7 +209,7 @@ impl Workshop {
         file.write_at(&[IoSlice::new(&block)], 0).map_err(|e| DiskError::io("write", &spare, e))?;
         file.sync().map_err(|e| DiskError::io("sync", &spare, e))?;
         self.files.rename(&spare, &path).map_err(|e| DiskError::io("rename", &spare, e))?;
-        self.files.sync_directory(&self.directory).map_err(|e| DiskError::io("sync", &self.directory, e))?;
+        self.handle.sync().map_err(|e| DiskError::io("sync", &self.directory, e))?;
         Ok(Segment { number, path, file, salt })
     }
 }
@@ -222,8 +224,28 @@ struct Worker {
 /// The segment that is being made.
 struct Current {
     number: u32,
+    /// An error is tried again until the segment is needed: what was in the way then may be gone.
     file: Result<Arc<dyn LogFile>, DiskError>,
     filled: u64,
+    warned: bool,
+}
+
+impl Current {
+    fn begin(number: u32, file: Result<Arc<dyn LogFile>, DiskError>) -> Self {
+        let mut current = Self { number, file, filled: 0, warned: false };
+        current.warn();
+        current
+    }
+
+    /// Once per segment.
+    fn warn(&mut self) {
+        let Err(error) = &self.file else { return };
+        if !std::mem::replace(&mut self.warned, true) {
+            log::warn!(
+                "the next segment can't be prepared: {error} (it is tried again until the one in use is full; only then                  does the log stop)"
+            );
+        }
+    }
 }
 
 impl Worker {
@@ -231,12 +253,13 @@ impl Worker {
         for request in inbox {
             match request {
                 Request::Begin(number) => {
-                    self.current = Some(Current { number, file: self.workshop.spare(), filled: 0 });
+                    self.current = Some(Current::begin(number, self.workshop.spare()));
                 }
                 Request::Fill => self.fill(),
                 Request::Finish => {
                     let current = self.current.take().expect("asked for after it was begun");
-                    let segment = current.file.and_then(|file| self.workshop.finish(current.number, file));
+                    let file = current.file.or_else(|_| self.workshop.spare());
+                    let segment = file.and_then(|file| self.workshop.finish(current.number, file));
                     if answers.send(segment).is_err() {
                         return;
                     }
@@ -255,12 +278,16 @@ impl Worker {
 
     fn fill(&mut self) {
         let Some(current) = &mut self.current else { return };
-        let Ok(file) = &current.file else { return };
-        if current.filled < self.workshop.segment_bytes {
-            match self.workshop.fill(&**file, current.filled) {
-                Ok(filled) => current.filled = filled,
-                Err(error) => current.file = Err(error),
+        match &current.file {
+            Err(_) => (current.file, current.filled) = (self.workshop.spare(), 0),
+            Ok(file) if current.filled < self.workshop.segment_bytes => {
+                match self.workshop.fill(&**file, current.filled) {
+                    Ok(filled) => current.filled = filled,
+                    Err(error) => current.file = Err(error),
+                }
             }
+            Ok(_) => {}
         }
+        current.warn();
     }
 }

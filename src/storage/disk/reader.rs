@@ -57,14 +57,16 @@ impl Shared {
     pub fn read(&self, low: u64, high: u64, max_bytes: u64) -> io::Result<Vec<Entry>> {
         let mut wanted = Wanted { next: low, high, bytes_left: max_bytes, entries: Vec::new(), full: false };
         while wanted.next < high && !wanted.full {
-            let span = self.index.read().span(wanted.next).ok_or_else(|| {
-                let last = self.index.read().last_index();
-                let text = format!("durable log: entry {} is not among 1..={last}", wanted.next);
-                io::Error::new(io::ErrorKind::InvalidInput, text)
-            })?;
+            let span = self.span(wanted.next)?;
             self.read_span(span, &mut wanted)?;
         }
         Ok(wanted.entries)
+    }
+
+    fn span(&self, index: u64) -> io::Result<Span> {
+        // One guard: a second one behind it waits for ever when the appender came in between.
+        let known = self.index.read();
+        known.span(index).ok_or_else(|| unknown(index, &known))
     }
 
     /// Takes what is wanted from the records of one span.
@@ -93,6 +95,11 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+fn unknown(index: u64, known: &LogIndex) -> io::Error {
+    let text = format!("durable log: entry {index} is not among 1..={}", known.last_index());
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// What a read still looks for.
@@ -134,10 +141,7 @@ impl OlderEntries for Reader {
     }
 
     fn term(&self, index: u64) -> io::Result<u64> {
-        let index_now = self.shared.index.read();
-        index_now.term(index).ok_or_else(|| {
-            let text = format!("durable log: entry {index} is not among 1..={}", index_now.last_index());
-            io::Error::new(io::ErrorKind::InvalidInput, text)
-        })
+        let known = self.shared.index.read();
+        known.term(index).ok_or_else(|| unknown(index, &known))
     }
 }

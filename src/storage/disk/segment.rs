@@ -87,11 +87,13 @@ pub(super) struct Scanner<'a> {
     segment: &'a Segment,
     window: Vec<u8>,
     window_at: u64,
+    /// The file's length when it was last looked at. It only grows.
+    length: u64,
 }
 
 impl<'a> Scanner<'a> {
     pub fn new(segment: &'a Segment) -> Self {
-        Self { segment, window: Vec::new(), window_at: 0 }
+        Self { segment, window: Vec::new(), window_at: 0, length: 0 }
     }
 
     /// Up to `bytes` bytes from `offset` on; fewer at the end of the file. At most one window.
@@ -125,7 +127,7 @@ impl<'a> Scanner<'a> {
         let Some(header) = self.header(offset)? else { return Ok(None) };
         let (at, bytes) = (offset + HEADER_BYTES as u64, header.body_bytes as usize);
         // No memory for what a header promises and the file does not have.
-        if at + bytes as u64 > self.segment.length()? {
+        if !self.reaches(at + bytes as u64)? {
             return Ok(None);
         }
         let body = if bytes <= WINDOW_BYTES {
@@ -138,6 +140,14 @@ impl<'a> Scanner<'a> {
             Bytes::from(body)
         };
         Ok(header.body_is_whole(&body).then_some((header, body)))
+    }
+
+    /// Whether the file has so many bytes. It is asked again only when it had fewer.
+    fn reaches(&mut self, end: u64) -> Result<bool, DiskError> {
+        if end > self.length {
+            self.length = self.segment.length()?;
+        }
+        Ok(end <= self.length)
     }
 
     /// The first header at or behind `from`, wherever it may start, before `length`.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
-use super::files::{FileIdentity, FileSystem, LockError, LockGuard, LogFile, OpenMode};
+use super::files::{FileIdentity, FileSystem, LockError, LockGuard, LogFile, OpenDirectory, OpenMode};
 
 /// What a disk writes all of or nothing of.
 pub const SECTOR_BYTES: usize = 512;
@@ -66,6 +66,7 @@ struct NameChange {
 struct Faults {
     write: Option<u64>,
     sync: Option<u64>,
+    allocation: Option<u64>,
     stop: Option<u64>,
     stopped: bool,
     capacity_bytes: Option<u64>,
@@ -167,6 +168,11 @@ impl SimulatedFiles {
     /// what it should have made durable is lost at the next crash, even if later syncs succeed.
     pub fn fail_sync(&self, nth: u64) {
         self.disk.lock().faults.sync = Some(nth);
+    }
+
+    /// The `nth` reservation of space from now on (1 is the next) finds the disk full; those behind it find room.
+    pub fn fail_allocation(&self, nth: u64) {
+        self.disk.lock().faults.allocation = Some(nth);
     }
 
     /// `hook` is called before each sync of a file from now on, by the thread that syncs: it may hold it there.
@@ -449,16 +455,10 @@ impl FileSystem for SimulatedFiles {
         Ok(())
     }
 
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        let mut disk = self.disk.lock();
-        disk.count()?;
-        let (synced, others): (Vec<_>, Vec<_>) =
-            disk.unsynced_names.drain(..).partition(|change| change.is_in(directory));
-        for change in &synced {
-            change.apply(&mut disk.durable_names);
-        }
-        disk.unsynced_names = others;
-        Ok(())
+    fn open_directory(&self, directory: &Path) -> io::Result<Box<dyn OpenDirectory>> {
+        let disk = self.disk.lock();
+        disk.alive()?;
+        Ok(Box::new(SimulatedDirectory { disk: self.disk.clone(), path: directory.to_path_buf(), boot: disk.boot }))
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
@@ -486,21 +486,45 @@ impl Drop for SimulatedLock {
     }
 }
 
+struct SimulatedDirectory {
+    disk: Arc<Mutex<Disk>>,
+    path: PathBuf,
+    boot: u64,
+}
+
+impl OpenDirectory for SimulatedDirectory {
+    fn sync(&self) -> io::Result<()> {
+        let mut disk = handle(&self.disk, self.boot)?;
+        disk.count()?;
+        let (synced, others): (Vec<_>, Vec<_>) =
+            disk.unsynced_names.drain(..).partition(|change| change.is_in(&self.path));
+        for change in &synced {
+            change.apply(&mut disk.durable_names);
+        }
+        disk.unsynced_names = others;
+        Ok(())
+    }
+}
+
 struct SimulatedFile {
     disk: Arc<Mutex<Disk>>,
     file: u64,
     boot: u64,
 }
 
+/// The disk, unless the power failed since a handle was opened at `boot`.
+fn handle(disk: &Mutex<Disk>, boot: u64) -> io::Result<MutexGuard<'_, Disk>> {
+    let disk = disk.lock();
+    if disk.boot != boot {
+        return Err(io::Error::other("simulated: a handle from before the crash"));
+    }
+    disk.alive()?;
+    Ok(disk)
+}
+
 impl SimulatedFile {
-    /// The disk, unless the power failed since this handle was opened.
     fn disk(&self) -> io::Result<MutexGuard<'_, Disk>> {
-        let disk = self.disk.lock();
-        if disk.boot != self.boot {
-            return Err(io::Error::other("simulated: a handle from before the crash"));
-        }
-        disk.alive()?;
-        Ok(disk)
+        handle(&self.disk, self.boot)
     }
 }
 
@@ -570,7 +594,7 @@ impl LogFile for SimulatedFile {
         let mut disk = self.disk()?;
         disk.count()?;
         let length = disk.files[&self.file].current.len();
-        if !disk.has_room(length, bytes as usize) {
+        if strikes(&mut disk.faults.allocation) || !disk.has_room(length, bytes as usize) {
             return Err(errno(Errno::NOSPC));
         }
         let contents = disk.files.get_mut(&self.file).expect("open files are kept until a crash");

@@ -17,6 +17,8 @@ use super::random::Random;
 
 const DIRECTORY: &str = "/data";
 const FINGERPRINT: u64 = 0x5eed;
+/// Within the first entries' records.
+const DAMAGED_BYTE: u64 = 4096 + 2_000;
 
 /// A process's disk, and the log on it while the process runs.
 #[derive(Default)]
@@ -268,6 +270,11 @@ impl Disk {
         }
         self.pending.clear();
         self.files.kill_process();
+    }
+
+    /// A bit of the log's beginning goes bad; the process finds that when it reads there.
+    pub fn damage(&mut self) {
+        self.files.flip_bit(&Path::new(DIRECTORY).join("segment-0000000001.log"), 8 * DAMAGED_BYTE);
     }
 
     /// Everything is gone.

@@ -190,6 +190,7 @@ fn obey(world: &mut World, words: &[&str]) -> Result<Vec<String>, String> {
         }
         ["crash", who] => world.kill(life(world, who)?, "crash"),
         ["wipe", "the", "disk", "of", who] => world.processes[process(who)? as usize].disk.wipe(),
+        ["damage", "the", "log", "of", who] => world.processes[process(who)? as usize].disk.damage(),
         ["save", "the", "disk", "of", who] => world.processes[process(who)? as usize].disk.save(),
         ["put", "the", "disk", "of", who, "back"] => {
             let place = &mut world.processes[process(who)? as usize];

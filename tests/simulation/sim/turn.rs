@@ -231,7 +231,7 @@ impl World {
                 let text = format!("for {} in term {}", message.to, message.term);
                 Violation::new("a vote is on disk before it is given", text)
             }
-            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgRequestVote
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse | MessageType::MsgRequestVote
                 if !disk.remembers_term(message.term) =>
             {
                 let text = format!("{:?} in term {}", message.get_msg_type(), message.term);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::model::{entries_write, entry, first_write, open, open_with, options, Model, DIRECTORY};
 use crate::ids::{GroupId, ProcessId};
 use crate::storage::disk::simulated::SimulatedFiles;
-use crate::storage::disk::{DiskError, DiskLog, DiskOptions};
+use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Prepare};
 
 fn one(index: u64) -> crate::replica::output::Write {
     entries_write(index + 1, vec![entry(index, 1, vec![index as u8; 200])])
@@ -84,6 +84,31 @@ fn a_full_disk_says_so_and_the_log_goes_on_once_there_is_room() {
     let (recovered, mut log) = open(&files).unwrap();
     assert_eq!(recovered.unwrap().last_index, accepted);
     log.append(&[one(accepted + 1)]).unwrap();
+}
+
+#[test]
+fn an_error_that_passes_while_the_next_segment_is_prepared_stops_nothing() {
+    let files = SimulatedFiles::new();
+    // The first segment is made by `open`, the second prepared behind it: long before it is needed.
+    files.fail_allocation(2);
+    let (_, mut log) = open_with(&files, DiskOptions { prepare: Prepare::InBackground, ..options() }).unwrap();
+    log.append(&[first_write()]).unwrap();
+    for index in 1..=90 {
+        log.append(&[one(index)]).unwrap();
+    }
+    log.close().unwrap();
+    assert!(files.paths().iter().any(|path| path.ends_with("segment-0000000003.log")), "{:?}", files.paths());
+    assert_eq!(open(&files).unwrap().0.unwrap().last_index, 90);
+}
+
+#[test]
+fn a_disk_that_stays_full_stops_the_log_where_the_next_segment_is_needed() {
+    let files = SimulatedFiles::new();
+    files.set_capacity(Some(9 << 10));
+    let (_, mut log) = open_with(&files, DiskOptions { prepare: Prepare::InBackground, ..options() }).unwrap();
+    log.append(&[first_write()]).unwrap();
+    let error = (1..=90).find_map(|index| log.append(&[one(index)]).err()).expect("one segment takes no 90 entries");
+    assert!(matches!(error, DiskError::Full { .. }), "{error}");
 }
 
 #[test]

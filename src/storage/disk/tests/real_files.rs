@@ -62,6 +62,17 @@ fn a_second_opening_is_told_which_process_has_the_directory() {
 }
 
 #[test]
+fn a_directory_stays_locked_when_its_lock_file_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, log) = DiskLog::open(directory.path(), options(), Arc::new(RealFiles)).unwrap();
+    std::fs::remove_file(directory.path().join("LOCK")).unwrap();
+    let second = DiskLog::open(directory.path(), options(), Arc::new(RealFiles)).map(drop);
+    assert!(matches!(second, Err(DiskError::Locked { pid: None, .. })), "{second:?}");
+    drop(log);
+    DiskLog::open(directory.path(), options(), Arc::new(RealFiles)).unwrap();
+}
+
+#[test]
 fn a_data_directory_is_created_with_its_parents_and_a_file_in_its_place_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let nested = directory.path().join("a/b/c");
