@@ -19,10 +19,11 @@ impl Failure {
 
     /// Stops the replica. Every reason is logged; the first is kept.
     pub(super) fn report(&self, reason: String) {
-        log::error!("this replica stops and acknowledges nothing from now on: {reason}");
-        // A later failure changes nothing.
+        let line = format!("this replica stops and acknowledges nothing from now on: {reason}");
+        // A later failure changes nothing. The line comes last: the host's log may be slow, and it says "from now on".
         let _ = self.reason.set(reason);
         self.wakeup.notify();
+        log::error!("{line}");
     }
 
     pub(super) fn is_set(&self) -> bool {
