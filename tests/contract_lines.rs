@@ -54,9 +54,19 @@ impl Shard {
     }
 
     fn set_up(&self) {
+        self.try_set_up().expect("a right configuration");
+    }
+
+    fn try_set_up(&self) -> Result<Vec<String>, HelperError> {
         let file = self.file.display().to_string();
-        let arguments = ["", "-f", &file, "-T", "50", "-n", "4", "-P", "localhost"].map(String::from);
-        helper::setup(&arguments).expect("a right configuration");
+        helper::setup(&["", "-f", &file, "-T", "50", "-n", "4", "-P", "localhost"].map(String::from))
+    }
+
+    /// The operator edits the file.
+    fn replace(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        assert!(text.contains(from), "no {from:?} in {text}");
+        std::fs::write(&self.file, text.replace(from, to)).unwrap();
     }
 
     /// Sets up and leads.
@@ -365,6 +375,33 @@ fn a_data_directory_that_is_deleted_or_replaced_stops_the_replica() {
     std::fs::rename(&directory, place.path().join("original")).unwrap();
     std::fs::rename(place.path().join("copy"), &directory).unwrap();
     assert_stopped_for_its_directory(&shard, "META is");
+}
+
+#[test]
+fn a_data_directory_of_another_grouping_is_refused_and_under_its_own_it_has_everything() {
+    let _turn = turn();
+    let place = tempfile::tempdir().unwrap();
+    for (then, now, refused) in [("partition", "shard", "group-1/META"), ("shard", "partition", "group-0/META")] {
+        let directory = place.path().join(then);
+        let shard = Shard::new("ab: raft", &format!("grouping: {then}, data_dir: {}", directory.display()));
+        restart_durably(&shard);
+        for partition in 0..2 {
+            helper::submit(b"log", partition).unwrap();
+            helper::wait_for_submit(partition).unwrap();
+        }
+        assert_eq!(helper::shutdown(), Ok(()));
+        shard.replace(&format!("grouping: {then}"), &format!("grouping: {now}"));
+        let Err(HelperError::Io(line)) = shard.try_set_up() else { panic!("{then} and {now} have other groups") };
+        let groupings = format!("raft.grouping is {now} now, and was {then}");
+        assert_shows(&line, &[&directory.join(refused).display().to_string(), &groupings, "set it back"]);
+        shard.replace(&format!("grouping: {now}"), &format!("grouping: {then}"));
+        let replayed = restart_durably(&shard);
+        assert_eq!(replayed.recv_timeout(SOON), Ok(1), "grouped by {then}");
+        // Leadership was announced, so what came before it is delivered.
+        let delivered = |partition| helper::counters(partition).map(|counters| counters.delivered_replayed);
+        assert_eq!((delivered(0), delivered(1)), (Some(1), Some(1)), "grouped by {then}");
+        assert_eq!(helper::shutdown(), Ok(()));
+    }
 }
 
 #[test]

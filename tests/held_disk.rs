@@ -35,6 +35,7 @@ fn config(host: &str) -> RuntimeConfig {
         run: RunId(1),
         seed: 1,
         fingerprint: 7,
+        shard_fingerprint: 7,
         listen: (host.into(), PORT),
         peers: Vec::new(),
         groups: vec![GroupConfig {

@@ -99,6 +99,7 @@ fn config(me: u16, peers: &[PeerAddress], commit_wait: Duration) -> RuntimeConfi
         run: RunId(u64::from(me) + 1),
         seed: u64::from(me),
         fingerprint: 1,
+        shard_fingerprint: 1,
         listen: (address.host.clone(), address.port),
         peers: peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect(),
         groups: vec![GroupConfig {

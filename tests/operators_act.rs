@@ -56,6 +56,7 @@ fn config(me: u16, host: &str, first_port: u16, groups: u16) -> RuntimeConfig {
         run: RunId(1 + u64::from(me.0)),
         seed: me.0.into(),
         fingerprint: 7,
+        shard_fingerprint: 7,
         listen: (host.into(), port(me)),
         peers: ids.into_iter().filter(|id| *id != me).map(peer).collect(),
         groups: (0..groups).map(group).collect(),

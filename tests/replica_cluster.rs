@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId, Slot, Time};
 use mako_raft::replica::message::PeerMessage;
 use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Leadership, Outputs};
-use mako_raft::replica::payload::{fragments, ChunkWriter, LogBytes, Origin};
+use mako_raft::replica::payload::{fragments, Chunk, ChunkWriter, LogBytes, Origin};
 use mako_raft::replica::{wire, Limits, Replica, ReplicaConfig, Timing};
 
 const P0: PartitionId = PartitionId(0);
@@ -23,6 +23,8 @@ struct Host {
     replica: Replica,
     run: RunId,
     gate: Gate,
+    /// Accepted, and not taken by the replica yet.
+    intake: Vec<Chunk>,
     told: Vec<Leadership>,
     delivered: BTreeMap<PartitionId, Vec<Delivered>>,
     lost: u32,
@@ -34,11 +36,13 @@ struct Cluster {
     limits: Limits,
     now: Time,
     runs: u64,
+    /// Nothing comes to it, nothing from it arrives.
+    cut_off: Option<u16>,
 }
 
 impl Cluster {
     fn new() -> Self {
-        Self { hosts: BTreeMap::new(), queue: VecDeque::new(), limits: Limits::default(), now: Time(1_000_000), runs: 0 }
+        Self { hosts: BTreeMap::new(), queue: VecDeque::new(), limits: Limits::default(), now: Time(1_000_000), runs: 0, cut_off: None }
     }
 
     fn start(&mut self, process: u16) {
@@ -66,6 +70,7 @@ impl Cluster {
             replica: Replica::new(config, None).unwrap(),
             run,
             gate: Gate::Closed { leader: None },
+            intake: Vec::new(),
             told: Vec::new(),
             delivered: BTreeMap::new(),
             lost: 0,
@@ -96,6 +101,9 @@ impl Cluster {
                 return;
             }
             while let Some((from, to, body)) = self.queue.pop_front() {
+                if [from, to].map(Some).contains(&self.cut_off) {
+                    continue;
+                }
                 if let Some(host) = self.hosts.get_mut(&to) {
                     let (group, message) = wire::decode(body).unwrap();
                     assert_eq!(group, GroupId(0));
@@ -123,6 +131,9 @@ impl Cluster {
             match event {
                 Event::Gate(gate) => {
                     host.gate = gate;
+                    if matches!(gate, Gate::Closed { .. }) {
+                        host.intake.drain(..).for_each(|chunk| host.replica.surrender(chunk));
+                    }
                     if gate == Gate::Hold {
                         host.replica.intakes_drained();
                     }
@@ -139,6 +150,7 @@ impl Cluster {
             self.now = self.now.plus_millis(10);
             for host in self.hosts.values_mut() {
                 host.replica.tick(self.now);
+                host.intake.drain(..).for_each(|chunk| host.replica.submit(chunk));
             }
             self.settle();
         }
@@ -172,11 +184,17 @@ impl Cluster {
     }
 
     fn submit(&mut self, process: u16, partition: PartitionId, logs: &[&[u8]]) {
+        self.submit_to_intake(process, partition, logs);
+        let host = self.hosts.get_mut(&process).unwrap();
+        host.intake.drain(..).for_each(|chunk| host.replica.submit(chunk));
+    }
+
+    fn submit_to_intake(&mut self, process: u16, partition: PartitionId, logs: &[&[u8]]) {
         let host = self.hosts.get_mut(&process).unwrap();
         let origin = Origin { process: ProcessId(process), run: host.run };
         let mut writer = ChunkWriter::new(origin, partition, 64);
         logs.iter().for_each(|log| writer.push(log));
-        host.replica.submit(writer.seal());
+        host.intake.push(writer.seal());
     }
 
     fn streams(&self, process: u16) -> BTreeMap<PartitionId, Vec<(u64, Vec<u8>)>> {
@@ -256,6 +274,36 @@ fn a_survivor_leads_after_the_leader_died_and_the_former_leader_returns_with_not
     assert_eq!(cluster.hosts[&leader].told.last(), Some(&Leadership::Lost));
     assert_eq!(cluster.hosts[&0].replica.status().voters.len(), 3);
     assert_eq!(cluster.hosts.values().map(|h| h.lost).sum::<u32>(), 0);
+}
+
+#[test]
+fn who_asks_for_leadership_as_it_learns_of_its_loss_takes_no_log_of_the_former_one_into_the_next() {
+    let mut cluster = formed();
+    cluster.cut_off = Some(0);
+    cluster.run_ms(2_000);
+    assert_eq!(cluster.hosts[&0].gate, Gate::Queue, "suspended");
+    let successor = (1..3).find(|p| cluster.hosts[p].gate == Gate::Open).expect("another leads");
+    cluster.submit(0, P0, &[b"of the former leadership"]);
+    cluster.submit_to_intake(0, P0, &[b"of the former leadership, too"]);
+    while cluster.queue.iter().filter(|(_, to, _)| *to == 0).count() < 5 {
+        cluster.now = cluster.now.plus_millis(10);
+        cluster.hosts.get_mut(&successor).unwrap().replica.tick(cluster.now);
+        cluster.advance(successor);
+    }
+    // In one turn: the successor's heartbeats, then the host's wish.
+    let host = cluster.hosts.get_mut(&0).unwrap();
+    for (from, _, said) in cluster.queue.drain(..).filter(|(_, to, _)| *to == 0) {
+        host.replica.receive(ProcessId(from), wire::decode(said).unwrap().1);
+    }
+    host.replica.seek_leadership();
+    cluster.advance(0);
+    cluster.advance(0);
+    let host = &cluster.hosts[&0];
+    assert_eq!((host.gate, host.told.last(), host.lost), (Gate::Queue, Some(&Leadership::Lost), 2));
+    cluster.submit(0, P0, &[b"for the leadership that was asked for"]);
+    cluster.advance(0);
+    let host = &cluster.hosts[&0];
+    assert_eq!((host.lost, host.replica.undecided_logs()), (2, 1));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Unstructured};
-use mako_raft::ids::{GroupId, ProcessId};
+use mako_raft::ids::{GroupId, PartitionId, ProcessId};
 use mako_raft::replica::output::Write;
 use mako_raft::replica::{Limits, Recovered, Replica, ReplicaConfig, Timing};
 use mako_raft::storage::disk::simulated::SimulatedFiles;
@@ -65,6 +65,7 @@ pub(super) fn options() -> DiskOptions {
         shard_fingerprint: 7,
         process: ProcessId(0),
         group: GroupId(0),
+        partitions: vec![PartitionId(0)],
     }
 }
 

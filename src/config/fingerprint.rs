@@ -1,6 +1,6 @@
 //! One number that is equal in processes that were told the same shard.
 
-use super::topology::{Partition, Process, Site};
+use super::topology::{GroupLayout, Partition, Process, Site};
 
 /// FNV-1a over 64 bits: an offset basis, then for each byte an exclusive-or and a multiplication by
 /// the prime. Not a cryptographic hash: it finds mistakes, not attacks. Chosen because it is ten lines
@@ -44,6 +44,19 @@ pub(super) fn fingerprint(processes: &[Process], sites: &[Site], partitions: &[P
             hash.text(&process.host);
             hash.number(usize::from(site.port));
         }
+    }
+    hash.0
+}
+
+/// Of a shard with this fingerprint whose partitions are in these groups. Their members follow from the partitions.
+pub(super) fn fingerprint_of_groups(shard: u64, groups: &[GroupLayout]) -> u64 {
+    let mut hash = Fnv1a(Fnv1a::OFFSET_BASIS);
+    hash.text("mako-raft groups 1");
+    hash.bytes(&shard.to_le_bytes());
+    hash.number(groups.len());
+    for group in groups {
+        hash.number(group.partitions.len());
+        group.partitions.iter().for_each(|partition| hash.number(partition.0 as usize));
     }
     hash.0
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::fingerprint::fingerprint_of_groups;
 use super::settings::Grouping;
 use crate::ids::{GroupId, PartitionId, ProcessId, SiteId};
 
@@ -20,7 +21,7 @@ pub struct Topology {
     /// The process named by `-P`.
     pub me: ProcessId,
     /// Equal in processes whose sites, processes, hosts and ports are equal, whatever `me` and the
-    /// `raft` section are. Peers compare it when they meet.
+    /// `raft` section are. A data directory bears it.
     pub fingerprint: u64,
 }
 
@@ -117,6 +118,16 @@ impl Topology {
             members[index].push(partition.id);
         }
         members.into_iter().enumerate().map(|(id, partitions)| self.group(id, partitions)).collect()
+    }
+
+    /// What peers compare when they meet: equal where the fingerprint and all groups are. Of the groups of
+    /// [`Grouping::Shard`] it is the fingerprint itself, as versions that did not look at groups say it.
+    pub fn greeted_fingerprint(&self, grouping: Grouping) -> u64 {
+        let groups = self.groups(grouping);
+        if groups == self.groups(Grouping::Shard) {
+            return self.fingerprint;
+        }
+        fingerprint_of_groups(self.fingerprint, &groups)
     }
 
     fn group(&self, id: usize, partitions: Vec<PartitionId>) -> GroupLayout {

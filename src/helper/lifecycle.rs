@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::config::settings::Grouping;
 use crate::config::{self, Configuration};
 use crate::runtime::{Bound, Runtime, RuntimeConfig, StartError, Storage, SHUTDOWN_PATIENCE};
+use crate::storage::disk::DiskError;
 
 use super::registration::Forgotten;
 use super::status_endpoint::{self, StatusEndpoint};
@@ -114,6 +116,17 @@ fn start_error(error: &StartError) -> HelperError {
     }
 }
 
+/// As [`start_error`]; where the groups are others than those of a data directory, with the groupings' names.
+fn storage_error(error: &StartError, now: Grouping) -> HelperError {
+    let StartError::Disk(DiskError::Layout { .. }) = error else { return start_error(error) };
+    // There are two, and under the present one the groups would be these.
+    let then = match now {
+        Grouping::Shard => Grouping::Partition,
+        Grouping::Partition => Grouping::Shard,
+    };
+    HelperError::Io(format!("{error}. raft.grouping is {} now, and was {}", now.word(), then.word()))
+}
+
 /// Contract 3.2: reads and checks the configuration, opens storage; the names of this process's sites, the
 /// last site of the file first. `arguments` begins with the program's name.
 ///
@@ -156,7 +169,7 @@ fn prepare(arguments: &[String]) -> Result<Prepared, HelperError> {
         .map_err(|error| HelperError::Invalid(error.to_string()))?;
     configuration.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     let config = runtime_config::runtime_config(&configuration, run_id::new_run());
-    let storage = Storage::open(&config).map_err(|error| start_error(&error))?;
+    let storage = Storage::open(&config).map_err(|error| storage_error(&error, configuration.settings.grouping))?;
     log_what_is_set_up(&configuration, &config);
     Ok(Prepared { configuration, config, storage: Some(storage) })
 }

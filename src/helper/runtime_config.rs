@@ -34,7 +34,8 @@ pub(super) fn runtime_config(configuration: &Configuration, run: RunId) -> Runti
         me: me.id,
         run,
         seed: run_id::random(),
-        fingerprint: topology.fingerprint,
+        fingerprint: topology.greeted_fingerprint(settings.grouping),
+        shard_fingerprint: topology.fingerprint,
         listen: (me.host.clone(), me.listen_port),
         peers: peers(topology),
         limits: limits(settings, groups.len()),
@@ -128,6 +129,32 @@ fn size(bytes: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
+    use crate::transport::handshake::{explain_refused, explain_refusing, judge, Greeting, Identity};
+
+    #[test]
+    fn processes_of_one_shard_with_other_groupings_refuse_each_other_and_both_say_what_may_be_wrong() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("shard.yml");
+        let text = "site: {server: [[a1:1, b1:2], [a2:3, b2:4]]}\nprocess: {a1: a, a2: a, b1: b, b2: b}\n";
+        std::fs::write(&file, text).unwrap();
+        let configured = |process: &str, groups: &str| {
+            let arguments = ["", "-f", file.to_str().unwrap(), "-P", process, groups].map(String::from);
+            runtime_config(&config::load(&arguments, &|_| None).unwrap(), RunId(1))
+        };
+        let identity = |config: &RuntimeConfig| Identity { me: config.me, run: config.run, fingerprint: config.fingerprint };
+        let (a, b) = (configured("a", "--raft-groups=single"), configured("b", "--raft-groups=multi"));
+        assert_eq!(a.shard_fingerprint, b.shard_fingerprint);
+        let hello = Greeting::hello(identity(&b), a.me);
+        let refused = judge(&hello, identity(&a), None, true).unwrap_err();
+        let lines = [
+            explain_refusing(refused, identity(&a), Some(&hello), 300),
+            explain_refused(refused.reason, identity(&b), &Greeting::refusal(identity(&a), b.me, refused)),
+        ];
+        assert!(lines.iter().all(|line| line.contains("another raft.grouping (--raft-groups)")), "{lines:?}");
+        let alike = configured("b", "--raft-groups=single");
+        assert_eq!(judge(&Greeting::hello(identity(&alike), a.me), identity(&a), None, true), Ok(()));
+    }
 
     #[test]
     fn a_relative_data_directory_stays_where_it_was_at_setup() {

@@ -471,6 +471,14 @@ impl Replica {
         }
     }
 
+    /// Accepted logs that were still in an intake when it closed, in submission order per partition: they come out as
+    /// lost, also where logs of another leadership are taken by now.
+    pub fn surrender(&mut self, chunk: Chunk) {
+        self.stir();
+        self.outbox.push(chunk);
+        self.lose_queued();
+    }
+
     /// Whether the outbox of `partition` wants more chunks now. Leave logs in the intake otherwise, so
     /// that small ones gather.
     pub fn wants(&self, partition: PartitionId) -> bool {

@@ -105,6 +105,9 @@ impl Leadership {
 
     /// Decides what to tell. `delivered`: all lanes here have delivered through it. `handing_over`: the
     /// leader is about to transfer, or has just called another to campaign.
+    ///
+    /// True: what was accepted before now and is not proposed is lost. It is more than a closed gate, since after a
+    /// loss the gate may stand open again, for the logs of another leadership.
     pub fn update(
         &mut self,
         now: Time,
@@ -113,14 +116,14 @@ impl Leadership {
         delivered: LogIndex,
         handing_over: bool,
         events: &mut Vec<Event>,
-    ) {
+    ) -> bool {
         self.tell_leader(term, me, events);
-        if self.lost_to {
-            self.lost_to = false;
+        let is_lost = std::mem::take(&mut self.lost_to);
+        if is_lost {
             self.announced = false;
             events.push(Event::Leadership(Announcement::Lost));
-            // Whatever was accepted under that leadership and not proposed ends here, even if this
-            // process leads again already: between the two, another run may have been the one to submit.
+            // Whatever was accepted under that leadership and not proposed ends here, even if this process leads again
+            // already, or was asked to: between the two, another run may have been the one to submit.
             self.set_gate(Gate::Closed { leader: self.leader() }, events);
         }
         if let RaftView::Leading { since } = self.view {
@@ -136,6 +139,7 @@ impl Leadership {
         }
         let gate = self.wanted_gate(now, handing_over);
         self.set_gate(gate, events);
+        is_lost || self.is_closed()
     }
 
     fn wanted_gate(&self, now: Time, handing_over: bool) -> Gate {
@@ -269,6 +273,22 @@ mod tests {
         assert!(l.is_closed(), "logs of the former leadership would go into the next one");
         l.seek(Time(0).plus_millis(200));
         assert_eq!(step(&mut l, 200, OTHER, 5), [QUEUE]);
+    }
+
+    #[test]
+    fn a_loss_takes_what_was_accepted_before_it_whatever_gate_comes_next() {
+        for next in [OTHER, LEADING] {
+            let mut l = Leadership::new(false);
+            step(&mut l, 0, LEADING, 5);
+            l.observe(OTHER, Time(1));
+            l.seek(Time(1));
+            l.observe(next, Time(1));
+            let mut events = Vec::new();
+            assert!(l.update(Time(1), Term(2), ME, LogIndex(5), false, &mut events), "{next:?}");
+            let gates: Vec<Event> = events.into_iter().filter(|e| matches!(e, Event::Gate(_))).collect();
+            assert!(matches!(gates[..], [Event::Gate(Gate::Closed { .. }), Event::Gate(Gate::Queue | Gate::Open)]), "{gates:?}");
+            assert!(!l.update(Time(2), Term(2), ME, LogIndex(5), false, &mut Vec::new()), "what came since is not lost");
+        }
     }
 
     #[test]

@@ -112,8 +112,9 @@ pub enum Gate {
     /// what was accepted before must commit first. Inside a callback, where waiting would deadlock, accept.
     /// Once the intakes are empty, say so with [`super::Replica::intakes_drained`].
     Hold,
-    /// Refuse, naming the leader where it is known. Whatever is still queued is lost: drain the intakes
-    /// into [`super::Replica::submit`] before the next `advance`, and it comes out as [`LaneItem::Lost`].
+    /// Refuse, naming the leader where it is known. Whatever is still queued is lost: drain the intakes into
+    /// [`super::Replica::surrender`] before the next event is looked at, which may be a gate that lets logs of
+    /// another leadership in. It comes out as [`LaneItem::Lost`].
     Closed {
         /// Who leads.
         leader: Option<ProcessId>,

@@ -62,8 +62,8 @@ impl Replica {
         };
         let delivered = self.streams.delivered_index();
         let holding = self.hand_over.is_active();
-        self.leadership.update(self.now, term, self.config.me, delivered, holding, &mut self.out.events);
-        if self.leadership.is_closed() && !self.outbox.is_queue_empty() {
+        let loses = self.leadership.update(self.now, term, self.config.me, delivered, holding, &mut self.out.events);
+        if loses && !self.outbox.is_queue_empty() {
             self.lose_queued();
         }
     }

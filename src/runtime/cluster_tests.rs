@@ -139,6 +139,7 @@ impl Shard {
             run: RunId(run),
             seed: run,
             fingerprint: 7,
+            shard_fingerprint: 7,
             listen: (self.peers[usize::from(me)].host.clone(), self.peers[usize::from(me)].port),
             peers: self.peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect(),
             groups: all.chunks(per_group).enumerate().map(group).collect(),

@@ -93,7 +93,7 @@ impl GroupRun {
     pub(super) fn surrender_intakes(&mut self) {
         for port in &self.ports {
             while let Some(chunk) = port.intake.take() {
-                self.replica.submit(chunk);
+                self.replica.surrender(chunk);
             }
         }
     }

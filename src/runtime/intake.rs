@@ -84,6 +84,30 @@ struct Queue {
     open: Option<ChunkWriter>,
     /// What the next chunk is written into while none is open: the rest of a slab.
     rest: BytesMut,
+    /// Submitters that wait, in the order in which they came.
+    line: VecDeque<Arc<Waiter>>,
+    /// How often the gate has closed.
+    closings: u64,
+}
+
+/// A submitter that waits for room, or for the end of a transfer of leadership.
+struct Waiter {
+    /// The room that it needs; 0: it has room.
+    cost: usize,
+    /// See [`Attempt`].
+    closings: u64,
+    /// It is the first, or what it waits for is decided.
+    turn: Condvar,
+}
+
+/// One call of [`Intake::submit`], which may look at the queue twice.
+#[derive(Default)]
+struct Attempt {
+    /// The queue's at the first look. A call that began before the gate closed ends with it, even if logs are taken again:
+    /// they are those of another leadership.
+    closings: Option<u64>,
+    /// The end of all its waits, once it has to.
+    deadline: Option<Instant>,
 }
 
 /// One partition's intake. `submit` is for any thread, the rest for the event loop.
@@ -96,9 +120,8 @@ pub(super) struct Intake {
     filled: AtomicBool,
     /// Counted until committed; grows under the lock, shrinks without.
     queued_bytes: AtomicUsize,
-    /// Submitters that wait for `room`, or for the end of a transfer of leadership.
+    /// How many stand in the queue's line, or are about to; read without the lock.
     waiting: AtomicUsize,
-    room: Condvar,
     buffers: Arc<Buffers>,
     ledger: Arc<Ledger>,
     wakeup: Arc<Wakeup>,
@@ -123,11 +146,12 @@ impl Intake {
                 ready: VecDeque::new(),
                 open: None,
                 rest: BytesMut::new(),
+                line: VecDeque::new(),
+                closings: 0,
             }),
             filled: AtomicBool::new(false),
             queued_bytes: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            room: Condvar::new(),
             buffers,
             ledger,
             wakeup,
@@ -154,7 +178,7 @@ impl Intake {
 
     fn submit_short(&self, log: &[u8]) -> Result<u64, Refusal> {
         let cost = log.len() + PER_LOG_BYTES;
-        let mut queue = self.admit(cost)?;
+        let mut queue = self.admit(cost, &mut Attempt::default())?;
         self.queued_bytes.fetch_add(cost, Ordering::SeqCst);
         queue.push_short(log, self.origin, self.partition, &self.buffers.short);
         self.filled.store(true, Ordering::Relaxed);
@@ -164,12 +188,13 @@ impl Intake {
     fn submit_long(&self, log: &[u8]) -> Result<u64, Refusal> {
         // Room is taken before the copy is made, so that copies in the making are bounded too.
         let cost = log.len() + PER_LOG_BYTES;
-        let queue = self.admit(cost)?;
+        let mut attempt = Attempt::default();
+        let queue = self.admit(cost, &mut attempt)?;
         self.queued_bytes.fetch_add(cost, Ordering::SeqCst);
         drop(queue);
         let chunks = self.own_chunks(log);
         // The gate may have changed during the copy; there is room already.
-        let mut queue = self.admit(0).inspect_err(|_| self.release(cost))?;
+        let mut queue = self.admit(0, &mut attempt).inspect_err(|_| self.release(cost))?;
         queue.close_open();
         queue.ready.extend(chunks);
         self.filled.store(true, Ordering::Relaxed);
@@ -190,17 +215,19 @@ impl Intake {
         vec![writer.seal().with_checksum()]
     }
 
-    /// The lock, once so many bytes may be queued.
-    fn admit(&self, cost: usize) -> Result<MutexGuard<'_, Queue>, Refusal> {
+    /// The lock, once so many bytes may be queued; 0: room for the log was taken before.
+    fn admit(&self, cost: usize, attempt: &mut Attempt) -> Result<MutexGuard<'_, Queue>, Refusal> {
         let queue = locked(&self.queue);
-        if let Some(refusal) = queue.refusal() {
+        let closings = *attempt.closings.get_or_insert(queue.closings);
+        if let Some(refusal) = queue.refusal(closings) {
             return Err(refusal);
         }
-        if self.may_enter(&queue, cost) || in_callback() {
+        if self.may_pass(&queue, cost) || in_callback() {
             return Ok(queue);
         }
+        let deadline = *attempt.deadline.get_or_insert_with(|| Instant::now() + self.limits.submit_wait);
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        let admitted = self.wait_to_enter(queue, cost);
+        let admitted = self.wait_to_enter(queue, cost, closings, deadline);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         admitted
     }
@@ -212,31 +239,49 @@ impl Intake {
         has_room && queue.door != Door::Gate(Gate::Hold)
     }
 
+    /// Whether who comes new goes in before those who wait: only where it leaves room for the first of them, or a log that
+    /// needs much room would wait for as long as shorter ones come. Were nobody to pass, each log at a full queue would
+    /// cost a wake-up: who runs queues many while the first one wakes.
+    fn may_pass(&self, queue: &Queue, cost: usize) -> bool {
+        let reserved = queue.line.front().map_or(0, |first| first.cost);
+        if cost == 0 || reserved == 0 {
+            return self.may_enter(queue, cost);
+        }
+        let queued = self.queued_bytes.load(Ordering::SeqCst);
+        queued + reserved + cost <= self.limits.queue_bytes && queue.door != Door::Gate(Gate::Hold)
+    }
+
     /// The waiter registered before it looks at the bytes, [`Intake::release`] subtracts before it looks
     /// for waiters: one sees the other.
     fn wait_to_enter<'a>(
         &'a self,
         mut queue: MutexGuard<'a, Queue>,
         cost: usize,
+        closings: u64,
+        deadline: Instant,
     ) -> Result<MutexGuard<'a, Queue>, Refusal> {
-        let deadline = Instant::now() + self.limits.submit_wait;
-        loop {
-            if let Some(refusal) = queue.refusal() {
-                return Err(refusal);
+        let waiter = Arc::new(Waiter { cost, closings, turn: Condvar::new() });
+        queue.line_up(waiter.clone());
+        let refusal = loop {
+            if let Some(refusal) = queue.refusal(closings) {
+                break Some(refusal);
             }
-            if self.may_enter(&queue, cost) {
-                return Ok(queue);
+            if queue.is_first(&waiter) && self.may_enter(&queue, cost) {
+                break None;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Refusal::QueueFull {
+                break Some(Refusal::QueueFull {
                     waited_ms: self.limits.submit_wait.as_millis() as u64,
                     queued_bytes: self.queued_bytes.load(Ordering::SeqCst),
                     queue_bytes: self.limits.queue_bytes,
                 });
             }
-            queue = self.room.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+            queue = waiter.turn.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        queue.line.retain(|other| !Arc::ptr_eq(other, &waiter));
+        self.wake_first(&queue);
+        refusal.map_or(Ok(queue), Err)
     }
 
     /// Bytes of this partition were committed or lost.
@@ -248,8 +293,16 @@ impl Intake {
 
     fn wake_waiting(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            drop(locked(&self.queue));
-            self.room.notify_all();
+            self.wake_first(&locked(&self.queue));
+        }
+    }
+
+    /// Wakes the first who waits, where it need wait no longer. The others need not look before they are the first: whoever
+    /// leaves the line wakes the next.
+    fn wake_first(&self, queue: &Queue) {
+        let Some(first) = queue.line.front() else { return };
+        if queue.refusal(first.closings).is_some() || self.may_enter(queue, first.cost) {
+            first.turn.notify_one();
         }
     }
 
@@ -260,8 +313,10 @@ impl Intake {
             return;
         }
         queue.door = Door::Gate(gate);
+        let closed = matches!(gate, Gate::Closed { .. });
+        queue.closings += u64::from(closed);
         drop(queue);
-        self.ledger.set_ended(matches!(gate, Gate::Closed { .. }));
+        self.ledger.set_ended(closed);
         self.wake_waiting();
     }
 
@@ -321,14 +376,29 @@ impl Intake {
 }
 
 impl Queue {
-    /// Why a log can't be accepted now, whatever its length.
-    fn refusal(&self) -> Option<Refusal> {
+    /// Why a log can't be accepted now, whatever its length, whose submission began after so many closings.
+    fn refusal(&self, closings: u64) -> Option<Refusal> {
         match self.door {
-            // Under `Hold` a log is neither accepted nor refused yet: see `may_enter`.
-            Door::Gate(Gate::Open | Gate::Queue | Gate::Hold) => None,
             Door::Gate(Gate::Closed { leader }) => Some(Refusal::NotLeader(leader)),
             Door::Stopped => Some(Refusal::Stopped),
+            // Under `Hold` a log is neither accepted nor refused yet: see `may_enter`.
+            Door::Gate(Gate::Open | Gate::Queue | Gate::Hold) if closings == self.closings => None,
+            Door::Gate(_) => Some(Refusal::NotLeader(None)),
         }
+    }
+
+    /// At the end of the line. Who has room already goes to its head: behind others it would wait for those who wait for
+    /// its bytes to leave.
+    fn line_up(&mut self, waiter: Arc<Waiter>) {
+        if waiter.cost == 0 {
+            self.line.push_front(waiter);
+        } else {
+            self.line.push_back(waiter);
+        }
+    }
+
+    fn is_first(&self, waiter: &Arc<Waiter>) -> bool {
+        self.line.front().is_some_and(|first| Arc::ptr_eq(first, waiter))
     }
 
     fn push_short(&mut self, log: &[u8], origin: Origin, partition: PartitionId, slabs: &Slabs) {
@@ -463,13 +533,14 @@ mod tests {
         assert_eq!(intake.queued_bytes(), 10 + PER_LOG_BYTES);
     }
 
-    /// Submits on a thread of its own and waits until that thread waits for room.
+    /// Submits on a thread of its own and waits until that thread waits for room, as all others do by then.
     fn blocked_submit(intake: &Arc<Intake>, length: usize) -> mpsc::Receiver<Result<u64, Refusal>> {
+        let before = intake.waiting.load(Ordering::SeqCst);
         let (sender, result) = mpsc::channel();
         let submitter = intake.clone();
         std::thread::spawn(move || sender.send(submitter.submit(&vec![9; length])));
         let deadline = Instant::now() + SOON;
-        while intake.waiting.load(Ordering::SeqCst) == 0 {
+        while intake.waiting.load(Ordering::SeqCst) == before {
             assert!(Instant::now() < deadline, "the submitter did not wait");
             std::thread::yield_now();
         }
@@ -518,6 +589,76 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_ends_with_a_leadership_even_when_the_next_logs_are_kept_at_once() {
+        for length in [6, 20_000] {
+            let (intake, _poll) = intake(IntakeLimits { queue_bytes: 10, ..LIMITS }, Gate::Queue);
+            intake.submit(b"first").unwrap();
+            let blocked = blocked_submit(&intake, length);
+            intake.set_gate(Gate::Closed { leader: Some(ProcessId(4)) });
+            intake.set_gate(Gate::Queue);
+            intake.release(5 + PER_LOG_BYTES);
+            assert!(matches!(blocked.recv_timeout(SOON), Ok(Err(Refusal::NotLeader(_)))));
+            assert!(intake.submit(b"of the next one").is_ok());
+        }
+    }
+
+    #[test]
+    fn long_logs_get_their_turn_at_a_queue_that_short_ones_keep_full() {
+        let (intake, _poll) = intake(LIMITS, Gate::Open);
+        (0..1_000).for_each(|_| assert!(intake.submit(&[1; 1_024]).is_ok()));
+        let release_one = || match intake.take() {
+            Some(chunk) => intake.release(chunk.queued_bytes),
+            None => std::thread::yield_now(),
+        };
+        let mut waiting = vec![blocked_submit(&intake, 900 << 10)];
+        release_one();
+        // There is room for a short one now; and one that is longer than the whole bound can wait for an empty queue.
+        waiting.extend([1_024, 2 << 20, 1_024].map(|length| blocked_submit(&intake, length)));
+        let mut accepted = Vec::new();
+        let deadline = Instant::now() + SOON;
+        while accepted.len() < waiting.len() && Instant::now() < deadline {
+            release_one();
+            accepted.extend(waiting.iter().filter_map(|submitter| submitter.try_recv().ok()));
+        }
+        assert_eq!(accepted, [1_001, 1_002, 1_003, 1_004].map(Ok));
+    }
+
+    #[test]
+    fn long_and_short_logs_from_many_threads_all_come_in() {
+        let (intake, _poll) = intake(IntakeLimits { submit_wait: Duration::from_secs(5), ..LIMITS }, Gate::Open);
+        let [done, ended] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let busy = [(); 4].map(|()| {
+            let (intake, done) = (intake.clone(), done.clone());
+            std::thread::spawn(move || while !done.load(Ordering::Relaxed) {
+                intake.submit(&[1; 1_024]).unwrap();
+            })
+        });
+        // Room is made in small steps, and only where it is missed: the queue stays as good as full.
+        let taker = {
+            let (intake, ended) = (intake.clone(), ended.clone());
+            std::thread::spawn(move || loop {
+                let is_over = ended.load(Ordering::Relaxed);
+                match (is_over || intake.waiting().0 > 0).then(|| intake.take()).flatten() {
+                    Some(chunk) => intake.release(chunk.queued_bytes),
+                    None if is_over => return,
+                    None => std::thread::yield_now(),
+                }
+            })
+        };
+        let long = [900 << 10, 2 << 20].map(|length| {
+            let intake = intake.clone();
+            std::thread::spawn(move || intake.submit(&vec![2; length]))
+        });
+        let accepted = long.map(|submitter| submitter.join().unwrap());
+        done.store(true, Ordering::Relaxed);
+        busy.into_iter().for_each(|thread| thread.join().unwrap());
+        ended.store(true, Ordering::Relaxed);
+        taker.join().unwrap();
+        assert!(accepted.iter().all(Result::is_ok), "{accepted:?}");
+        assert_eq!(intake.queued_bytes(), 0);
+    }
+
+    #[test]
     fn a_wait_that_takes_too_long_is_a_refusal_with_the_numbers() {
         let wait = Duration::from_millis(20);
         let limits = IntakeLimits { queue_bytes: 10, submit_wait: wait, ..LIMITS };
@@ -527,6 +668,44 @@ mod tests {
         let refused = intake.submit(b"second");
         assert_eq!(refused, Err(Refusal::QueueFull { waited_ms: 20, queued_bytes: 10, queue_bytes: 10 }));
         assert!(began.elapsed() >= wait);
+    }
+
+    #[test]
+    fn a_long_log_that_waits_for_room_and_then_for_a_hand_over_waits_no_longer_for_it() {
+        let limits = IntakeLimits { queue_bytes: 10, submit_wait: Duration::from_millis(20), ..LIMITS };
+        let (intake, _poll) = intake(limits, Gate::Open);
+        intake.submit(b"first").unwrap();
+        let mut attempt = Attempt::default();
+        assert!(matches!(intake.admit(6, &mut attempt), Err(Refusal::QueueFull { .. })));
+        let deadline = attempt.deadline;
+        intake.set_gate(Gate::Hold);
+        assert!(matches!(intake.admit(0, &mut attempt), Err(Refusal::QueueFull { .. })));
+        assert_eq!(attempt.deadline, deadline, "one bound for both");
+        assert!(locked(&intake.queue).line.is_empty());
+    }
+
+    #[test]
+    fn who_comes_new_passes_those_who_wait_only_where_it_leaves_room_for_the_first() {
+        let (intake, _poll) = intake(IntakeLimits { queue_bytes: 40_000, ..LIMITS }, Gate::Open);
+        let log = |bytes: usize| vec![1; bytes - PER_LOG_BYTES];
+        intake.submit(&log(30_000)).unwrap();
+        let blocked = blocked_submit(&intake, 15_000 - PER_LOG_BYTES);
+        let may_pass = |cost| intake.may_pass(&locked(&intake.queue), cost);
+        assert!(!may_pass(1), "there is room, but it is needed");
+        // Not yet enough for the first.
+        intake.release(4_000);
+        assert!(!may_pass(1));
+        intake.release(1_000);
+        assert_eq!(blocked.recv_timeout(SOON), Ok(Ok(2)));
+        assert!(!may_pass(1));
+        let blocked = blocked_submit(&intake, 1_000 - PER_LOG_BYTES);
+        // As if the first had not woken yet.
+        let queue = locked(&intake.queue);
+        intake.queued_bytes.fetch_sub(10_000, Ordering::SeqCst);
+        assert_eq!((intake.may_pass(&queue, 9_000), intake.may_pass(&queue, 9_001)), (true, false));
+        drop(queue);
+        intake.wake_waiting();
+        assert_eq!(blocked.recv_timeout(SOON), Ok(Ok(3)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::output::Status;
 use crate::replica::payload::Origin;
 use crate::replica::{Limits, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
-use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Durability, FileSystem, Prepare, RealFiles};
+use crate::storage::disk::{self, DiskError, DiskLog, DiskOptions, Durability, FileSystem, Prepare, RealFiles};
 use crate::storage::OlderEntries;
 use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounters, TransportError, TransportLimits};
 
@@ -69,8 +69,10 @@ pub struct RuntimeConfig {
     pub run: RunId,
     /// Seeds every random choice.
     pub seed: u64,
-    /// Of the topology: only processes with the same one talk to each other.
+    /// Of the topology and its groups: only processes with the same one talk to each other.
     pub fingerprint: u64,
+    /// Of the topology alone: a data directory says for which one it was written, and names its groups besides.
+    pub shard_fingerprint: u64,
     /// Host and port to listen on.
     pub listen: (String, u16),
     /// All other processes.
@@ -193,20 +195,22 @@ impl Storage {
         files: &Arc<dyn FileSystem>,
     ) -> Result<Storage, StartError> {
         let Some((directory, durability)) = &config.disk else { return Ok(Storage { logs: Vec::new() }) };
-        let open = |group: &GroupConfig| {
-            let options = DiskOptions {
-                segment_bytes,
-                durability: *durability,
-                prepare: Prepare::InBackground,
-                memory_tail_bytes: config.limits.log_memory_bytes as u64,
-                shard_fingerprint: config.fingerprint,
-                process: config.me,
-                group: group.id,
-            };
-            let directory = directory.join(format!("group-{}", group.id.0));
-            DiskLog::open(&directory, options, files.clone())
+        let options = |group: &GroupConfig| DiskOptions {
+            segment_bytes,
+            durability: *durability,
+            prepare: Prepare::InBackground,
+            memory_tail_bytes: config.limits.log_memory_bytes as u64,
+            shard_fingerprint: config.shard_fingerprint,
+            process: config.me,
+            group: group.id,
+            partitions: group.partitions.clone(),
         };
-        let logs: Result<Vec<_>, DiskError> = config.groups.iter().map(open).collect();
+        let options: Vec<DiskOptions> = config.groups.iter().map(options).collect();
+        disk::check_layout(&**files, directory, &options).map_err(StartError::Disk)?;
+        let open = |options: DiskOptions| {
+            DiskLog::open(&disk::group_directory(directory, options.group), options, files.clone())
+        };
+        let logs: Result<Vec<_>, DiskError> = options.into_iter().map(open).collect();
         logs.map(|logs| Storage { logs }).map_err(StartError::Disk)
     }
 }

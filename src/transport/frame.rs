@@ -21,6 +21,9 @@ pub const HEADER_BYTES: usize = 16;
 /// Of the table: length and checksum of one piece.
 const PIECE_BYTES: usize = 12;
 
+/// A sender makes fewer, since more are not worth their table. Bounds the table that a header makes us wait for.
+pub const PIECES_MAX: usize = 1_024;
+
 /// Bodies up to this size share chunks; longer ones get a buffer of their own. Measured with
 /// `benches/transport.rs`: shared chunks win at 4 KiB, but at 16 KiB they reached half of plain TCP's rate, where
 /// buffers of their own keep up with it at 64 KiB.
@@ -63,7 +66,7 @@ pub enum FrameError {
         /// What is allowed.
         limit: usize,
     },
-    /// Unknown flags, a keep-alive with a body, or a table of pieces that are not the body.
+    /// Unknown flags, a keep-alive with a body, or a table of too many pieces or of such as are not the body.
     Header,
     /// The body is not what was sent.
     Checksum {
@@ -145,7 +148,8 @@ impl Header {
         }
         let checksum = (flags & FLAG_CHECKSUM != 0).then(|| u64_at(bytes, 8));
         let header = Self { length, checksum, pieces, keep_alive };
-        if pieces > 0 && !(checksum.is_some() && header.is_large()) {
+        let has_table = checksum.is_some() && header.is_large() && usize::from(pieces) <= PIECES_MAX;
+        if pieces > 0 && !has_table {
             return Err(FrameError::Header);
         }
         Ok(header)
@@ -329,7 +333,8 @@ impl Decoder {
         };
         let (now, later) = input.split_at(input.len().min(wanted - self.carry.len()));
         self.carry.extend_from_slice(now);
-        if self.carry.len() >= HEADER_BYTES {
+        // Only then, since what is incomplete is copied back: at each arrival that would be the whole table.
+        if self.carry.len() == wanted {
             let carry = std::mem::take(&mut self.carry);
             let rest = self.cut_small(&carry, bodies)?;
             debug_assert!(rest.is_empty());

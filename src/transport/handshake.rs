@@ -27,7 +27,7 @@ pub enum Refusal {
     Damaged = 2,
     /// Another protocol version.
     Version = 3,
-    /// Another topology: other configuration files, or another shard.
+    /// Another topology: other configuration files, another grouping, or another shard.
     Fingerprint = 4,
     /// The topology has no such process.
     UnknownProcess = 5,
@@ -55,7 +55,7 @@ pub struct Identity {
     pub me: ProcessId,
     /// Its run.
     pub run: RunId,
-    /// Of its topology.
+    /// Of its topology and groups.
     pub fingerprint: u64,
 }
 
@@ -70,7 +70,7 @@ pub struct Greeting {
     pub sender: ProcessId,
     /// To whom. In a refusal of something unreadable: 65535.
     pub receiver: ProcessId,
-    /// Of the sender's topology.
+    /// Of the sender's topology and groups.
     pub fingerprint: u64,
     /// The sender's run.
     pub run: RunId,
@@ -237,7 +237,7 @@ pub fn explain_refused(reason: Refusal, ours: Identity, theirs: &Greeting) -> St
 fn fingerprints(ours: Identity, theirs: &Greeting) -> String {
     format!(
         "our topology has fingerprint {:016x}, theirs has {:016x}: the two processes were started with different \
-         configuration files or belong to different shards",
+         configuration files, or with another raft.grouping (--raft-groups), or belong to different shards",
         ours.fingerprint, theirs.fingerprint
     )
 }

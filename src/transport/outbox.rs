@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::checksum::{xxh3, Xxh3};
 use crate::replica::wire::{Frame, Part};
 
-use super::frame::{put_piece, Header, HEADER_BYTES};
+use super::frame::{put_piece, Header, HEADER_BYTES, PIECES_MAX};
 
 /// Parts below this are copied: a copy of 2 KiB costs less than a slice of its own in the kernel.
 const SHARED_PART_MIN: usize = 2 << 10;
@@ -25,9 +25,6 @@ const JOINED_BYTES_MAX: usize = 16 << 10;
 
 /// A part of which the checksum is known is a piece of its own from this length on; summing a shorter one again costs less.
 const KNOWN_PIECE_MIN: usize = 16 << 10;
-
-/// More pieces are not worth their table.
-const PIECES_MAX: usize = 1_024;
 
 /// A run of bytes that leaves as one slice.
 struct Run {

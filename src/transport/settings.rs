@@ -11,7 +11,7 @@ pub struct TransportConfig {
     pub me: ProcessId,
     /// This start of this process.
     pub run: RunId,
-    /// Of the topology: only processes with the same one talk to each other.
+    /// Of the topology and its groups: only processes with the same one talk to each other.
     pub fingerprint: u64,
     /// Host name or address, and port, to listen on.
     pub listen: (String, u16),

@@ -104,7 +104,8 @@ pub const KEYS: &[Key] = &[
         name: "grouping",
         default: "shard",
         about: "Which partitions share a Raft group: all with the same replica processes (`shard`), or each alone \
-                (`partition`). `--raft-groups` wins over it.",
+                (`partition`). The same in all processes, and for as long as a data directory is used. `--raft-groups` wins \
+                over it.",
         kind: Kind::Grouping,
     },
     Key {

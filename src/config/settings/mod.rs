@@ -95,6 +95,16 @@ pub enum Grouping {
     Partition,
 }
 
+impl Grouping {
+    /// As the key has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Shard => "shard",
+            Self::Partition => "partition",
+        }
+    }
+}
+
 /// `raft.election_codes`: what the election callback is called with; `None` keeps it silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ElectionCodes {

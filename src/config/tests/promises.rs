@@ -252,6 +252,19 @@ fn the_fingerprint_changes_with_every_name_host_port_and_place() {
 }
 
 #[test]
+fn peers_greet_with_another_fingerprint_under_another_grouping_unless_it_makes_the_same_groups() {
+    let topology = Files::with(SHARD).load(&[]).unwrap().topology;
+    let [shard, partition] = [Grouping::Shard, Grouping::Partition].map(|grouping| topology.greeted_fingerprint(grouping));
+    assert_eq!(shard, topology.fingerprint, "what versions that did not look at groups greet with");
+    assert_ne!(partition, shard);
+    let other = Files::with(SHARD).load(&["-P", "p1"]).unwrap().topology;
+    assert_eq!(other.greeted_fingerprint(Grouping::Partition), partition);
+    let alone = "site: {server: [[a:1, b:2, c:3]]}\nprocess: {a: x, b: y, c: z}\n";
+    let alone = Files::with(alone).load(&["-P", "x"]).unwrap().topology;
+    assert_eq!(alone.greeted_fingerprint(Grouping::Partition), alone.fingerprint);
+}
+
+#[test]
 fn the_status_port_is_the_key_or_with_b_the_port_of_mako() {
     let port = |raft: &str, arguments: &[&str]| {
         Files::with(&format!("{SHARD}raft: {{{raft}}}\n")).load(arguments).unwrap().status_port()

@@ -82,7 +82,7 @@ impl DiskLog {
     /// Reads the whole log once: the time it takes grows with the log's length.
     ///
     /// Fails when another process has the directory open, when it belongs to another shard, process or
-    /// group, when what it holds is damaged, and when the disk refuses; it changes nothing then, except
+    /// group, or to one with other partitions, when what it holds is damaged, and when the disk refuses; it changes nothing then, except
     /// that a torn end may be erased already.
     pub fn open(
         directory: &Path,
@@ -423,7 +423,7 @@ fn meta_and_log(
         let path = directory.join(meta::NAME);
         return Err(DiskError::corrupt(&path, 0, "it is missing, but there are segments"));
     }
-    let before = meta.map_or(0, |meta| meta.incarnation);
+    let before = meta.as_ref().map_or(0, |meta| meta.incarnation);
     if before > 0 && found.is_none() {
         // A replica that began anew would vote as if it had never acknowledged anything.
         let what = format!("it is missing with all other segments, and META says that the directory was opened {before} times");
@@ -433,8 +433,8 @@ fn meta_and_log(
     let incarnation = before.checked_add(1).ok_or_else(|| {
         DiskError::corrupt(&directory.join(meta::NAME), 0, "it says that the directory was opened 4294967295 times")
     })?;
-    let opened = Meta { incarnation, ..expected };
-    let written = if found.is_some() { opened } else { expected };
+    let opened = Meta { incarnation, ..expected.clone() };
+    let written = if found.is_some() { &opened } else { &expected };
     written.write(files, directory)?;
     Ok((opened, found))
 }

@@ -46,6 +46,15 @@ pub enum DiskError {
         /// In this process's configuration.
         expected: String,
     },
+    /// The directory was written while the shard's partitions were in other groups.
+    Layout {
+        /// The file that says so.
+        path: PathBuf,
+        /// On disk.
+        found: String,
+        /// In this process's configuration.
+        expected: String,
+    },
     /// Another version of this library wrote the directory.
     Format {
         /// The file that says so.
@@ -131,6 +140,13 @@ impl fmt::Display for DiskError {
                 f,
                 "durable log: {} has {what} {found}, this process is configured with {expected}; \
                  is raft.data_dir the directory of another process or shard?",
+                path.display()
+            ),
+            Self::Layout { path, found, expected } => write!(
+                f,
+                "durable log: {} is of a log of {found}, this process is configured with {expected}: raft.grouping (or \
+                 --raft-groups) was another one when it was written. What was logged under one can't be continued under the \
+                 other: set it back. For a shard that begins anew, without these logs, give all its processes an empty raft.data_dir",
                 path.display()
             ),
             Self::Format { path, found, expected } => write!(

@@ -1,4 +1,4 @@
-//! The file `META`: whose directory this is, and how often it was opened.
+//! The file `META`: whose directory this is, for which partitions, and how often it was opened.
 //!
 //! Text, so that an operator can read it; the last line is the CRC32C of the lines before it. It is
 //! replaced whole, by a rename.
@@ -10,21 +10,23 @@ use crate::checksum::crc32c;
 
 use super::error::DiskError;
 use super::files::{FileSystem, OpenMode};
-use super::DiskOptions;
+use super::{layout, DiskOptions};
 
 /// The layout that this version writes and reads.
 const FORMAT: u64 = 1;
 pub(super) const NAME: &str = "META";
 const NEW_NAME: &str = "META.new";
-/// Far above what this version writes.
-const META_MAX_BYTES: usize = 4096;
+/// Far above what this version writes for 4,096 partitions, no two of them neighbours.
+const META_MAX_BYTES: usize = 64 << 10;
 
 /// What `META` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
     pub fingerprint: u64,
     pub process: u64,
     pub group: u64,
+    /// As [`layout::partitions`] writes them; `None` from a version that didn't write them.
+    pub partitions: Option<String>,
     /// How often the directory was opened since it has segments: with the segment's number, the salt of its records.
     pub incarnation: u32,
 }
@@ -36,13 +38,15 @@ impl Meta {
             fingerprint: options.shard_fingerprint,
             process: u64::from(options.process.0),
             group: u64::from(options.group.0),
+            partitions: Some(layout::partitions(&options.partitions)),
             incarnation: 0,
         }
     }
 
     fn text(&self) -> String {
+        let partitions = self.partitions.as_ref().map_or_else(String::new, |p| format!("partitions {p}\n"));
         let lines = format!(
-            "mako-raft log\nformat {FORMAT}\nfingerprint {:016x}\nprocess {}\ngroup {}\nincarnation {}\n",
+            "mako-raft log\nformat {FORMAT}\nfingerprint {:016x}\nprocess {}\ngroup {}\n{partitions}incarnation {}\n",
             self.fingerprint, self.process, self.group, self.incarnation
         );
         let crc = crc32c(lines.as_bytes());
@@ -63,16 +67,24 @@ impl Meta {
         parse(text, &path).map(Some)
     }
 
-    /// Refuses a directory of another shard, process or group.
+    /// Refuses a directory of another shard, process or group, or of a group with other partitions.
     pub fn check(&self, expected: &Meta, directory: &Path) -> Result<(), DiskError> {
-        let differs = |what, found: String, expected: String| {
-            let path = directory.join(NAME);
-            if found == expected { Ok(()) } else { Err(DiskError::Mismatch { path, what, found, expected }) }
-        };
+        self.check_owner(expected, directory)?;
+        differs(directory, "group", self.group.to_string(), expected.group.to_string())?;
+        match (&self.partitions, &expected.partitions) {
+            (Some(found), Some(expected)) if found != expected => {
+                let of = |partitions| format!("partitions {partitions} in group {}", self.group);
+                Err(DiskError::Layout { path: directory.join(NAME), found: of(found), expected: of(expected) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a directory of another shard or process.
+    pub fn check_owner(&self, expected: &Meta, directory: &Path) -> Result<(), DiskError> {
         let hex = |number: u64| format!("{number:016x}");
-        differs("shard fingerprint", hex(self.fingerprint), hex(expected.fingerprint))?;
-        differs("process", self.process.to_string(), expected.process.to_string())?;
-        differs("group", self.group.to_string(), expected.group.to_string())
+        differs(directory, "shard fingerprint", hex(self.fingerprint), hex(expected.fingerprint))?;
+        differs(directory, "process", self.process.to_string(), expected.process.to_string())
     }
 
     /// Replaces `META` durably.
@@ -89,6 +101,13 @@ impl Meta {
         files.rename(&new, &path).map_err(|e| DiskError::io("rename", &new, e))?;
         files.sync_directory(directory).map_err(|e| DiskError::io("sync", directory, e))
     }
+}
+
+fn differs(directory: &Path, what: &'static str, found: String, expected: String) -> Result<(), DiskError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(DiskError::Mismatch { path: directory.join(NAME), what, found, expected })
 }
 
 fn parse(text: &str, path: &Path) -> Result<Meta, DiskError> {
@@ -112,6 +131,7 @@ fn parse(text: &str, path: &Path) -> Result<Meta, DiskError> {
         fingerprint: number("fingerprint", 16)?,
         process: number("process", 10)?,
         group: number("group", 10)?,
+        partitions: value("partitions").ok().map(str::to_owned),
         incarnation: number("incarnation", 10)?.try_into().map_err(|_| damaged("'incarnation' is too large"))?,
     })
 }

@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! LOCK                      the process number of who has the directory open and locked
-//! META                      format, shard fingerprint, process, group, how often it was opened: 0 until there is a segment
+//! META                      format, shard fingerprint, process, group, its partitions, how often it was opened: 0 until there is a
+//!                           segment
 //! segment-0000000001.log    records from byte 4096 on, up to `segment_bytes`; a larger record has a
 //! segment-0000000002.log    segment of its own, longer than the others
 //! spare.log                 is to become the next segment
@@ -24,6 +25,7 @@ mod append;
 pub mod error;
 pub mod files;
 mod index;
+mod layout;
 mod meta;
 mod prepare;
 mod presence;
@@ -35,11 +37,12 @@ pub mod simulated;
 #[cfg(test)]
 mod tests;
 
-use crate::ids::{GroupId, ProcessId};
+use crate::ids::{GroupId, PartitionId, ProcessId};
 
 pub use append::DiskLog;
 pub use error::DiskError;
 pub use files::{FileSystem, RealFiles};
+pub use layout::{check_layout, group_directory};
 pub use presence::Presence;
 
 /// What an acknowledged write has survived.
@@ -79,10 +82,12 @@ pub struct DiskOptions {
     pub process: ProcessId,
     /// The group.
     pub group: GroupId,
+    /// Its partitions, ascending: a directory that was written for others is refused.
+    pub partitions: Vec<PartitionId>,
 }
 
 impl DiskOptions {
-    /// The usual settings for a group of a process: 64 MiB segments, fsync, prepared in the background.
+    /// The usual settings for a group of one partition: 64 MiB segments, fsync, prepared in the background.
     pub fn new(shard_fingerprint: u64, process: ProcessId, group: GroupId) -> Self {
         Self {
             segment_bytes: 64 << 20,
@@ -92,6 +97,7 @@ impl DiskOptions {
             shard_fingerprint,
             process,
             group,
+            partitions: vec![PartitionId(0)],
         }
     }
 }

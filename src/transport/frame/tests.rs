@@ -185,3 +185,32 @@ fn garbage_never_panics_and_holds_bounded_memory() {
         }
     }
 }
+
+#[test]
+fn more_pieces_than_anybody_sends_are_refused_before_the_table_is_received() {
+    let body = body(SMALL_BODY_MAX + 1, 1);
+    let lengths = |pieces| [vec![0; pieces - 1], vec![body.len()]].concat();
+    let mut got = Vec::new();
+    receive(&mut Decoder::new(LIMIT), &in_pieces(&body, &lengths(PIECES_MAX)), 1 << 20, &mut got).unwrap();
+    assert_eq!(got, [&body[..]]);
+    let wire = in_pieces(&body, &lengths(PIECES_MAX + 1));
+    let mut decoder = Decoder::new(LIMIT);
+    assert_eq!(receive(&mut decoder, &wire[..HEADER_BYTES], 1, &mut got), Err(FrameError::Header));
+}
+
+#[test]
+fn a_table_that_arrives_bit_by_bit_is_not_copied_for_each_of_them() {
+    let body = body(SMALL_BODY_MAX + 1, 1);
+    let wire = in_pieces(&body, &[vec![0; PIECES_MAX - 1], vec![body.len()]].concat());
+    let table_end = HEADER_BYTES + PIECES_MAX * PIECE_BYTES;
+    let (mut decoder, mut got, mut moved) = (Decoder::new(LIMIT), Vec::new(), 0);
+    for now in wire[..table_end].chunks(64) {
+        let before = decoder.carry.as_ptr();
+        decoder.feed(now, &mut |body| got.push(body)).unwrap();
+        moved += usize::from(decoder.carry.as_ptr() != before);
+    }
+    // A buffer that doubles moves this often.
+    assert!(moved <= table_end.ilog2() as usize, "{moved} times");
+    receive(&mut decoder, &wire[table_end..], 64, &mut got).unwrap();
+    assert_eq!(got, [&body[..]]);
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use mako_raft::ids::{GroupId, MemberId, ProcessId};
+use mako_raft::ids::{GroupId, MemberId, PartitionId, ProcessId};
 use mako_raft::replica::output::Write;
 use mako_raft::replica::Recovered;
 use mako_raft::storage::disk::simulated::SimulatedFiles;
@@ -113,6 +113,7 @@ impl Disk {
             shard_fingerprint: FINGERPRINT,
             process: ProcessId(process),
             group: GroupId(0),
+            partitions: vec![PartitionId(0)],
         };
         let opened = DiskLog::open(Path::new(DIRECTORY), options, Arc::new(self.files.clone()));
         let (recovered, log) = match opened {

@@ -152,7 +152,12 @@ impl World {
         self.trace.story(now, process, || line(&event));
         let life = &mut self.lives[id];
         match event {
-            Output::Gate(gate) => life.gate = gate,
+            Output::Gate(gate) => {
+                life.gate = gate;
+                if matches!(gate, Gate::Closed { .. }) {
+                    life.surrender_intakes();
+                }
+            }
             Output::Leadership(leadership) => {
                 life.account.announce(leadership)?;
                 if let Leadership::Gained { .. } = leadership {

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::model::{entries_write, entry, first_write, open, open_with, options, Model, DIRECTORY};
-use crate::ids::{GroupId, ProcessId};
+use crate::ids::{GroupId, PartitionId, ProcessId};
+use crate::storage::disk::meta::Meta;
 use crate::storage::disk::simulated::SimulatedFiles;
-use crate::storage::disk::{DiskError, DiskLog, DiskOptions, Prepare};
+use crate::storage::disk::{check_layout, group_directory, DiskError, DiskLog, DiskOptions, Prepare, RealFiles};
 
 fn one(index: u64) -> crate::replica::output::Write {
     entries_write(index + 1, vec![entry(index, 1, vec![index as u8; 200])])
@@ -134,6 +135,77 @@ fn a_directory_of_another_shard_process_or_group_is_refused_with_both_values() {
         assert!(text.contains(found) && text.contains(expected), "{text}");
     }
     open(&files).unwrap();
+}
+
+#[test]
+fn a_directory_of_a_group_with_other_partitions_is_refused_with_both() {
+    let files = SimulatedFiles::new();
+    open(&files).unwrap().1.close().unwrap();
+    let other = DiskOptions { partitions: vec![PartitionId(4)], ..options() };
+    let text = open_with(&files, other).map(drop).unwrap_err().to_string();
+    let parts = ["/log/META", "partitions 4-5,7 in group 1", "configured with partitions 4 in group 1", "raft.grouping"];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    open(&files).unwrap();
+}
+
+/// One group for each list of partitions, numbered from 0.
+fn groups(partitions: &[&[u32]]) -> Vec<DiskOptions> {
+    let group = |(group, partitions): (u16, &&[u32])| DiskOptions {
+        group: GroupId(group),
+        partitions: partitions.iter().map(|&partition| PartitionId(partition)).collect(),
+        ..options()
+    };
+    (0..).zip(partitions).map(group).collect()
+}
+
+/// What a process does at its start with the logs of all its groups.
+fn open_all(data: &Path, groups: &[DiskOptions]) -> Result<(), DiskError> {
+    check_layout(&RealFiles, data, groups)?;
+    for options in groups {
+        let (_, log) = DiskLog::open(&group_directory(data, options.group), options.clone(), Arc::new(RealFiles))?;
+        log.close()?;
+    }
+    Ok(())
+}
+
+/// As the versions wrote it that did not name the partitions.
+fn forget_partitions(data: &Path, group: u16) {
+    let directory = group_directory(data, GroupId(group));
+    let meta = Meta::read(&RealFiles, &directory).unwrap().unwrap();
+    Meta { partitions: None, ..meta }.write(&RealFiles, &directory).unwrap();
+}
+
+#[test]
+fn a_data_directory_whose_partitions_were_in_other_groups_is_refused_also_if_an_earlier_version_wrote_it() {
+    const TOGETHER: &[&[u32]] = &[&[0, 1, 2]];
+    const APART: &[&[u32]] = &[&[0], &[1], &[2]];
+    for (then, now) in [(TOGETHER, APART), (APART, TOGETHER)] {
+        for earlier in [false, true] {
+            let place = tempfile::tempdir().unwrap();
+            let data = place.path().join("data");
+            open_all(&data, &groups(then)).unwrap();
+            // Not of ours.
+            std::fs::create_dir(data.join("group-7")).unwrap();
+            std::fs::create_dir(data.join("group-00")).unwrap();
+            if earlier {
+                (0..then.len() as u16).for_each(|group| forget_partitions(&data, group));
+            }
+            let refused = open_all(&data, &groups(now));
+            assert!(matches!(refused, Err(DiskError::Layout { .. })), "{then:?}, {now:?}, {earlier}: {refused:?}");
+            open_all(&data, &groups(then)).unwrap();
+            let meta = Meta::read(&RealFiles, &group_directory(&data, GroupId(0))).unwrap().unwrap();
+            assert_eq!(meta.partitions.as_deref(), Some(if then == TOGETHER { "0-2" } else { "0" }));
+        }
+    }
+}
+
+#[test]
+fn a_group_whose_directory_was_moved_away_begins_anew_beside_the_others() {
+    let place = tempfile::tempdir().unwrap();
+    let groups = groups(&[&[0], &[1]]);
+    open_all(place.path(), &groups).unwrap();
+    std::fs::rename(group_directory(place.path(), GroupId(0)), place.path().join("group-0.damaged")).unwrap();
+    open_all(place.path(), &groups).unwrap();
 }
 
 #[test]

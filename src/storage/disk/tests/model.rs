@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType, HardState};
 
-use crate::ids::{GroupId, MemberId, ProcessId, RunId};
+use crate::ids::{GroupId, MemberId, PartitionId, ProcessId, RunId};
 use crate::replica::config::Recovered;
 use crate::replica::formation::{Formation, Member};
 use crate::replica::output::Write;
@@ -25,6 +25,7 @@ pub fn options() -> DiskOptions {
         shard_fingerprint: 0xfeed_beef,
         process: ProcessId(2),
         group: GroupId(1),
+        partitions: vec![PartitionId(4), PartitionId(5), PartitionId(7)],
     }
 }
 
