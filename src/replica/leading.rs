@@ -174,14 +174,16 @@ impl Replica {
         }
     }
 
-    /// The voter process in reach that has most of the log, and more than the entry `index`.
+    /// The voter process in reach that has most of the log, and more than the entry `index`, and may be given leadership.
     fn who_has(&self, index: u64) -> Option<ProcessId> {
         let node = self.node()?;
         let formation = node.formation().id;
         let voters = node.log().conf_state().voters.iter().filter_map(|&id| MemberId::new(id)).filter(|&id| id != node.id());
         let with_log = voters.filter_map(|id| {
-            let matched = node.progress(id)?.matched;
-            Some((matched, self.peers.process_of(formation, id)?)).filter(|_| matched > index)
+            let (matched, process) = (node.progress(id)?.matched, self.peers.process_of(formation, id)?);
+            let peer = self.peers.get(process)?;
+            let may_lead = !peer.is_leaving() && !peer.report.is_some_and(|report| report.lost_accepted);
+            (may_lead && matched > index).then_some((matched, process))
         });
         with_log.max_by_key(|&(matched, _)| matched).map(|(_, process)| process)
     }

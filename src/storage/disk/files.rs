@@ -116,10 +116,10 @@ impl FileSystem for RealFiles {
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
         // Not the file alone: it can be removed under its holder, and the next one would lock another.
         let directory = File::open(parent_of(path)).map_err(LockError::Io)?;
-        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Err(held(path)),
-            // Some network file systems lock no directories: there the file must do.
-            Ok(()) | Err(_) => {}
+        let locked = rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive);
+        // Another error is no reason to stop: some network file systems lock no directories, and there the file must do.
+        if locked == Err(Errno::WOULDBLOCK) {
+            return Err(held(path));
         }
         let mut file = OpenOptions::new()
             .read(true)
