@@ -68,12 +68,17 @@ impl Campaigns {
         self.asked_in = Some(term);
     }
 
+    /// No member that may campaign waits longer without a leader's word.
+    pub fn longest_timeout_ticks(&self) -> usize {
+        2 * self.election_ticks
+    }
+
     fn precedence_ticks(&self) -> usize {
         (self.election_ticks / PRECEDENCE_DIVISOR).max(1)
     }
 
-    /// Another member asks for pre-votes. False when that crosses this member's own campaign, which goes on: nothing is to be
-    /// answered. Where the other one goes on, this member's is over. Both know the same of each other and decide alike.
+    /// Another member asks for pre-votes. False when that crosses this member's own campaign, which goes on: nothing is to
+    /// be answered. Where the other one goes on, this member's is over. Both know the same of each other and decide alike.
     pub fn lets_ask(&mut self, node: &mut Node, request: &Message) -> bool {
         let has_just_asked =
             node.role() == StateRole::PreCandidate && node.election_elapsed_ticks() < self.precedence_ticks();

@@ -110,7 +110,7 @@ impl Replica {
         if !std::mem::take(&mut self.ticked) {
             return;
         }
-        if self.leaving || self.superseded || self.cut_off.is_some() {
+        if !self.takes_part() {
             return;
         }
         let first = self.config.designated == Some(self.config.me) && self.config.campaign_at_start;
@@ -192,6 +192,10 @@ impl Replica {
     pub(super) fn disk_stands_for(&self, elections: u64) -> bool {
         let timing = &self.config.timing;
         self.outpaced.is_some_and(|(_, ticks)| ticks * timing.tick_ms >= elections * timing.election_ms)
+    }
+
+    fn takes_part(&self) -> bool {
+        !self.leaving && !self.superseded && self.cut_off.is_none()
     }
 
     /// A majority of the voters, this one included, is connected; while a membership change runs, of the former ones too.
@@ -468,9 +472,32 @@ impl Replica {
         self.stuck_since.map_or(0, |since| self.now.millis_since(since))
     }
 
+    /// A member forgets its leader by a campaign. One that does not campaign, since it may not vote yet or was cut off,
+    /// forgets it when any other would have campaigned; raft-rs would name a leader that died for ever.
+    fn forget_a_silent_leader(&mut self) {
+        let takes_part = self.takes_part();
+        let silent_ticks = self.campaigns.longest_timeout_ticks();
+        let Some(node) = self.node_mut().filter(|node| !node.is_leader()) else { return };
+        let campaigns = takes_part && node.is_voter();
+        let is_silent = node.leader().is_some() && node.election_elapsed_ticks() >= silent_ticks;
+        if !campaigns && is_silent && !planted::has(Bug::RememberDeadLeader) {
+            node.step_down();
+            self.observe();
+        }
+    }
+
+    /// This member may not know the members of now, and one that was admitted after all that it has is connected: the shard
+    /// went on without it.
+    pub(super) fn sees_a_later_member(&self) -> bool {
+        let Some(node) = self.node().filter(|node| self.cut_off.is_some() || !node.is_voter()) else { return false };
+        let mut others = self.peers.connected().filter_map(|(_, peer)| peer.member_in(node.formation().id));
+        others.any(|id| node.members().get(id.get()).is_none()) && !planted::has(Bug::MissLaterMember)
+    }
+
     fn mind_being_stuck(&mut self) {
+        self.forget_a_silent_leader();
         let Some(node) = self.node() else { return };
-        if node.leader().is_some() || self.superseded || self.sees_a_majority() {
+        if node.leader().is_some() || self.superseded || self.sees_a_majority() || self.sees_a_later_member() {
             self.stuck_since = None;
             return;
         }

@@ -69,7 +69,7 @@ impl Replica {
     }
 
     /// What comes from disk to be applied waits while the lanes have enough to do. What is in memory anyway does not.
-    fn applying(&self) -> Applying {
+    pub(super) fn applying(&self) -> Applying {
         let has_enough = self.streams.undelivered_bytes() >= REPLAYED_BYTES;
         let waits = has_enough && self.node().is_some_and(Node::applies_from_disk);
         if waits { Applying::Waits } else { Applying::Goes }

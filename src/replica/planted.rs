@@ -48,6 +48,8 @@ pub enum Bug {
     AcknowledgeReplaced,
     BelieveFormerRun,
     LetCampaignsCross,
+    RememberDeadLeader,
+    MissLaterMember,
 }
 
 #[cfg(feature = "planted-bugs")]

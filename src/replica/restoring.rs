@@ -15,7 +15,7 @@ use super::formation::{Formation, Member};
 use super::group::{Phase, Replica};
 use super::members;
 use super::message::PeerMessage;
-use super::node::{Applying, Node};
+use super::node::Node;
 use super::output::Severity;
 use super::planted::{self, Bug};
 
@@ -24,6 +24,8 @@ use super::planted::{self, Bug};
 const STUCK_ELECTIONS: u64 = 4;
 /// An order is repeated at this interval while it can still be meant.
 const REPEAT_MS: u64 = 1_000;
+/// Why an order is not obeyed is said at most so often.
+const REFUSED_MS: u64 = 10_000;
 
 impl Replica {
     /// Called on each tick while unformed: passes the order that this process was started with on to the
@@ -56,14 +58,19 @@ impl Replica {
     }
 
     fn obey(&mut self, whose: &str) {
-        if self.stuck_ms() < STUCK_ELECTIONS * self.config.timing.election_ms {
-            return;
-        }
-        let text = match self.restore_alone() {
-            Ok(()) => format!("went on alone as {whose} allows"),
-            Err(why) => format!("not going on alone, as {whose} allows: {why}"),
+        let done = match self.may_go_on_alone() {
+            // A leader may still come, and the order is repeated.
+            Ok(()) if self.stuck_ms() < STUCK_ELECTIONS * self.config.timing.election_ms => return,
+            Ok(()) => self.restore_alone(),
+            Err(why) => Err(why),
         };
-        self.note("order", 1_000, Severity::Warning, text);
+        match done {
+            Ok(()) => self.note("order", 0, Severity::Warning, format!("went on alone as {whose} allows")),
+            Err(why) => {
+                let text = format!("not going on alone, as {whose} allows: {why}");
+                self.note("order refused", REFUSED_MS, Severity::Warning, text);
+            }
+        }
     }
 
     /// A member of a later generation was met.
@@ -80,10 +87,25 @@ impl Replica {
     /// The operator's act for a survivor that can't find a majority of its members: begins generation + 1
     /// from its log, alone. Refused with the reason when this replica is not in that state.
     pub fn restore_alone(&mut self) -> Result<(), String> {
+        self.may_go_on_alone()?;
         let fresh = self.random();
+        let Phase::Member(node) = &self.phase else { return Err("this replica is not a member".into()) };
+        if node.has_ready(self.applying()) || (self.config.durable && !node.is_persisted()) {
+            return Err("the replica is still busy with its log: ask again".into());
+        }
+        let old = node.formation();
+        let me = Member { process: self.config.me, run: self.config.run, id: node.members().next_id() };
+        let formation = old.continued_by(me, fresh, node.last_index());
+        self.continue_as(formation, me.id)
+    }
+
+    fn may_go_on_alone(&self) -> Result<(), String> {
         let Phase::Member(node) = &self.phase else {
             return Err("this replica belongs to no formation, so it has no log to continue from".into());
         };
+        if !self.may_vote() {
+            return Err("this process is a learner, which never leads: let a survivor that votes go on".into());
+        }
         if self.leaving {
             return Err("this replica has said goodbye and campaigns no more: restart it, or let another survivor go on".into());
         }
@@ -97,13 +119,10 @@ impl Replica {
         if self.sees_a_majority() && !planted::has(Bug::RestoreAgain) {
             return Err("a majority of the members is in reach: nothing has to be restored".into());
         }
-        if node.has_ready(Applying::Goes) || (self.config.durable && !node.is_persisted()) {
-            return Err("the replica is still busy with its log: ask again".into());
+        if self.sees_a_later_member() {
+            return Err("a member is in reach that was admitted after what this one has: let that one go on".into());
         }
-        let old = node.formation();
-        let me = Member { process: self.config.me, run: self.config.run, id: node.members().next_id() };
-        let formation = old.continued_by(me, fresh, node.last_index());
-        self.continue_as(formation, me.id)
+        Ok(())
     }
 
     fn continue_as(&mut self, formation: Formation, id: MemberId) -> Result<(), String> {
@@ -134,6 +153,7 @@ impl Replica {
         self.formed_the_shard = true;
         self.restored = true;
         self.stuck_since = None;
+        self.cut_off = None;
         // The next wait is another one: its line names another formation to go on from.
         self.wait_repeats.clear();
         self.become_member(node);

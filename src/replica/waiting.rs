@@ -35,7 +35,9 @@ impl Replica {
     pub fn waits_for(&self) -> WaitsFor {
         match &self.phase {
             Phase::Stopped => WaitsFor::Nothing,
-            _ if self.cut_off.is_some() || self.superseded => WaitsFor::Restart,
+            _ if self.superseded => WaitsFor::Restart,
+            // One that is stuck may be the last that has anything of the log: a restart would lose it.
+            _ if self.cut_off.is_some() && self.stuck_since.is_none() => WaitsFor::Restart,
             Phase::Unformed(shaping) if !shaping.formed_met.is_empty() => WaitsFor::Admission,
             Phase::Unformed(shaping) if shaping.survivor_told.is_some() => WaitsFor::Survivor,
             Phase::Unformed(shaping) if shaping.needs_all => WaitsFor::AllVoters,
@@ -51,7 +53,7 @@ impl Replica {
         }
     }
 
-    fn may_vote(&self) -> bool {
+    pub(super) fn may_vote(&self) -> bool {
         self.config.voters.contains(&self.config.me)
     }
 
@@ -213,12 +215,16 @@ impl Replica {
             }
             WaitsFor::Majority => {
                 let conf = node.log().conf_state();
+                let processes: Vec<u16> = node.members().processes(&conf.voters).iter().map(|p| p.0).collect();
+                let whom = format!("no leader: waiting for a majority of the members {:?} (processes {processes:?})", conf.voters);
+                if !self.may_vote() {
+                    return whom;
+                }
+                let lacks = if self.cut_off.is_some() { ", which was cut off and lacks the end of the log," } else { "" };
                 format!(
-                    "no leader: waiting for a majority of the members {:?} (processes {:?}); if they are lost for good, \
-                     an operator may let this survivor go on alone (mako_raft_restore_alone here, or raft.restore with this \
-                     process's name and formation {:016x} in one that is started again)",
-                    conf.voters,
-                    node.members().processes(&conf.voters).iter().map(|p| p.0).collect::<Vec<_>>(),
+                    "{whom}; if they are lost for good, an operator may let this survivor{lacks} go on alone \
+                     (mako_raft_restore_alone here, or raft.restore with this process's name and formation {:016x} in one that is \
+                     started again)",
                     node.formation().id
                 )
             }

@@ -424,7 +424,9 @@ mod tests {
         let older = Unreadable(errno.raw_os_error(), std::sync::Arc::clone(&tries));
         let hard_state = HardState { commit: 5, term: 1, ..HardState::default() };
         let tail = vec![entry(5, 1)];
-        (MemoryLog::recovered(ConfState::default(), hard_state, 5, tail, Some(Box::new(older))).unwrap(), tries)
+        let log = MemoryLog::recovered(ConfState::default(), hard_state, 5, tail, Some(Box::new(older))).unwrap();
+        log.grant_reads(u32::MAX);
+        (log, tries)
     }
 
     #[test]
@@ -444,6 +446,22 @@ mod tests {
             log.entries(2, 5, 1 << 20, GetEntriesContext::empty(true)).unwrap_err();
             assert_eq!((tries(), log.broken()), (3, None));
         }
+    }
+
+    #[test]
+    fn reads_for_followers_are_put_off_when_as_many_as_were_granted_are_made() {
+        let hard_state = HardState { commit: 5, term: 1, ..HardState::default() };
+        let log =
+            MemoryLog::recovered(ConfState::default(), hard_state, 5, vec![entry(5, 1)], Some(Box::new(OnDisk(5)))).unwrap();
+        let read = || log.entries(1, 3, 1 << 20, GetEntriesContext::empty(true)).map(|entries| entries.len());
+        assert!(!log.grant_reads(2));
+        assert_eq!([read(), read()], [Ok(2), Ok(2)]);
+        assert!(!log.has_postponed_reads());
+        assert_eq!(read(), Err(Error::Store(StorageError::LogTemporarilyUnavailable)));
+        assert!(log.has_postponed_reads());
+        assert_eq!(log.entries(5, 6, 1 << 20, GetEntriesContext::empty(true)).unwrap().len(), 1, "from memory");
+        assert!(log.grant_reads(1) && !log.has_postponed_reads());
+        assert_eq!(read(), Ok(2));
     }
 
     #[test]

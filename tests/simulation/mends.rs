@@ -61,6 +61,8 @@ scenarios! {
     a_leader_that_is_not_known_by_its_own_word: NameNoLeader, "57-", "p4  refuses: Closed { leader: None }";
     a_report_that_is_believed_before_the_acknowledgement: BelieveDelivered, "58-", "p2  reports an error: cut off";
     an_acknowledgement_of_what_was_never_written: AcknowledgeReplaced, "60-", "only what is on disk is acknowledged";
+    a_dead_leader_that_a_learner_remembers: RememberDeadLeader, "74-", "in vain";
+    a_survivor_that_does_not_know_the_members_of_now: MissLaterMember, "76-", "generation 2 begins with this process alone";
 }
 
 #[test]
