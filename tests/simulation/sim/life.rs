@@ -238,7 +238,7 @@ impl Life {
             let Some(input) = self.inbox.pop_front() else { break };
             self.feed(input, now_us, trace)?;
         }
-        self.drain_intakes();
+        self.drain_intakes(false);
         // As the event loop does: also when there is no work, since time alone changes the gate.
         self.replica.advance(out);
         Ok(())
@@ -288,7 +288,7 @@ impl Life {
                 self.replica.say_goodbye();
             }
             Ask::Abandon => {
-                self.surrender_intakes();
+                self.drain_intakes(true);
                 self.replica.abandon_undecided();
             }
             // Refusal is an answer too; what matters is what the replica then does.
@@ -297,9 +297,10 @@ impl Life {
         }
     }
 
-    /// Moves chunks on as the event loop does: while wanted, or all of them once the gate is held.
-    fn drain_intakes(&mut self) {
-        let all = self.gate == Gate::Hold;
+    /// Moves chunks on as the event loop does: while wanted, or all of them once the gate is closed or
+    /// held, or `whatever` they want.
+    fn drain_intakes(&mut self, whatever: bool) {
+        let all = whatever || matches!(self.gate, Gate::Closed { .. } | Gate::Hold);
         for (index, intake) in self.intakes.iter_mut().enumerate() {
             let partition = PartitionId(self.first_partition + index as u32);
             while !intake.chunks.is_empty() && (all || self.replica.wants(partition)) {
@@ -311,17 +312,6 @@ impl Life {
         }
         if self.gate == Gate::Hold && self.intakes.iter().all(|intake| intake.chunks.is_empty()) {
             self.replica.intakes_drained();
-        }
-    }
-
-    /// Gives up all that waits in the intakes, as the event loop does when the gate closes.
-    pub fn surrender_intakes(&mut self) {
-        for intake in &mut self.intakes {
-            while let Some(chunk) = intake.chunks.pop_front() {
-                intake.bytes -= chunk.queued_bytes;
-                intake.logs -= u64::from(chunk.logs);
-                self.replica.surrender(chunk);
-            }
         }
     }
 

@@ -152,12 +152,7 @@ impl World {
         self.trace.story(now, process, || line(&event));
         let life = &mut self.lives[id];
         match event {
-            Output::Gate(gate) => {
-                life.gate = gate;
-                if matches!(gate, Gate::Closed { .. }) {
-                    life.surrender_intakes();
-                }
-            }
+            Output::Gate(gate) => life.gate = gate,
             Output::Leadership(leadership) => {
                 life.account.announce(leadership)?;
                 if let Leadership::Gained { .. } = leadership {
