@@ -248,7 +248,7 @@ mako_raft_status mako_raft_setup2(int32_t action,
 // Stops accepting logs, drains what was accepted and delivers what is already committed here, for
 // at most raft.drain_ms (5 s); what is left is reported as lost. Says goodbye to the peers; the
 // process keeps acknowledging and delivering until mako_raft_shutdown. Where it leads, it hands
-// leadership to a process that stays, an election timeout after nothing is undecided any more.
+// leadership to a process that stays, 2 s after nothing is undecided any more.
 //
 // May be called again, after a shutdown, or without a setup: then it does nothing.
 // Errors: MAKO_RAFT_ORDER inside a callback.

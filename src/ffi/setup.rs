@@ -118,7 +118,7 @@ pub extern "C" fn mako_raft_setup2(action: i32, shard_index: i32) -> mako_raft_s
 /// Stops accepting logs, drains what was accepted and delivers what is already committed here, for
 /// at most raft.drain_ms (5 s); what is left is reported as lost. Says goodbye to the peers; the
 /// process keeps acknowledging and delivering until mako_raft_shutdown. Where it leads, it hands
-/// leadership to a process that stays, an election timeout after nothing is undecided any more.
+/// leadership to a process that stays, 2 s after nothing is undecided any more.
 ///
 /// May be called again, after a shutdown, or without a setup: then it does nothing.
 /// Errors: MAKO_RAFT_ORDER inside a callback.

@@ -23,6 +23,9 @@ const STALL_ELECTIONS: u64 = 4;
 /// The disk is asked again for entries that it could not give: a follower's messages alone would ask all the time.
 const READ_AGAIN_MS: u64 = 1_000;
 
+/// A leader that said goodbye leads on for so long, for others that are about to: who is given leadership at its end acts on it.
+const LET_GO_MS: u64 = 2_000;
+
 /// A voter that could lead in this leader's place.
 struct Heir {
     process: ProcessId,
@@ -432,12 +435,11 @@ impl Replica {
     }
 
     /// A leader that said goodbye keeps nobody waiting until its process ends: once nothing is undecided it hands over. Not
-    /// at once, since others may end with it, as a whole shard does: they have said goodbye an election timeout later.
+    /// at once: others may end with it, as a whole shard does, each when its callbacks have seen the last log.
     fn let_go(&mut self) {
         let is_through = self.outbox.is_queue_empty() && self.outbox.is_settled();
         self.through_since = is_through.then(|| self.through_since.unwrap_or(self.now));
-        let election_ms = self.config.timing.election_ms;
-        let waited = self.through_since.is_some_and(|since| self.now.millis_since(since) >= election_ms);
+        let waited = self.through_since.is_some_and(|since| self.now.millis_since(since) >= LET_GO_MS);
         if !waited || self.hand_over.is_active() {
             return;
         }
