@@ -50,7 +50,6 @@ scenarios! {
     a_second_call_that_begins_another_generation: RestoreAgain, "34-", "generation 3 begins with this process alone";
     a_removed_member_that_is_not_told: RemoveUntold, "35-", "p2  reports an error: cut off";
     a_leader_that_goes_on_in_the_term_of_its_call: GoOnAfterCall, "36-", "p0  leader, voters [p0 p1 p2], learners []; accepted 6";
-    a_leader_that_goes_on_in_that_term_behind_a_line: GoOnAfterCall, "36-", "p1  leader, voters [p0 p1 p2], learners []; accepted 6";
     a_leader_that_goes_on_in_that_term_and_a_slow_disk: GoOnAfterCall, "64-", "in a new term";
     an_outrun_member_that_is_not_seen: MissWhoIsOutrun, "42-", "p2  reports an error: cut off";
     a_survivor_that_campaigns_before_it_knows_the_members: CampaignBeforeMembers, "44-", "one leader per term";
