@@ -50,7 +50,6 @@ finds! {
     a_shard_formed_by_a_minority_is_found: FormByMinority, Memory, 100;
     bytes_released_twice_are_found: ReleaseTwice, Memory, 100;
     a_campaign_before_the_members_are_known_is_found: CampaignBeforeMembers, Rescue, 300;
-    a_leader_that_speaks_before_its_term_is_written_is_found: SpeakBeforeTermIsWritten, Rescue, 100;
     a_formation_that_knows_only_its_parent_is_found: KnowOnlyTheParent, Rescue, 100;
     a_full_follower_that_takes_nothing_any_more_is_found: ForgetFullFollower, Memory, 300;
     a_former_run_that_is_believed_is_found: BelieveFormerRun, OldCopy, 50;
