@@ -199,6 +199,7 @@ void delivery::stuck_callback_is_left_alone(Stage &stage) {
   cluster[1].expect("behave 2 3 block " + text(kForEverMs), "ok");
   cluster.submit_all(0, 10, 300);
   for (const int partition : {0, 1}) cluster[1].expect("await " + text(partition) + " 10 10000", "ok");
+  cluster[1].expect("await_blocked 10000", "ok");
   const long long start = now_ms();
   const std::string answer = cluster[1].ask("shutdown", 20000);
   require(answer.compare(0, 2, "1 ") == 0, "shutdown answered " + answer + " with a callback still running");

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <iostream>
 #include <memory>
 #include <random>
@@ -46,7 +47,7 @@ class Node {
       std::vector<std::string> arguments;
       for (std::string word; words >> word;) arguments.push_back(word);
       if (verb == "exit") break;
-      static const std::set<std::string> blocking = {"submit", "wait", "await", "await_elections",
+      static const std::set<std::string> blocking = {"submit", "wait", "await", "await_blocked", "await_elections",
                                                      "await_first_end", "pre_shutdown", "shutdown",
                                                      "microbench", "tls_submit", "stop_load"};
       if (blocking.count(verb) != 0) {
@@ -104,6 +105,7 @@ class Node {
                  ? "ok"
                  : "late " + std::to_string(recorder_.calls(number(words, 0)));
     }
+    if (verb == "await_blocked") return await_blocked(std::stoull(words.at(0))) ? "ok" : "late";
     if (verb == "await_elections") {
       return recorder_.await_elections(std::stoull(words.at(0)), std::stoull(words.at(1))) ? "ok" : "late";
     }
@@ -224,6 +226,11 @@ class Node {
 
   void carry_out(const Behaviour &behaviour) {
     if (behaviour.what == "block") {
+      {
+        std::lock_guard<std::mutex> lock(behaviours_mutex_);
+        blocked_ = true;
+      }
+      behaves_.notify_all();
       std::this_thread::sleep_for(std::chrono::milliseconds(behaviour.argument));
     } else if (behaviour.what == "throw") {
       throw std::runtime_error("the test asked for this exception");
@@ -238,6 +245,12 @@ class Node {
       std::lock_guard<std::mutex> lock(behaviours_mutex_);
       inside_result_ = std::to_string(result);
     }
+  }
+
+  // Waits until a callback blocks; false after `timeout_ms`.
+  bool await_blocked(uint64_t timeout_ms) {
+    std::unique_lock<std::mutex> lock(behaviours_mutex_);
+    return behaves_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] { return blocked_; });
   }
 
   std::string inside_result() {
@@ -394,6 +407,8 @@ class Node {
   std::atomic<uint32_t> timestamp_{0};
   std::atomic<uint64_t> sequences_[kMaxPartitions][kMaxThreads] = {};
   std::mutex behaviours_mutex_;
+  std::condition_variable behaves_;
+  bool blocked_ = false;  // under the mutex, as are the next two
   std::vector<Behaviour> behaviours_;
   std::string inside_result_ = "none";
   std::atomic<bool> loading_{false};

@@ -242,7 +242,8 @@ impl Current {
         let Err(error) = &self.file else { return };
         if !std::mem::replace(&mut self.warned, true) {
             log::warn!(
-                "the next segment can't be prepared: {error} (it is tried again until the one in use is full; only then                  does the log stop)"
+                "the next segment can't be prepared: {error} (it is tried again until the one in use is full; only then \
+                 does the log stop)"
             );
         }
     }
