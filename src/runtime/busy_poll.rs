@@ -50,24 +50,16 @@ impl BusyPoll {
         if paused || self.short < BUSY { Duration::ZERO } else { self.max }
     }
 
-    /// Looks for work for as long as that is better than to sleep; true when there is some. `now` is when the wait began.
-    pub(super) fn look_on(&mut self, now: Instant, has_work: impl Fn() -> bool) -> bool {
-        let window = self.window(now);
-        let mut looked = now;
-        loop {
-            if has_work() {
-                return true;
-            }
-            if looked - now >= window {
-                return false;
-            }
-            std::thread::yield_now();
-            let gave_way = std::mem::replace(&mut looked, Instant::now());
-            self.gave_way(looked - gave_way, looked);
-            if self.window(looked).is_zero() {
-                return has_work();
-            }
+    /// Between two looks: lets other threads run. False when it is time to sleep, at `end` or before.
+    pub(super) fn give_way(&mut self, end: Instant) -> bool {
+        let begun = Instant::now();
+        if begun >= end {
+            return false;
         }
+        std::thread::yield_now();
+        let now = Instant::now();
+        self.gave_way(now - begun, now);
+        !self.window(now).is_zero()
     }
 
     /// Work was found after so long, without sleep.
@@ -91,7 +83,7 @@ impl BusyPoll {
     }
 
     /// Others were let run, and took so long until `now`.
-    pub(super) fn gave_way(&mut self, time: Duration, now: Instant) {
+    fn gave_way(&mut self, time: Duration, now: Instant) {
         if time <= GIVEN {
             return;
         }

@@ -261,14 +261,7 @@ impl EventLoop {
             if !events.is_empty() || self.finds_work(wants_progress) {
                 return Ok(true);
             }
-            let gives_way = Instant::now();
-            if gives_way >= end {
-                return Ok(false);
-            }
-            std::thread::yield_now();
-            let now = Instant::now();
-            self.busy_poll.gave_way(now - gives_way, now);
-            if self.busy_poll.window(now).is_zero() {
+            if !self.busy_poll.give_way(end) {
                 return Ok(false);
             }
         }

@@ -245,7 +245,11 @@ impl<'a> Delivering<'a> {
     /// Everything that has arrived, in `batch`; false when stopping.
     fn wait_batch(&mut self, batch: &mut Vec<LaneItem>) -> bool {
         let begun = Instant::now();
-        let has_found = self.busy_poll.look_on(begun, || self.lane.has_arrivals());
+        let end = begun + self.busy_poll.window(begun);
+        let mut has_found = self.lane.has_arrivals();
+        while !has_found && self.busy_poll.give_way(end) {
+            has_found = self.lane.has_arrivals();
+        }
         let goes_on = self.thread.wait_batch(batch);
         if has_found {
             self.busy_poll.found(begun.elapsed());
