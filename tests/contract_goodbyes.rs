@@ -1,6 +1,9 @@
 //! Ends of life among three processes (contract section 3.7): what goodbye means for those who stay, and
 //! that nobody waits for what can't come any more. Whole processes' worth of threads, over the loopback.
 
+#[path = "common/runtime.rs"]
+mod runtime;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,9 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId};
-use mako_raft::replica::{Limits, Timing};
+use mako_raft::replica::Timing;
 use mako_raft::runtime::{
-    Bound, CallbackRole, Callbacks, ElectionCodes, GroupConfig, Port, Refusal, Runtime, RuntimeConfig, Storage,
+    Bound, CallbackRole, Callbacks, GroupConfig, Port, Refusal, Runtime, RuntimeConfig, Storage,
 };
 use mako_raft::transport::PeerAddress;
 
@@ -112,27 +115,14 @@ impl Shard {
             designated: Some(ProcessId(0)),
             preferred: Some(ProcessId(0)),
         };
+        let listen = (self.peers[usize::from(me)].host.clone(), self.peers[usize::from(me)].port);
+        let others = self.peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect();
         let config = RuntimeConfig {
-            me: ProcessId(me),
             run: RunId(run),
             seed: run,
-            fingerprint: 7,
-            shard_fingerprint: 7,
-            listen: (self.peers[usize::from(me)].host.clone(), self.peers[usize::from(me)].port),
-            peers: self.peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect(),
-            groups: vec![group],
-            campaign_at_start: true,
-        restore: None,
             timing: Timing { form_wait_ms: 20_000, ..Timing::default() },
-            limits: Limits::default(),
-            queue_bytes: 1 << 20,
-            submit_wait: SOON,
             drain_wait,
-            max_log_bytes: 1 << 20,
-            fragment_bytes: 256 << 10,
-            disk: None,
-            busy_poll: Duration::ZERO,
-            election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
+            ..runtime::config(ProcessId(me), listen, others, vec![group])
         };
         let witness = Arc::new(Witness::default());
         let storage = Storage::open(&config).unwrap();

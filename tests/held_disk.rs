@@ -3,6 +3,8 @@
 
 #[path = "common/lines.rs"]
 mod lines;
+#[path = "common/runtime.rs"]
+mod runtime;
 mod common;
 
 use std::collections::BTreeMap;
@@ -12,10 +14,9 @@ use std::time::{Duration, Instant};
 
 use mako_raft::config;
 use mako_raft::helper;
-use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId};
-use mako_raft::replica::{Limits, Timing};
+use mako_raft::ids::{GroupId, PartitionId, ProcessId};
 use mako_raft::runtime::{
-    Bound, CallbackRole, Callbacks, ElectionCodes, GroupConfig, NoAnswer, NotRestored, PartitionCallbacks, Runtime,
+    Bound, CallbackRole, Callbacks, GroupConfig, NoAnswer, NotRestored, PartitionCallbacks, Runtime,
     RuntimeConfig, Storage,
 };
 use mako_raft::storage::disk::simulated::SimulatedFiles;
@@ -30,35 +31,16 @@ const SEGMENT_BYTES: u64 = 1 << 20;
 
 fn config(host: &str) -> RuntimeConfig {
     let me = ProcessId(0);
-    RuntimeConfig {
-        me,
-        run: RunId(1),
-        seed: 1,
-        fingerprint: 7,
-        shard_fingerprint: 7,
-        listen: (host.into(), PORT),
-        peers: Vec::new(),
-        groups: vec![GroupConfig {
-            id: GroupId(0),
-            partitions: vec![PartitionId(0)],
-            voters: vec![me],
-            learners: Vec::new(),
-            designated: Some(me),
-            preferred: Some(me),
-        }],
-        campaign_at_start: true,
-        restore: None,
-        timing: Timing::default(),
-        limits: Limits::default(),
-        queue_bytes: 1 << 20,
-        submit_wait: SOON,
-        drain_wait: SOON,
-        max_log_bytes: 1 << 20,
-        fragment_bytes: 256 << 10,
-        disk: Some(("/data".into(), Durability::Fsync)),
-        busy_poll: Duration::ZERO,
-        election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
-    }
+    let group = GroupConfig {
+        id: GroupId(0),
+        partitions: vec![PartitionId(0)],
+        voters: vec![me],
+        learners: Vec::new(),
+        designated: Some(me),
+        preferred: Some(me),
+    };
+    let disk = Some(("/data".into(), Durability::Fsync));
+    RuntimeConfig { disk, ..runtime::config(me, (host.into(), PORT), Vec::new(), vec![group]) }
 }
 
 fn topology(host: &str) -> config::Topology {

@@ -4,16 +4,19 @@
 //! copies payloads once more fails here without any timing. Three replica processes live in this one, so
 //! the counts are those of all three together. One test only: the counters are global.
 
+#[path = "common/runtime.rs"]
+mod runtime;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId};
-use mako_raft::replica::{Limits, Timing};
+use mako_raft::ids::{GroupId, PartitionId, ProcessId};
+use mako_raft::replica::Timing;
 use mako_raft::runtime::{
-    Bound, CallbackRole, Callbacks, ElectionCodes, GroupConfig, LogCall, PartitionCallbacks, Runtime, RuntimeConfig,
+    Bound, CallbackRole, Callbacks, GroupConfig, LogCall, PartitionCallbacks, Runtime, RuntimeConfig,
     Storage,
 };
 use mako_raft::transport::PeerAddress;
@@ -94,34 +97,22 @@ struct Shard {
 
 fn config(me: u16, peers: &[PeerAddress], commit_wait: Duration) -> RuntimeConfig {
     let address = &peers[usize::from(me)];
+    let group = GroupConfig {
+        id: GroupId(0),
+        partitions: vec![P],
+        voters: peers.iter().map(|peer| peer.id).collect(),
+        learners: Vec::new(),
+        designated: Some(ProcessId(0)),
+        preferred: Some(ProcessId(0)),
+    };
+    let others = peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect();
     RuntimeConfig {
-        me: ProcessId(me),
-        run: RunId(u64::from(me) + 1),
-        seed: u64::from(me),
-        fingerprint: 1,
-        shard_fingerprint: 1,
-        listen: (address.host.clone(), address.port),
-        peers: peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect(),
-        groups: vec![GroupConfig {
-            id: GroupId(0),
-            partitions: vec![P],
-            voters: peers.iter().map(|peer| peer.id).collect(),
-            learners: Vec::new(),
-            designated: Some(ProcessId(0)),
-            preferred: Some(ProcessId(0)),
-        }],
-        campaign_at_start: true,
-        restore: None,
         timing: Timing { form_wait_ms: 20_000, commit_wait_us: commit_wait.as_micros() as u64, ..Timing::default() },
-        limits: Limits::default(),
         queue_bytes: 16 << 20,
-        submit_wait: SOON,
         drain_wait: Duration::from_secs(5),
         max_log_bytes: 64 << 20,
         fragment_bytes: 512 << 10,
-        disk: None,
-        busy_poll: Duration::ZERO,
-        election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
+        ..runtime::config(ProcessId(me), (address.host.clone(), address.port), others, vec![group])
     }
 }
 

@@ -1,6 +1,8 @@
 //! The operator's act on whole processes: what the answer says was done, and nothing else was. Two processes of a shard
 //! in one test process; the log's lines are written by the event loop, so a logger can hold it, or call from its thread.
 
+#[path = "common/runtime.rs"]
+mod runtime;
 mod common;
 
 use std::collections::BTreeMap;
@@ -8,10 +10,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{mpsc, Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId};
-use mako_raft::replica::{Limits, Timing};
+use mako_raft::ids::{GroupId, PartitionId, ProcessId};
 use mako_raft::runtime::{
-    Bound, CallbackRole, Callbacks, ElectionCodes, GroupConfig, NoAnswer, NotRestored, PartitionCallbacks, Runtime,
+    Bound, CallbackRole, Callbacks, GroupConfig, NoAnswer, NotRestored, PartitionCallbacks, Runtime,
     RuntimeConfig, Storage,
 };
 use mako_raft::transport::PeerAddress;
@@ -51,28 +52,8 @@ fn config(me: u16, host: &str, first_port: u16, groups: u16) -> RuntimeConfig {
         designated: Some(ids[0]),
         preferred: Some(ids[0]),
     };
-    RuntimeConfig {
-        me,
-        run: RunId(1 + u64::from(me.0)),
-        seed: me.0.into(),
-        fingerprint: 7,
-        shard_fingerprint: 7,
-        listen: (host.into(), port(me)),
-        peers: ids.into_iter().filter(|id| *id != me).map(peer).collect(),
-        groups: (0..groups).map(group).collect(),
-        campaign_at_start: true,
-        restore: None,
-        timing: Timing::default(),
-        limits: Limits::default(),
-        queue_bytes: 1 << 20,
-        submit_wait: SOON,
-        drain_wait: SOON,
-        max_log_bytes: 1 << 20,
-        fragment_bytes: 256 << 10,
-        disk: None,
-        busy_poll: Duration::ZERO,
-        election_codes: ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) },
-    }
+    let peers = ids.into_iter().filter(|id| *id != me).map(peer).collect();
+    runtime::config(me, (host.into(), port(me)), peers, (0..groups).map(group).collect())
 }
 
 fn start(config: RuntimeConfig) -> (Runtime, mpsc::Receiver<i32>) {
