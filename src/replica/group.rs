@@ -2,7 +2,7 @@
 //!
 //! The subjects have files of their own: forming (`forming.rs`, driven by `shaping.rs`), the raft-rs
 //! node (`node.rs`), membership (`admission.rs`), what the host is told (`leadership.rs`), hand-overs
-//! (`preference.rs`, driven by `leading.rs`), slots (`streams.rs`), the accepted and undecided
+//! (`preference.rs`, driven by `handing_over.rs`), slots (`streams.rs`), the accepted and undecided
 //! (`outbox.rs`), memory (`retention.rs`), the outputs (`passes.rs`). Here they meet: one owner, one order
 //! of events.
 

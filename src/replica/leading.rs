@@ -1,6 +1,4 @@
-//! What happens by the clock: campaigns, hand-overs, reports, memory.
-
-use std::cmp::Reverse;
+//! What happens by the clock: campaigns, reports, memory; hand-overs are in `handing_over.rs`, the own disk in `own_disk.rs`.
 
 use crate::ids::{LogIndex, MemberId, ProcessId, Time};
 
@@ -8,33 +6,11 @@ use super::group::{Phase, Replica};
 use super::message::{PeerMessage, Report};
 use super::node::Node;
 use super::planted::{self, Bug};
-use super::output::{Event, Severity, WaitsFor};
-use super::preference::Step;
+use super::output::{Severity, WaitsFor};
 use super::retention::{Electorate, Standpoint};
 
 /// Where a process stands is repeated, so that a lost message heals.
 const STANDING_MS: u64 = 500;
-/// A preferred process gets leadership once it has delivered within so many entries of the leader, or what
-/// was committed a moment ago: its reports are up to a heartbeat interval old.
-const NEARLY_DELIVERED_ENTRIES: u64 = 16;
-/// A leader leads no more when its disk has stood still for so many election timeouts. A disk under load does so for some
-/// hundred milliseconds now and then, and what is queued is lost with the leadership: so not after one.
-const STALL_ELECTIONS: u64 = 4;
-/// The disk is asked again for entries that it could not give: a follower's messages alone would ask all the time.
-const READ_AGAIN_MS: u64 = 1_000;
-
-/// A leader that said goodbye leads on for so long, for others that are about to: who is given leadership at its end acts on it.
-const LET_GO_MS: u64 = 2_000;
-
-/// A voter that could lead in this leader's place.
-struct Heir {
-    process: ProcessId,
-    member: MemberId,
-    /// It has delivered nearly everything, so it could accept logs soon.
-    is_near: bool,
-    matched: LogIndex,
-    lost_accepted: bool,
-}
 
 impl Replica {
     /// The clock moved. Call every `tick_ms`, or as rarely as [`Replica::ticks_until_due`] says; a late call is one
@@ -126,75 +102,6 @@ impl Replica {
             self.campaigns.draw(preferred, &mut self.rng);
             self.observe();
         }
-    }
-
-    /// Looks whether the disk stands still while a majority has on theirs what it lacks. A leader then leads no more:
-    /// its heartbeats leave all the same, so nobody would take over, and raft-rs applies nothing that is not on its own disk.
-    /// Where the majority needs this disk, nobody has more on theirs, and nobody could lead better.
-    fn mind_own_disk(&mut self) {
-        let Some(node) = self.node() else { return };
-        let (at, leads) = (node.outpaced_at(), node.is_leader());
-        // Ticks, since after a pause of this process its disk may have gone on long ago.
-        let ticks = self.outpaced.filter(|&(before, _)| Some(before) == at).map_or(0, |(_, ticks)| ticks + 1);
-        self.outpaced = at.map(|at| (at, ticks));
-        if !leads || !self.disk_stands_for(STALL_ELECTIONS) {
-            return;
-        }
-        let text = format!(
-            "the disk has not finished a write for {} ms, and a majority has on theirs what is missing here: leading no more, \
-             so that another one can; look at the disk of raft.data_dir",
-            ticks * self.config.timing.tick_ms
-        );
-        self.out.events.push(Event::Notice(Severity::Warning, text));
-        if let Some(node) = self.node_mut() {
-            node.step_down();
-        }
-        self.observe();
-    }
-
-    /// Old entries on this leader's disk that a member needs can't be read. That member gets them from a leader with a good
-    /// copy, so leadership goes to one, by an orderly hand-over, as the host would ask for it: this process still serves,
-    /// and may be the second of a majority. Once per run: where it comes back, the others' copies are no better.
-    fn mind_unread(&mut self) {
-        let Some(unread) = self.node().filter(|_| self.now >= self.read_again).and_then(Node::take_unread) else { return };
-        self.read_again = self.now.plus_millis(READ_AGAIN_MS);
-        if self.unread_repeats.take_turn(self.now) {
-            let severity = if unread.is_passing { Severity::Warning } else { Severity::Error };
-            let text = format!("a member can't be sent what it needs, since this disk does not give it: {}", unread.error);
-            self.out.events.push(Event::Notice(severity, text));
-        }
-        if unread.is_passing || self.passed_on || !self.leads() {
-            return;
-        }
-        if let Some(to) = self.who_has(unread.lows.last().copied().unwrap_or_default()) {
-            self.passed_on = true;
-            let text = format!(
-                "asking that {to} lead, which has those entries on a disk of its own; once another process leads and all \
-                 replicas vote, stop this one, move its raft.data_dir away and start it again"
-            );
-            self.out.events.push(Event::Notice(Severity::Error, text));
-            self.set_preferred(Some(to));
-        }
-    }
-
-    /// The voter process in reach that has most of the log, and more than the entry `index`, and may be given leadership.
-    fn who_has(&self, index: u64) -> Option<ProcessId> {
-        let node = self.node()?;
-        let formation = node.formation().id;
-        let voters = node.log().conf_state().voters.iter().filter_map(|&id| MemberId::new(id)).filter(|&id| id != node.id());
-        let with_log = voters.filter_map(|id| {
-            let (matched, process) = (node.progress(id)?.matched, self.peers.process_of(formation, id)?);
-            let peer = self.peers.get(process)?;
-            let may_lead = !peer.is_leaving() && !peer.report.is_some_and(|report| report.lost_accepted);
-            (may_lead && matched > index).then_some((matched, process))
-        });
-        with_log.max_by_key(|&(matched, _)| matched).map(|(_, process)| process)
-    }
-
-    /// This disk has stood still for so many election timeouts while a majority has on theirs what it lacks.
-    pub(super) fn disk_stands_for(&self, elections: u64) -> bool {
-        let timing = &self.config.timing;
-        self.outpaced.is_some_and(|(_, ticks)| ticks * timing.tick_ms >= elections * timing.election_ms)
     }
 
     fn takes_part(&self) -> bool {
@@ -343,130 +250,6 @@ impl Replica {
             );
             self.note("history", 0, Severity::Warning, text);
         }
-    }
-
-    fn advance_hand_over(&mut self) {
-        if self.hand_over.target().is_some_and(|(to, _)| !self.is_to_lead(to)) {
-            self.hand_over.call_off();
-        }
-        if self.leaving {
-            self.let_go();
-        } else {
-            self.start_hand_over();
-        }
-        let Some(node) = self.node() else { return };
-        let target = self.hand_over.target();
-        let last = node.last_index();
-        let matched = target.and_then(|(_, id)| node.progress(id)).is_some_and(|p| p.matched == last.0);
-        let settled = matched
-            && node.commit_index() == last
-            && self.outbox.is_queue_empty()
-            && self.outbox.is_settled();
-        let term = node.term();
-        let step = self.hand_over.advance(self.now, term, settled, self.config.timing.election_ms);
-        let Phase::Member(node) = &mut self.phase else { return };
-        let late = match step {
-            Step::Nothing => None,
-            Step::Transfer(member) => {
-                node.transfer_to(member);
-                None
-            }
-            Step::GiveUp(to) => Some((to, "")),
-            // Who said goodbye does not campaign, nor need it: it accepts nothing that a late campaign could cost.
-            Step::TakeBack(to) if self.leaving || planted::has(Bug::GoOnAfterCall) => {
-                node.abort_transfer();
-                self.hand_over.end(None, self.now);
-                Some((to, ""))
-            }
-            Step::TakeBack(to) => {
-                node.lead_anew();
-                Some((to, ", in a new term"))
-            }
-        };
-        if let Some((to, how)) = late {
-            let text = format!("handing leadership to {to} took too long: going on as leader{how}");
-            self.note("hand-over", 0, Severity::Warning, text);
-        }
-        self.observe();
-    }
-
-    fn start_hand_over(&mut self) {
-        let Some((to, member)) = self.hand_over_target() else { return };
-        if self.peers.get(to).and_then(|peer| peer.report).is_some_and(|report| report.lost_accepted) {
-            let text = format!(
-                "{to} is the preferred leader, but its run lost logs that it had accepted: it is not given leadership \
-                 until it is restarted"
-            );
-            return self.note("lost accepted", 30_000, Severity::Warning, text);
-        }
-        if self.hand_over.start(to, member, self.now) {
-            let text = format!("handing leadership to {to}, the preferred leader");
-            self.note("hand-over", 0, Severity::Info, text);
-        }
-    }
-
-    fn hand_over_target(&self) -> Option<(ProcessId, MemberId)> {
-        let to = self.preferred().filter(|_| self.leadership.is_announced())?;
-        let heir = self.heirs().find(|heir| heir.process == to && heir.is_near)?;
-        Some((to, heir.member))
-    }
-
-    /// The voters that could lead in this one's place: in reach, and not about to end.
-    fn heirs(&self) -> impl Iterator<Item = Heir> + '_ {
-        let election_ms = self.config.timing.election_ms;
-        self.peers.connected().filter_map(move |(process, peer)| {
-            let node = self.node()?;
-            let member = peer.member_in(node.formation().id)?;
-            let report = peer.report?;
-            let is_voter = node.log().conf_state().voters.contains(&member.get());
-            let in_reach = peer.heard.is_some_and(|at| self.now.millis_since(at) < election_ms);
-            let is_near = report.delivered.0.saturating_add(NEARLY_DELIVERED_ENTRIES) >= node.commit_index().0
-                || self.marks.keeps_delivering(report.delivered);
-            let matched = node.progress(member).map_or(LogIndex(0), |progress| LogIndex(progress.matched));
-            let heir = Heir { process, member, is_near, matched, lost_accepted: report.lost_accepted };
-            (is_voter && in_reach && !peer.is_leaving()).then_some(heir)
-        })
-    }
-
-    /// Whether the target of a hand-over is the one to lead, still.
-    fn is_to_lead(&self, to: ProcessId) -> bool {
-        let stays = self.peers.get(to).is_some_and(|peer| !peer.is_leaving());
-        stays && (self.leaving || self.preferred() == Some(to))
-    }
-
-    /// A leader that said goodbye keeps nobody waiting until its process ends: once nothing is undecided it hands over. Not
-    /// at once: others may end with it, as a whole shard does, each when its callbacks have seen the last log.
-    fn let_go(&mut self) {
-        let is_through = self.outbox.is_queue_empty() && self.outbox.is_settled();
-        self.through_since = is_through.then(|| self.through_since.unwrap_or(self.now));
-        let waited = self.through_since.is_some_and(|since| self.now.millis_since(since) >= LET_GO_MS);
-        if !waited || self.hand_over.is_active() {
-            return;
-        }
-        let preferred = self.preferred();
-        let may_be_given_it = |heir: &Heir| !heir.lost_accepted && !self.hand_over.must_wait(heir.member, self.now);
-        let best = self.heirs().filter(may_be_given_it).max_by_key(|heir| {
-            (heir.is_near, preferred == Some(heir.process), heir.matched, Reverse(heir.process))
-        });
-        if let Some(Heir { process: to, member, .. }) = best {
-            self.hand_over.start(to, member, self.now);
-            let text = format!("handing leadership to {to}, since this process said goodbye");
-            self.note("hand-over", 0, Severity::Info, text);
-        } else if self.only_an_election_helps() {
-            let text = "leading no more, since this process said goodbye: the others lost logs that they had accepted, and have \
-                        to elect one of them";
-            self.note("hand-over", 0, Severity::Warning, text.into());
-            self.node_mut().expect("it leads").step_down();
-        }
-    }
-
-    /// Who lost logs that it had accepted does not answer a call to campaign. It may be elected, if it has the whole log.
-    fn only_an_election_helps(&self) -> bool {
-        let Some(node) = self.node() else { return false };
-        let last = node.last_index();
-        let heirs: Vec<Heir> = self.heirs().collect();
-        let is_level = heirs.iter().any(|heir| heir.matched == last);
-        is_level && node.commit_index() == last && heirs.iter().all(|heir| heir.lost_accepted)
     }
 
     /// How long nobody has led and no majority of the members was in reach.

@@ -1,0 +1,153 @@
+//! Hand-overs as a leader drives them (`preference.rs` says where one stands): to the preferred process, and by a leader that
+//! said goodbye to whoever stays.
+
+use std::cmp::Reverse;
+
+use crate::ids::{LogIndex, MemberId, ProcessId};
+
+use super::group::{Phase, Replica};
+use super::output::Severity;
+use super::planted::{self, Bug};
+use super::preference::Step;
+
+/// A preferred process gets leadership once it has delivered within so many entries of the leader, or what
+/// was committed a moment ago: its reports are up to a heartbeat interval old.
+const NEARLY_DELIVERED_ENTRIES: u64 = 16;
+/// A leader that said goodbye leads on for so long, for others that are about to: who is given leadership at its end acts on it.
+const LET_GO_MS: u64 = 2_000;
+
+/// A voter that could lead in this leader's place.
+struct Heir {
+    process: ProcessId,
+    member: MemberId,
+    /// It has delivered nearly everything, so it could accept logs soon.
+    is_near: bool,
+    matched: LogIndex,
+    lost_accepted: bool,
+}
+
+impl Replica {
+    pub(super) fn advance_hand_over(&mut self) {
+        if self.hand_over.target().is_some_and(|(to, _)| !self.is_to_lead(to)) {
+            self.hand_over.call_off();
+        }
+        if self.leaving {
+            self.let_go();
+        } else {
+            self.start_hand_over();
+        }
+        let Some(node) = self.node() else { return };
+        let target = self.hand_over.target();
+        let last = node.last_index();
+        let matched = target.and_then(|(_, id)| node.progress(id)).is_some_and(|p| p.matched == last.0);
+        let settled = matched
+            && node.commit_index() == last
+            && self.outbox.is_queue_empty()
+            && self.outbox.is_settled();
+        let term = node.term();
+        let step = self.hand_over.advance(self.now, term, settled, self.config.timing.election_ms);
+        let Phase::Member(node) = &mut self.phase else { return };
+        let late = match step {
+            Step::Nothing => None,
+            Step::Transfer(member) => {
+                node.transfer_to(member);
+                None
+            }
+            Step::GiveUp(to) => Some((to, "")),
+            // Who said goodbye does not campaign, nor need it: it accepts nothing that a late campaign could cost.
+            Step::TakeBack(to) if self.leaving || planted::has(Bug::GoOnAfterCall) => {
+                node.abort_transfer();
+                self.hand_over.end(None, self.now);
+                Some((to, ""))
+            }
+            Step::TakeBack(to) => {
+                node.lead_anew();
+                Some((to, ", in a new term"))
+            }
+        };
+        if let Some((to, how)) = late {
+            let text = format!("handing leadership to {to} took too long: going on as leader{how}");
+            self.note("hand-over", 0, Severity::Warning, text);
+        }
+        self.observe();
+    }
+
+    fn start_hand_over(&mut self) {
+        let Some((to, member)) = self.hand_over_target() else { return };
+        if self.peers.get(to).and_then(|peer| peer.report).is_some_and(|report| report.lost_accepted) {
+            let text = format!(
+                "{to} is the preferred leader, but its run lost logs that it had accepted: it is not given leadership \
+                 until it is restarted"
+            );
+            return self.note("lost accepted", 30_000, Severity::Warning, text);
+        }
+        if self.hand_over.start(to, member, self.now) {
+            let text = format!("handing leadership to {to}, the preferred leader");
+            self.note("hand-over", 0, Severity::Info, text);
+        }
+    }
+
+    fn hand_over_target(&self) -> Option<(ProcessId, MemberId)> {
+        let to = self.preferred().filter(|_| self.leadership.is_announced())?;
+        let heir = self.heirs().find(|heir| heir.process == to && heir.is_near)?;
+        Some((to, heir.member))
+    }
+
+    /// The voters that could lead in this one's place: in reach, and not about to end.
+    fn heirs(&self) -> impl Iterator<Item = Heir> + '_ {
+        let election_ms = self.config.timing.election_ms;
+        self.peers.connected().filter_map(move |(process, peer)| {
+            let node = self.node()?;
+            let member = peer.member_in(node.formation().id)?;
+            let report = peer.report?;
+            let is_voter = node.log().conf_state().voters.contains(&member.get());
+            let in_reach = peer.heard.is_some_and(|at| self.now.millis_since(at) < election_ms);
+            let is_near = report.delivered.0.saturating_add(NEARLY_DELIVERED_ENTRIES) >= node.commit_index().0
+                || self.marks.keeps_delivering(report.delivered);
+            let matched = node.progress(member).map_or(LogIndex(0), |progress| LogIndex(progress.matched));
+            let heir = Heir { process, member, is_near, matched, lost_accepted: report.lost_accepted };
+            (is_voter && in_reach && !peer.is_leaving()).then_some(heir)
+        })
+    }
+
+    /// Whether the target of a hand-over is the one to lead, still.
+    fn is_to_lead(&self, to: ProcessId) -> bool {
+        let stays = self.peers.get(to).is_some_and(|peer| !peer.is_leaving());
+        stays && (self.leaving || self.preferred() == Some(to))
+    }
+
+    /// A leader that said goodbye keeps nobody waiting until its process ends: once nothing is undecided it hands over. Not
+    /// at once: others may end with it, as a whole shard does, each when its callbacks have seen the last log.
+    fn let_go(&mut self) {
+        let is_through = self.outbox.is_queue_empty() && self.outbox.is_settled();
+        self.through_since = is_through.then(|| self.through_since.unwrap_or(self.now));
+        let waited = self.through_since.is_some_and(|since| self.now.millis_since(since) >= LET_GO_MS);
+        if !waited || self.hand_over.is_active() {
+            return;
+        }
+        let preferred = self.preferred();
+        let may_be_given_it = |heir: &Heir| !heir.lost_accepted && !self.hand_over.must_wait(heir.member, self.now);
+        let best = self.heirs().filter(may_be_given_it).max_by_key(|heir| {
+            (heir.is_near, preferred == Some(heir.process), heir.matched, Reverse(heir.process))
+        });
+        if let Some(Heir { process: to, member, .. }) = best {
+            self.hand_over.start(to, member, self.now);
+            let text = format!("handing leadership to {to}, since this process said goodbye");
+            self.note("hand-over", 0, Severity::Info, text);
+        } else if self.only_an_election_helps() {
+            let text = "leading no more, since this process said goodbye: the others lost logs that they had accepted, and have \
+                        to elect one of them";
+            self.note("hand-over", 0, Severity::Warning, text.into());
+            self.node_mut().expect("it leads").step_down();
+        }
+    }
+
+    /// Who lost logs that it had accepted does not answer a call to campaign. It may be elected, if it has the whole log.
+    fn only_an_election_helps(&self) -> bool {
+        let Some(node) = self.node() else { return false };
+        let last = node.last_index();
+        let heirs: Vec<Heir> = self.heirs().collect();
+        let is_level = heirs.iter().any(|heir| heir.matched == last);
+        is_level && node.commit_index() == last && heirs.iter().all(|heir| heir.lost_accepted)
+    }
+}
