@@ -1,8 +1,8 @@
-//! How long the event loop, and a lane, look for work before they sleep.
+//! How long the event loop looks for work before it sleeps.
 //!
 //! To be woken takes longer than most waits of a busy shard last, most of all when the processor had nothing else to do and
-//! has halted. So a thread whose waits are short looks on for a while instead, and lets other threads run between two looks.
-//! Two things end that. Long waits: a quiet shard's threads sleep at once. And a thread that was let run and keeps the
+//! has halted. So a loop whose waits are short looks on for a while instead, and lets other threads run between two looks.
+//! Two things end that. Long waits: a quiet shard's loop sleeps at once. And a thread that was let run and keeps the
 //! processor, as those of a busy host do that has more of them than processors: to give way to it costs more than to sleep,
 //! since the scheduler prefers who wakes to who gave way.
 
@@ -21,12 +21,12 @@ const SAVED: Duration = Duration::from_micros(10);
 const CREDIT_MAX: Duration = Duration::from_millis(2);
 /// Giving way for no longer than this is what it is for.
 const GIVEN: Duration = Duration::from_micros(250);
-/// When giving way cost too much, the thread sleeps at once for so many times that.
+/// When giving way cost too much, the loop sleeps at once for so many times that.
 const PAUSE: u32 = 64;
 /// Twice as long each time that it does again, up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(16);
 
-/// What one thread knows of its waits.
+/// What one loop knows of its waits.
 #[derive(Debug)]
 pub(super) struct BusyPoll {
     max: Duration,
@@ -34,7 +34,7 @@ pub(super) struct BusyPoll {
     short: u32,
     credit: Duration,
     pause: Duration,
-    /// The thread sleeps at once until then.
+    /// The loop sleeps at once until then.
     paused_until: Option<Instant>,
 }
 
@@ -68,7 +68,7 @@ impl BusyPoll {
         self.woken(after);
     }
 
-    /// Work came after so long, to a thread that slept in the end.
+    /// Work came after so long, to a loop that slept in the end.
     pub(super) fn woken(&mut self, after: Duration) {
         if after > self.max {
             self.nothing_came();

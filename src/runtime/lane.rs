@@ -7,7 +7,7 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,7 +15,6 @@ use crate::ids::{PartitionId, Slot};
 use crate::replica::output::{Delivery, DeliveryBody, LaneItem};
 use crate::replica::payload::LogBytes;
 
-use super::busy_poll::BusyPoll;
 use super::callbacks::{
     inside_callback, locked, CallbackRole, HeldCallbacks, LogCall, Outcome, OutcomeSlot, PartitionCallbacks,
 };
@@ -118,11 +117,6 @@ impl Lane {
         self.finished.load(Ordering::Acquire) == self.handed.load(Ordering::Relaxed)
     }
 
-    /// Something is to be dealt with, or about to be handed over.
-    fn has_arrivals(&self) -> bool {
-        !self.is_idle() || self.is_stopping()
-    }
-
     /// The slot whose callback is running now.
     pub(super) fn calling(&self) -> Option<Slot> {
         Some(self.calling.load(Ordering::Relaxed)).filter(|&slot| slot > 0).map(Slot)
@@ -174,8 +168,6 @@ pub(super) struct LaneThread {
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) failure: Arc<Failure>,
     pub(super) chain: Arc<WakeChain>,
-    /// The longest look for work before the lane sleeps.
-    pub(super) busy_poll: Duration,
 }
 
 impl LaneThread {
@@ -226,7 +218,6 @@ struct Delivering<'a> {
     /// Fragments are joined here.
     joined: Vec<u8>,
     unreported_bytes: usize,
-    busy_poll: BusyPoll,
 }
 
 impl<'a> Delivering<'a> {
@@ -238,30 +229,12 @@ impl<'a> Delivering<'a> {
             last: Slot(0),
             joined: Vec::new(),
             unreported_bytes: 0,
-            busy_poll: BusyPoll::at_most(thread.busy_poll),
         }
-    }
-
-    /// Everything that has arrived, in `batch`; false when stopping.
-    fn wait_batch(&mut self, batch: &mut Vec<LaneItem>) -> bool {
-        let begun = Instant::now();
-        let end = begun + self.busy_poll.window(begun);
-        let mut has_found = self.lane.has_arrivals();
-        while !has_found && self.busy_poll.give_way(end) {
-            has_found = self.lane.has_arrivals();
-        }
-        let goes_on = self.thread.wait_batch(batch);
-        if has_found {
-            self.busy_poll.found(begun.elapsed());
-        } else {
-            self.busy_poll.woken(begun.elapsed());
-        }
-        goes_on
     }
 
     fn run(mut self) {
         let mut batch = Vec::new();
-        while self.wait_batch(&mut batch) {
+        while self.thread.wait_batch(&mut batch) {
             for item in batch.drain(..) {
                 if self.lane.is_stopping() {
                     return;
@@ -430,7 +403,6 @@ mod tests {
                 wakeup,
                 failure: failure.clone(),
                 chain: chain.clone(),
-                busy_poll: Duration::from_micros(60),
             };
             let thread = Some(std::thread::spawn(move || thread.run()));
             Self { lane, callbacks, ledger, failure, outcomes, thread, _poll: poll }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -275,7 +274,6 @@ pub struct Bound {
     runtime: Runtime,
     event_loop: EventLoop,
     outcome: Arc<OutcomeSlot>,
-    busy_poll: Duration,
 }
 
 impl Bound {
@@ -308,7 +306,7 @@ impl Bound {
         let clock = Clock { origin, tick, busy_poll: config.busy_poll };
         let event_loop = EventLoop::new(poll, transport, config.me, groups, shared.clone(), clock);
         let runtime = Runtime { shared, roster, drain_wait: config.drain_wait, writers };
-        Ok(Bound { runtime, event_loop, outcome: callbacks.outcome.clone(), busy_poll: config.busy_poll })
+        Ok(Bound { runtime, event_loop, outcome: callbacks.outcome.clone() })
     }
 
     /// The partitions of this process, ascending.
@@ -322,18 +320,15 @@ impl Bound {
     /// # Errors
     /// The operating system refused a thread; those that were started end.
     pub fn start(self) -> Result<Runtime, StartError> {
-        let Bound { runtime, event_loop, outcome, busy_poll } = self;
-        runtime.start_threads(event_loop, &outcome, busy_poll).map_err(StartError::System)?;
+        let Bound { runtime, event_loop, outcome } = self;
+        runtime.start_threads(event_loop, &outcome).map_err(StartError::System)?;
         Ok(runtime)
     }
 }
 
 impl Runtime {
-    fn start_threads(&self, event_loop: EventLoop, outcome: &Arc<OutcomeSlot>, busy_poll: Duration) -> io::Result<()> {
+    fn start_threads(&self, event_loop: EventLoop, outcome: &Arc<OutcomeSlot>) -> io::Result<()> {
         let shared = &self.shared;
-        // More of them would look on in each other's way.
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let busy_poll = if shared.ports.len() < cores { busy_poll } else { Duration::ZERO };
         // Whatever ends the loop, a panic included, ends the others: see its `Drop`.
         let ending = LoopEnd { shared: shared.clone(), writers: self.writers.clone() };
         for port in &shared.ports {
@@ -344,7 +339,6 @@ impl Runtime {
                 wakeup: shared.wakeup.clone(),
                 failure: shared.failure.clone(),
                 chain: shared.chain.clone(),
-                busy_poll,
             };
             self.roster.spawn(lane_name(port.partition), move || lane.run())?;
         }

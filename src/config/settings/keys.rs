@@ -88,9 +88,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "busy_poll_us",
         default: "60",
-        about: "How long the replica's event loop, and the threads that call back where they are fewer than the processors, \
-                look for work before they sleep, while the waits of a busy shard are no longer than this. Other threads \
-                may run meanwhile. 0: they always sleep at once.",
+        about: "How long the replica's event loop looks for work before it sleeps, while the waits of a busy shard are no \
+                longer than this. Other threads may run meanwhile. 0: it always sleeps at once.",
         kind: Kind::ShortTime { min: 0, max: 10_000, field: |settings| &mut settings.busy_poll_us },
     },
     Key {
