@@ -203,9 +203,9 @@ impl Replica {
             let is_voter_process = self.config.voters.contains(&member.process);
             let here = self.peers.get(member.process)?.member_in(node.formation().id) == Some(member.id);
             let matched = node.progress(member.id)?.matched;
-            let caught_up = matched + CAUGHT_UP_ENTRIES >= last
-                || (matched > 0 && self.marks.has_caught_up(matched));
-            (is_voter_process && here && caught_up)
+            let caught_up = matched + CAUGHT_UP_ENTRIES >= last || self.marks.has_caught_up(matched);
+            let can_go_on = node.can_go_on_from(matched) || planted::has(Bug::PromoteUnheard);
+            (is_voter_process && here && caught_up && can_go_on)
                 .then_some(Change::Promote(member.id, member.process))
         })
     }

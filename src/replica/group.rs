@@ -649,6 +649,11 @@ impl Replica {
         if view != RaftView::Leaderless {
             self.campaigns.heard_leader();
         }
+        // At once: this process may be given leadership back before its next tick.
+        if matches!(view, RaftView::Following { .. }) && !planted::has(Bug::HandOverOutlivesLeadership) {
+            let leader = self.node().and_then(Node::leader);
+            self.hand_over.end(leader, self.now);
+        }
         self.leadership.observe(view, self.now);
     }
 

@@ -674,7 +674,13 @@ impl Node {
 
     /// Entries through `index` have been applied.
     pub fn applied(&mut self, index: LogIndex) {
+        let last = self.last_index();
         self.raw.advance_apply_to(index.0);
+        // The entry that leaves a joint configuration: raft-rs appends it here and sends it with whatever comes next. Until it
+        // is committed the shard needs both majorities.
+        if self.last_index() > last && !planted::has(Bug::LeaveJointLater) {
+            self.raw.raft.bcast_append();
+        }
     }
 
     /// Drops entries through `index` from memory.
@@ -688,6 +694,12 @@ impl Node {
         let first = self.log().first_index().unwrap_or(1);
         let ignored = |p: &raft::Progress| p.state == ProgressState::Replicate && planted::has(Bug::MissWhoIsOutrun);
         self.progress(member).is_some_and(|p| p.next_idx < first && !ignored(p))
+    }
+
+    /// Whether a member that acknowledged entries through `matched`, and at least one, finds the next one in this log. raft-rs
+    /// believes of a newcomer that it has everything until it has answered.
+    pub fn can_go_on_from(&self, matched: u64) -> bool {
+        matched > 0 && matched + 1 >= self.log().first_index().unwrap_or(1)
     }
 
     /// Takes the log out, to start another formation from it.

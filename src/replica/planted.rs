@@ -50,6 +50,9 @@ pub enum Bug {
     LetCampaignsCross,
     RememberDeadLeader,
     MissLaterMember,
+    HandOverOutlivesLeadership,
+    PromoteUnheard,
+    LeaveJointLater,
 }
 
 #[cfg(feature = "planted-bugs")]

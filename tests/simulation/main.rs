@@ -7,14 +7,19 @@ mod planted;
 mod regressions;
 mod sim;
 
-use sim::plan::{Profile, Request};
+use sim::plan::{FaultSet, Profile, Request};
 use sim::run::run;
 use sim::trace::Detail;
 
 /// Runs seeds until one fails; the failure names the command that repeats it.
 fn all_hold(profile: Profile, seeds: std::ops::Range<u64>) {
+    all_hold_under(FaultSet::all(), profile, seeds);
+}
+
+/// With no other faults than those that are `allowed`.
+fn all_hold_under(allowed: FaultSet, profile: Profile, seeds: std::ops::Range<u64>) {
     for seed in seeds {
-        let outcome = run(Request::new(seed, profile), Detail::Nothing);
+        let outcome = run(Request { allowed, ..Request::new(seed, profile) }, Detail::Nothing);
         if let Some(violation) = outcome.violation {
             panic!("{violation}\nrepeat with: {}", outcome.request.command());
         }
@@ -34,6 +39,13 @@ fn equal_seeds_give_byte_equal_traces() {
 #[test]
 fn a_calm_shard_simply_works() {
     all_hold(Profile::Calm, 0..40);
+}
+
+/// Where nothing fails, and hosts ask for this leader and that.
+#[test]
+fn hand_overs_lose_nothing() {
+    all_hold_under(FaultSet::orderly(), Profile::Memory, 5_000..5_020);
+    all_hold_under(FaultSet::orderly(), Profile::Durable, 6_000..6_015);
 }
 
 #[test]

@@ -4,6 +4,9 @@
 use mako_raft::replica::planted::{plant, Bug};
 
 use crate::regressions::{newcomer_has_a_seat, worst_fail_over_ms, FAIL_OVER_MS_MAX};
+use crate::sim::plan::{FaultSet, Profile, Request};
+use crate::sim::run::run;
+use crate::sim::trace::Detail;
 use crate::sim::transcript::play;
 
 /// Plays the transcript whose name begins with `number`, without the mend. When a command is in vain or an invariant
@@ -62,6 +65,9 @@ scenarios! {
     an_acknowledgement_of_what_was_never_written: AcknowledgeReplaced, "60-", "only what is on disk is acknowledged";
     a_dead_leader_that_a_learner_remembers: RememberDeadLeader, "74-", "in vain";
     a_survivor_that_does_not_know_the_members_of_now: MissLaterMember, "76-", "generation 2 begins with this process alone";
+    a_joint_configuration_that_lasts_until_a_heartbeat: LeaveJointLater, "76-", "in vain";
+    a_newcomer_that_answered_nothing_and_is_promoted: PromoteUnheard, "78-", "has caught up: making it a voter";
+    a_hand_over_that_outlives_its_leadership: HandOverOutlivesLeadership, "79-", "gate agrees with announcements";
 }
 
 #[test]
@@ -70,6 +76,17 @@ fn caught_up_by_a_number_of_entries() {
     let has_a_seat = newcomer_has_a_seat();
     plant(None);
     assert!(!has_a_seat);
+}
+
+#[test]
+fn submitters_let_in_during_a_campaign_lose_logs() {
+    plant(Some(Bug::LetInDuringCampaign));
+    let found = (5_000..5_020).find_map(|seed| {
+        let request = Request { allowed: FaultSet::orderly(), ..Request::new(seed, Profile::Memory) };
+        run(request, Detail::Nothing).violation.map(|violation| violation.check)
+    });
+    plant(None);
+    assert_eq!(found, Some("a hand-over loses nothing"));
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub struct Account {
     pub announcements: u64,
     /// Another leader was known to this life since it was last announced, or ever.
     pub knew_other_leader: bool,
+    /// Logs were accepted in the hope to come to lead, which has not happened since.
+    pub queued_in_hope: bool,
     /// Highest term, commit index and delivered index seen in its status.
     pub term: u64,
     /// See `term`.
@@ -156,6 +158,7 @@ impl Account {
         if gained {
             self.announcements += 1;
             self.knew_other_leader = false;
+            self.queued_in_hope = false;
         }
         Ok(())
     }

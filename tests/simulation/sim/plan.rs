@@ -125,6 +125,21 @@ impl FaultSet {
         FAULTS.iter().fold(Self::default(), |set, &(fault, _)| set.with(fault))
     }
 
+    /// With these alone leadership changes by hand-overs, once somebody leads.
+    pub fn orderly() -> Self {
+        let orderly = [
+            Fault::Prefer,
+            Fault::Seek,
+            Fault::Companion,
+            Fault::Block,
+            Fault::Lag,
+            Fault::LateStart,
+            Fault::StandBack,
+            Fault::SmallMessages,
+        ];
+        orderly.into_iter().fold(Self::default(), Self::with)
+    }
+
     /// Whether the run may meet `fault`.
     pub fn has(self, fault: Fault) -> bool {
         self.0 & (1 << fault as u32) != 0
@@ -290,6 +305,8 @@ pub struct Plan {
     pub preferred: Option<ProcessId>,
     /// The faults that this run meets.
     pub faults: FaultSet,
+    /// Nothing takes leadership from a process but the will of the hosts: what it accepted as leader must not be lost.
+    pub leaders_change_in_order: bool,
     /// For so long, in milliseconds.
     pub faults_ms: u64,
     /// Between two faults, at most, in milliseconds.
@@ -349,6 +366,7 @@ impl Plan {
             designated,
             preferred,
             faults,
+            leaders_change_in_order: faults.and(FaultSet::orderly()) == faults,
             faults_ms: if profile == Profile::Calm { 3_000 } else { random.within(4_000, 30_000) },
             // Between its faults a shard where members forget has the time to have it all elsewhere.
             fault_gap_ms: random.scale(100, 3_000).max(if profile == Profile::OldCopy { 1_000 } else { 0 }),

@@ -94,6 +94,7 @@ fn shard(words: &[&str]) -> Result<World, String> {
     plan.learners = 0;
     plan.partitions = 1;
     (plan.durable, plan.os, plan.sleeps) = (false, false, false);
+    plan.leaders_change_in_order = false;
     plan.designated = Some(ProcessId(0));
     plan.preferred = Some(ProcessId(0));
     plan.timing = mako_raft::replica::Timing { commit_wait_us: 0, ..mako_raft::replica::Timing::default() };

@@ -144,6 +144,10 @@ impl World {
             let text = format!("partition {partition}: {count} logs, and no other leader is known");
             return Violation::new("nothing is lost while no other run is known to lead", text);
         }
+        if self.plan.leaders_change_in_order && !life.account.queued_in_hope && !life.leaving {
+            let text = format!("p{}, partition {partition}: {count} logs", life.process);
+            return Violation::new("a hand-over loses nothing", text);
+        }
         self.checks.lose(life.formation, &logs)
     }
 
@@ -152,7 +156,10 @@ impl World {
         self.trace.story(now, process, || line(&event));
         let life = &mut self.lives[id];
         match event {
-            Output::Gate(gate) => life.gate = gate,
+            Output::Gate(gate) => {
+                life.gate = gate;
+                life.account.queued_in_hope |= gate == Gate::Queue && !life.account.announced;
+            }
             Output::Leadership(leadership) => {
                 life.account.announce(leadership)?;
                 if let Leadership::Gained { .. } = leadership {
