@@ -582,6 +582,44 @@ fn a_group_per_partition_is_led_by_one_process_and_announced_once() {
     end_all(nodes);
 }
 
+/// Two processes are enough for the first group and not for the second.
+#[test]
+fn who_does_not_lead_every_group_accepts_for_none_of_them() {
+    let mut shard = Shard::new(4, 2);
+    shard.grouping = Grouping::Partition;
+    shard.adjust = |config| {
+        config.timing.form_wait_ms = 100;
+        for group in &mut config.groups {
+            (group.designated, group.preferred) = (None, None);
+        }
+        config.groups[0].voters.truncate(2);
+        let me = config.me;
+        config.groups.retain(|group| group.voters.contains(&me));
+    };
+    let mut nodes = vec![shard.start(0), shard.start(1)];
+    let status = |node: &Node| node.runtime.status().expect("an answer").swap_remove(0).1;
+    let leads = |node: &Node| {
+        let status = status(node);
+        status.role == "leader" && status.delivered == status.last
+    };
+    let deadline = Instant::now() + SOON;
+    let leader = loop {
+        assert!(Instant::now() < deadline, "nobody leads the first group");
+        match nodes.iter().position(leads) {
+            Some(index) => break index,
+            None => std::thread::yield_now(),
+        }
+    };
+    assert!(!nodes[leader].port(0).is_leading(), "the host was not told that it leads");
+    assert_eq!(nodes[leader].port(0).submit(b"too early"), Err(Refusal::NotLeader(None)));
+    assert!(locked(&nodes[leader].witness.codes).is_empty());
+    nodes.extend([shard.start(2), shard.start(3)]);
+    let leader = wait_for_a_leader(&nodes);
+    (0..2).for_each(|partition| assert!(nodes[leader].submit(partition, b"now") > 0));
+    (0..2).for_each(|partition| assert_eq!(nodes[leader].witness.wait_delivered(partition, 1)[0].log, b"now"));
+    end_all(nodes);
+}
+
 /// Turns a bare transport until `wanted` arrives.
 fn turn_until(transport: &mut Transport, poll: &mut mio::Poll, wanted: impl Fn(&TransportEvent) -> bool) {
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! The thread that tells the host of leadership: in order, outside all locks.
+//! Leadership of the shard, and the thread that tells the host of it: in order, outside all locks.
 //!
 //! Where a process has several groups it leads "the shard" when it leads every group that it votes in,
 //! and has lost it with the first of them.
@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use crate::replica::output::Leadership;
+use crate::replica::output::{Gate, Leadership};
 
 use super::callbacks::{locked, ElectionSlot};
 
@@ -25,6 +25,45 @@ pub struct ElectionCodes {
 /// both left out: the host, still busy with the first of them, misses nothing that lasts.
 const QUEUE_MAX: usize = 64;
 
+/// Where the groups that this process votes in make one leadership of them. The loop's.
+pub(super) struct ShardLeadership {
+    /// Per group: whether this process leads it, and for the first time in its formation.
+    leads: Vec<Option<bool>>,
+    is_announced: bool,
+}
+
+impl ShardLeadership {
+    /// For a process that votes in `groups` groups.
+    pub(super) fn new(groups: usize) -> Self {
+        Self { leads: vec![None; groups], is_announced: false }
+    }
+
+    /// Leadership of the `group`th of the groups changed: what that is for the shard.
+    pub(super) fn apply(&mut self, group: usize, change: Leadership) -> Option<Leadership> {
+        self.leads[group] = match change {
+            Leadership::Gained { first } => Some(first),
+            Leadership::Lost => None,
+        };
+        let leads_all = self.leads.iter().all(Option::is_some);
+        if leads_all == self.is_announced {
+            return None;
+        }
+        self.is_announced = leads_all;
+        let first = self.leads.iter().all(|&first| first == Some(true));
+        Some(if leads_all { Leadership::Gained { first } } else { Leadership::Lost })
+    }
+
+    /// What submitters to a group with the gate `own` meet: a process that does not lead the shard, or is not announced yet,
+    /// accepts for none of its groups (contract section 4). `queues`: one of the groups keeps logs for a leadership to come.
+    pub(super) fn gate(&self, own: Gate, queues: bool) -> Gate {
+        match own {
+            Gate::Open | Gate::Hold if !self.is_announced && queues => Gate::Queue,
+            Gate::Open | Gate::Hold if !self.is_announced => Gate::Closed { leader: None },
+            own => own,
+        }
+    }
+}
+
 /// Announcements on their way to the host. The loop pushes, the election thread calls.
 pub(super) struct Election {
     codes: ElectionCodes,
@@ -34,9 +73,6 @@ pub(super) struct Election {
 }
 
 struct ElectionState {
-    /// Per group that this process votes in: whether it leads it, and for the first time in its formation.
-    leads: Vec<Option<bool>>,
-    announced: bool,
     queue: VecDeque<Leadership>,
     /// From `pre_shutdown_step` on nothing is announced.
     muted: bool,
@@ -44,11 +80,9 @@ struct ElectionState {
 }
 
 impl Election {
-    /// For a process that votes in `groups` groups.
-    pub(super) fn new(codes: ElectionCodes, slot: Arc<ElectionSlot>, groups: usize) -> Self {
+    /// Nothing to announce.
+    pub(super) fn new(codes: ElectionCodes, slot: Arc<ElectionSlot>) -> Self {
         let state = ElectionState {
-            leads: vec![None; groups],
-            announced: false,
             queue: VecDeque::new(),
             muted: false,
             stopping: false,
@@ -56,11 +90,9 @@ impl Election {
         Self { codes, slot, state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Loop: leadership of the `group`th of the groups changed.
-    pub(super) fn push(&self, group: usize, change: Leadership) {
-        let mut state = locked(&self.state);
-        state.apply(group, change);
-        drop(state);
+    /// Loop: leadership of the shard changed.
+    pub(super) fn push(&self, change: Leadership) {
+        locked(&self.state).announce(change);
         self.changed.notify_all();
     }
 
@@ -112,21 +144,6 @@ impl Election {
 }
 
 impl ElectionState {
-    fn apply(&mut self, group: usize, change: Leadership) {
-        self.leads[group] = match change {
-            Leadership::Gained { first } => Some(first),
-            Leadership::Lost => None,
-        };
-        if !self.announced && self.leads.iter().all(Option::is_some) {
-            self.announced = true;
-            let first = self.leads.iter().all(|&first| first == Some(true));
-            self.announce(Leadership::Gained { first });
-        } else if self.announced && change == Leadership::Lost {
-            self.announced = false;
-            self.announce(Leadership::Lost);
-        }
-    }
-
     fn announce(&mut self, change: Leadership) {
         if self.muted {
             return;
@@ -147,11 +164,11 @@ mod tests {
 
     const CODES: ElectionCodes = ElectionCodes { first: Some(1), gained: Some(1), lost: Some(0) };
 
-    fn election(codes: ElectionCodes, groups: usize) -> (Arc<Election>, mpsc::Receiver<i32>) {
+    fn election(codes: ElectionCodes) -> (Arc<Election>, mpsc::Receiver<i32>) {
         let slot = Arc::new(ElectionSlot::default());
         let (sender, codes_seen) = mpsc::channel();
         slot.register(Some(Box::new(move |code| sender.send(code).expect("the test listens"))));
-        (Arc::new(Election::new(codes, slot, groups)), codes_seen)
+        (Arc::new(Election::new(codes, slot)), codes_seen)
     }
 
     /// Runs the thread until it has announced everything that was pushed.
@@ -170,38 +187,42 @@ mod tests {
 
     #[test]
     fn a_process_leads_when_it_leads_all_groups_and_lost_with_the_first_of_them() {
-        let (election, codes) = election(CODES, 2);
-        election.push(0, Leadership::Gained { first: true });
-        election.push(1, Leadership::Gained { first: true });
-        election.push(1, Leadership::Lost);
-        election.push(0, Leadership::Lost);
-        election.push(1, Leadership::Gained { first: false });
-        election.push(0, Leadership::Gained { first: false });
-        assert_eq!(announced(&election, &codes, 3), [1, 0, 1]);
+        let gained = |first| Leadership::Gained { first };
+        let mut shard = ShardLeadership::new(2);
+        assert_eq!(shard.apply(0, gained(true)), None);
+        assert_eq!(shard.gate(Gate::Open, false), Gate::Closed { leader: None }, "not announced yet");
+        assert_eq!(shard.gate(Gate::Open, true), Gate::Queue, "a leadership to come is waited for");
+        assert_eq!(shard.apply(1, gained(true)), Some(gained(true)));
+        assert_eq!(shard.gate(Gate::Open, false), Gate::Open);
+        assert_eq!(shard.apply(1, Leadership::Lost), Some(Leadership::Lost));
+        assert_eq!(shard.gate(Gate::Hold, false), Gate::Closed { leader: None });
+        assert_eq!(shard.apply(0, Leadership::Lost), None);
+        assert_eq!(shard.apply(1, gained(false)), None);
+        assert_eq!(shard.apply(0, gained(true)), Some(gained(false)));
     }
 
     #[test]
     fn a_null_code_is_silent_and_the_first_leadership_has_its_own() {
-        let (election, codes) = election(ElectionCodes { first: None, gained: Some(7), lost: None }, 1);
-        election.push(0, Leadership::Gained { first: true });
-        election.push(0, Leadership::Lost);
-        election.push(0, Leadership::Gained { first: false });
+        let (election, codes) = election(ElectionCodes { first: None, gained: Some(7), lost: None });
+        election.push(Leadership::Gained { first: true });
+        election.push(Leadership::Lost);
+        election.push(Leadership::Gained { first: false });
         assert_eq!(announced(&election, &codes, 1), [7]);
     }
 
     #[test]
     fn after_muting_nothing_is_announced() {
-        let (election, codes) = election(CODES, 1);
-        election.push(0, Leadership::Gained { first: true });
+        let (election, codes) = election(CODES);
+        election.push(Leadership::Gained { first: true });
         election.mute();
-        election.push(0, Leadership::Lost);
+        election.push(Leadership::Lost);
         assert_eq!(announced(&election, &codes, 0), Vec::<i32>::new());
     }
 
     #[test]
     fn muting_also_silences_what_was_taken_from_the_queue_and_is_not_said_yet() {
-        let (election, codes) = election(CODES, 1);
-        election.push(0, Leadership::Gained { first: true });
+        let (election, codes) = election(CODES);
+        election.push(Leadership::Gained { first: true });
         let (muting, stopping) = (election.clone(), election.clone());
         // `before_gained` runs between the queue and the callback.
         election.run(|| {
@@ -213,10 +234,10 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_pairs_and_keeps_the_last_state() {
-        let (election, codes) = election(CODES, 1);
+        let (election, codes) = election(CODES);
         for _ in 0..QUEUE_MAX {
-            election.push(0, Leadership::Gained { first: false });
-            election.push(0, Leadership::Lost);
+            election.push(Leadership::Gained { first: false });
+            election.push(Leadership::Lost);
         }
         assert_eq!(announced(&election, &codes, QUEUE_MAX), [1, 0].repeat(QUEUE_MAX / 2));
     }

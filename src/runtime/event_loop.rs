@@ -21,6 +21,7 @@ use crate::replica::wire;
 use crate::transport::{NoticeLevel, SendOutcome, Transport, TransportEvent};
 
 use super::busy_poll::BusyPoll;
+use super::election::ShardLeadership;
 use super::group_run::GroupRun;
 use super::lane::Lane;
 use super::replica_process::NotRestored;
@@ -84,6 +85,7 @@ pub(super) struct EventLoop {
     watch: Watch,
     /// Changes of leadership of the pass that is acted on.
     announcements: Vec<Leadership>,
+    leadership: ShardLeadership,
     /// Who waits for the effects of a command.
     after_turn: Vec<mpsc::SyncSender<()>>,
 }
@@ -97,6 +99,7 @@ impl EventLoop {
         shared: Arc<Shared>,
         clock: Clock,
     ) -> Self {
+        let voting = groups.iter().filter(|group| group.voting_index.is_some()).count();
         Self {
             poll,
             transport,
@@ -117,6 +120,7 @@ impl EventLoop {
             bad_frames: Throttle::every(Duration::from_secs(1)),
             watch: Watch::default(),
             announcements: Vec::new(),
+            leadership: ShardLeadership::new(voting),
             after_turn: Vec::new(),
         }
     }
@@ -427,12 +431,9 @@ impl EventLoop {
             self.act_on(index, event);
         }
         // The host may submit as soon as it is told that it leads, so every gate of this pass is set first.
-        let voting = self.groups[index].voting_index;
-        for change in self.announcements.drain(..) {
-            match voting {
-                Some(voting) => self.shared.election.push(voting, change),
-                None => log::error!("group {index}: {change:?} in a group where this process has no vote"),
-            }
+        if !self.announcements.is_empty() {
+            self.set_doors();
+            self.announcements.drain(..).for_each(|change| self.shared.election.push(change));
         }
         self.outputs = outputs;
     }
@@ -498,12 +499,15 @@ impl EventLoop {
         match event {
             Event::Gate(gate) => {
                 group.gate = gate;
-                group.ports.iter().for_each(|port| port.intake.set_gate(gate));
+                self.set_doors();
                 if matches!(gate, Gate::Closed { .. }) {
-                    group.surrender_intakes();
+                    self.groups[index].surrender_intakes();
                 }
             }
-            Event::Leadership(change) => self.announcements.push(change),
+            Event::Leadership(change) => match group.voting_index {
+                Some(voting) => self.announcements.extend(self.leadership.apply(voting, change)),
+                None => log::error!("{}: {change:?} in a group where this process has no vote", group.id),
+            },
             Event::Leader { term, leader } => {
                 group.leader = leader;
                 group.view.set_leader(term, leader);
@@ -523,6 +527,13 @@ impl EventLoop {
             Event::Notice(Severity::Warning, text) => log::warn!("{}: {text}", group.id),
             Event::Notice(Severity::Error, text) => log::error!("{}: {text}", group.id),
             Event::Fatal(reason) => self.shared.failure.report(format!("{}: {reason}", group.id)),
+        }
+    }
+
+    fn set_doors(&mut self) {
+        let queues = self.groups.iter().any(|group| group.voting_index.is_some() && group.gate == Gate::Queue);
+        for group in &mut self.groups {
+            group.set_door(self.leadership.gate(group.gate, queues));
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct GroupRun {
     /// The group's place among those that this process votes in.
     pub(super) voting_index: Option<usize>,
     pub(super) gate: Gate,
+    /// What submitters meet: the gate, where this process leads the shard.
+    door: Option<Gate>,
     pub(super) leader: Option<ProcessId>,
 }
 
@@ -52,7 +54,15 @@ impl GroupRun {
             view,
             voting_index,
             gate: Gate::Closed { leader: None },
+            door: None,
             leader: None,
+        }
+    }
+
+    /// From here on no submission meets another gate than this.
+    pub(super) fn set_door(&mut self, door: Gate) {
+        if self.door.replace(door) != Some(door) {
+            self.ports.iter().for_each(|port| port.intake.set_gate(door));
         }
     }
 

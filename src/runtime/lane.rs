@@ -267,34 +267,29 @@ impl<'a> Delivering<'a> {
             self.last
         );
         let role = if delivery.executed_here { CallbackRole::Leader } else { CallbackRole::Follower };
-        let first_ticket = self.thread.ledger.settled() + 1;
-        let done = match &delivery.body {
+        match &delivery.body {
             DeliveryBody::Logs(run) => {
-                let logs = run.iter().zip(first_slot..);
-                logs.take_while(|&(log, slot)| self.call(role, log, slot)).count() as u64
+                let mut logs = run.iter().zip(first_slot..);
+                logs.all(|(log, slot)| self.call(role, log, slot));
             }
             DeliveryBody::Joined { fragments, length } => {
-                u64::from(self.deliver_joined(role, fragments, *length, first_slot))
+                self.deliver_joined(role, fragments, *length, first_slot);
             }
-        };
-        if delivery.executed_here {
-            self.thread.outcome.call(self.lane.partition.0, first_ticket, done, Outcome::Delivered);
         }
         self.report(delivery.body.byte_len());
     }
 
-    fn deliver_joined(&mut self, role: CallbackRole, fragments: &[Bytes], length: usize, slot: u64) -> bool {
+    fn deliver_joined(&mut self, role: CallbackRole, fragments: &[Bytes], length: usize, slot: u64) {
         let mut joined = std::mem::take(&mut self.joined);
         joined.clear();
         joined.reserve_exact(length + 1);
         fragments.iter().for_each(|fragment| joined.extend_from_slice(fragment));
         assert_eq!(joined.len(), length, "partition {}: slot {slot} is joined whole", self.lane.partition);
         joined.push(0);
-        let called = self.call(role, LogBytes::new(&joined), slot);
+        self.call(role, LogBytes::new(&joined), slot);
         if joined.capacity() <= JOIN_BUFFER_KEPT_BYTES {
             self.joined = joined;
         }
-        called
     }
 
     /// Calls the host for one log; false, without a call, when the lane is stopping.
@@ -311,7 +306,11 @@ impl<'a> Delivering<'a> {
         self.last = Slot(slot);
         self.lane.delivered.store(slot, Ordering::Release);
         match role {
-            CallbackRole::Leader => self.thread.ledger.add_delivered(),
+            // Each by itself: the next callback may take long, or wait for what hangs on this outcome.
+            CallbackRole::Leader => {
+                let ticket = self.thread.ledger.add_delivered();
+                self.thread.outcome.call(partition, ticket, 1, Outcome::Delivered);
+            }
             CallbackRole::Follower => self.thread.ledger.add_replayed(),
         }
         true
@@ -462,12 +461,33 @@ mod tests {
             [("follower", b"a", 1), ("follower", b"", 2), ("leader", b"c", 3), ("leader", b"d", 4), ("leader", b"long", 5)];
         assert_eq!(seen.iter().map(|(who, log, slot, _)| (*who, &log[..], *slot)).collect::<Vec<_>>(), expected);
         assert!(seen.iter().all(|call| call.3 == seen[0].3));
-        assert_eq!(running.outcomes.recv_timeout(SOON), Ok((1, 2, Outcome::Delivered)));
-        assert_eq!(running.outcomes.recv_timeout(SOON), Ok((3, 1, Outcome::Delivered)));
+        (1..=3).for_each(|ticket| assert_eq!(running.outcomes.recv_timeout(SOON), Ok((ticket, 1, Outcome::Delivered))));
         running.stop();
         assert_eq!((running.lane.delivered(), running.lane.committed()), (Slot(5), Slot(5)));
         let counters = running.ledger.counters(0);
         assert_eq!((counters.delivered_own, counters.delivered_replayed, counters.outstanding), (3, 2, 0));
+    }
+
+    #[test]
+    fn a_callback_may_wait_for_what_hangs_on_the_outcome_of_the_log_before() {
+        let mut running = Running::new();
+        (0..2).for_each(|_| assert!(running.ledger.accept() > 0));
+        let (go_on, may_go_on) = mpsc::channel();
+        let may_go_on = Mutex::new(may_go_on);
+        running.callbacks.register(
+            CallbackRole::Leader,
+            Box::new(move |call| {
+                if call.slot == 2 {
+                    locked(&may_go_on).recv_timeout(SOON).expect("the first log's outcome is known");
+                }
+                0
+            }),
+        );
+        running.push(vec![logs(1, true, &[b"a", b"b"])]);
+        assert_eq!(running.outcomes.recv_timeout(SOON / 2), Ok((1, 1, Outcome::Delivered)));
+        go_on.send(()).unwrap();
+        assert_eq!(running.outcomes.recv_timeout(SOON), Ok((2, 1, Outcome::Delivered)));
+        running.stop();
     }
 
     #[test]
@@ -567,8 +587,9 @@ mod tests {
         (0..6).for_each(|_| assert!(running.ledger.accept() > 0));
         let lost = LaneItem::Lost { partition: PARTITION, logs: 3 };
         running.push(vec![logs(1, true, &[b"a", b"b"]), lost, logs(3, true, &[b"c"])]);
-        let outcomes: Vec<_> = (0..3).map(|_| running.outcomes.recv_timeout(SOON).unwrap()).collect();
-        assert_eq!(outcomes, [(1, 2, Outcome::Delivered), (3, 3, Outcome::Lost), (6, 1, Outcome::Delivered)]);
+        let outcomes: Vec<_> = (0..4).map(|_| running.outcomes.recv_timeout(SOON).unwrap()).collect();
+        let delivered = |ticket| (ticket, 1, Outcome::Delivered);
+        assert_eq!(outcomes, [delivered(1), delivered(2), (3, 3, Outcome::Lost), delivered(6)]);
         running.stop();
     }
 

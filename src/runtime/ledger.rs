@@ -80,10 +80,11 @@ impl Ledger {
         self.delivered_replayed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Lane: the callback has returned for one log of this run.
-    pub(super) fn add_delivered(&self) {
-        self.delivered_own.fetch_add(1, Ordering::SeqCst);
+    /// Lane: the callback has returned for one log of this run. Returns its ticket.
+    pub(super) fn add_delivered(&self) -> u64 {
+        let delivered = self.delivered_own.fetch_add(1, Ordering::SeqCst) + 1;
         self.wake_waiting();
+        delivered + self.lost.load(Ordering::SeqCst)
     }
 
     /// Lane: so many accepted logs will never be delivered.

@@ -293,8 +293,7 @@ impl Bound {
         let roster = Roster::new(failure.clone());
         let buffers = Arc::new(Buffers::new(config.fragment_bytes));
         let groups = open_groups(&config, storage, callbacks, &buffers, &wakeup, &failure)?;
-        let voting = groups.iter().filter(|group| group.votes).count();
-        let election = Election::new(config.election_codes, callbacks.election.clone(), voting);
+        let election = Election::new(config.election_codes, callbacks.election.clone());
         let mut ports: Vec<Arc<Port>> = groups.iter().flat_map(|group| group.ports.iter().cloned()).collect();
         ports.sort_by_key(|port| port.partition);
         let shared = Arc::new(Shared::new(ports, buffers, wakeup, failure, election));
