@@ -8,15 +8,18 @@ use std::sync::Arc;
 use mako_raft::ids::{GroupId, MemberId, PartitionId, ProcessId, RunId, Slot, Time};
 use mako_raft::replica::formation::{Formation, Member};
 use mako_raft::replica::message::{PeerMessage, Standing};
-use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Outputs};
+use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Outputs, WaitsFor};
 use mako_raft::replica::payload::{ChunkWriter, Origin};
 use mako_raft::replica::{Limits, Recovered, Replica, ReplicaConfig, Timing};
 use mako_raft::storage::OlderEntries;
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
 
 const P0: PartitionId = PartitionId(0);
+const P1: PartitionId = PartitionId(1);
 const MIB: usize = 1 << 20;
 const LOG_BYTES: usize = 256 << 10;
+/// Entries that come after the restart, at most.
+const LATER_MAX: u64 = 100;
 const TERM: u64 = 3;
 /// What the lanes may hold of a replay, and what one turn may read: the code's own limits with room for one pass.
 const HELD_MAX: usize = 20 * MIB;
@@ -35,16 +38,18 @@ fn id(process: u16) -> MemberId {
     MemberId::new(1 + u64::from(process)).unwrap()
 }
 
-/// A log of `last` entries, all on disk: the empty one of a term, then one log each.
+/// A log of `last` entries, all on disk: the empty one of a term, then one log each, of the `partitions` in turn.
 struct Disk {
     last: u64,
+    partitions: u64,
     read: Arc<AtomicU64>,
 }
 
-fn entry(index: u64) -> Entry {
+fn entry(index: u64, partitions: u64) -> Entry {
     let mut entry = Entry { index, term: TERM, ..Entry::default() };
     if index > 1 {
-        let mut writer = ChunkWriter::new(origin(0), P0, LOG_BYTES);
+        let partition = PartitionId((index % partitions) as u32);
+        let mut writer = ChunkWriter::new(origin(0), partition, LOG_BYTES);
         writer.push(&vec![index as u8; LOG_BYTES]);
         entry.data = writer.seal().bytes;
     }
@@ -53,11 +58,11 @@ fn entry(index: u64) -> Entry {
 
 impl OlderEntries for Disk {
     fn read(&self, low: u64, high: u64, max_bytes: u64) -> std::io::Result<Vec<Entry>> {
-        assert!(high <= self.last + 1);
+        assert!(high <= self.last + 1, "{high}");
         let mut bytes = 0;
         let mut entries = Vec::new();
         for index in low..high {
-            let entry = entry(index);
+            let entry = entry(index, self.partitions);
             bytes += entry.data.len() as u64;
             if bytes > max_bytes && !entries.is_empty() {
                 break;
@@ -86,6 +91,11 @@ struct Host {
 impl Host {
     /// A member with `last` entries on disk.
     fn restarted(process: u16, last: u64, now: Time) -> Self {
+        Self::restarted_with(process, last, now, 1, Limits::default(), 0)
+    }
+
+    /// Its logs are of `partitions` in turn, and the last `tail` entries are in memory.
+    fn restarted_with(process: u16, last: u64, now: Time, partitions: u64, limits: Limits, tail: u64) -> Self {
         let read = Arc::new(AtomicU64::new(0));
         let config = ReplicaConfig {
             group: GroupId(0),
@@ -93,15 +103,15 @@ impl Host {
             run: origin(process).run,
             voters: (0..3).map(ProcessId).collect(),
             learners: Vec::new(),
-            partitions: vec![P0],
+            partitions: [P0, P1][..partitions as usize].to_vec(),
             designated: Some(ProcessId(0)),
             preferred: None,
             campaign_at_start: true,
             restore: None,
             durable: true,
-            older: Some(Box::new(Disk { last, read: read.clone() })),
+            older: Some(Box::new(Disk { last: last + LATER_MAX, partitions, read: read.clone() })),
             timing: Timing::default(),
-            limits: Limits::default(),
+            limits,
             seed: 1 + u64::from(process),
             now,
         };
@@ -111,7 +121,7 @@ impl Host {
             member: id(process),
             hard_state,
             last_index: last,
-            tail: Vec::new(),
+            tail: (last + 1 - tail..=last).map(|index| entry(index, partitions)).collect(),
             older: None,
         };
         let replica = Replica::new(config, Some(recovered)).unwrap();
@@ -207,37 +217,186 @@ fn a_restart_applies_a_long_log_at_the_pace_of_its_callbacks() {
     assert!(!host.replica.waits_for_deliveries());
 }
 
+/// Process 2, which leads, is connected to `host` and has sent `message` in `term`.
+fn leader_sends(host: &mut Host, term: u64, mut message: Message, kind: MessageType) {
+    (message.from, message.to, message.term) = (id(2).get(), id(1).get(), term);
+    message.set_msg_type(kind);
+    host.replica.receive(ProcessId(2), PeerMessage::Raft(formation().id, Box::new(message)));
+}
+
+fn meet(host: &mut Host, process: u16, member: MemberId) {
+    let peer = ProcessId(process);
+    host.replica.peer_up(peer, origin(process).run);
+    host.replica.receive(peer, PeerMessage::Standing(Standing { member: Some((formation(), member)), leaving: false }));
+}
+
+fn acknowledged(sent: &[(ProcessId, PeerMessage)]) -> Option<u64> {
+    let answers = sent.iter().filter_map(|(_, message)| match message {
+        PeerMessage::Raft(_, m) if m.get_msg_type() == MessageType::MsgAppendResponse && !m.reject => Some(m.index),
+        _ => None,
+    });
+    answers.max()
+}
+
+/// Nothing is delivered, and the end of the log fills the memory that it may have: what comes is taken all the same.
+#[test]
+fn a_member_that_replays_a_long_log_acknowledges_what_comes_meanwhile() {
+    const LAST: u64 = 400;
+    let mut now = Time(1_000_000);
+    let limits = Limits { log_memory_bytes: 8 * MIB, ..Limits::default() };
+    let mut host = Host::restarted_with(1, LAST, now, 1, limits, 31);
+    meet(&mut host, 2, id(2));
+    for index in LAST + 1..=LAST + LATER_MAX {
+        now = now.plus_millis(10);
+        host.replica.tick(now);
+        let entries = vec![entry(index, 1)].into();
+        let append = Message { index: index - 1, log_term: TERM, commit: index - 1, entries, ..Message::default() };
+        leader_sends(&mut host, TERM, append, MessageType::MsgAppend);
+        let mut sent = Vec::new();
+        while host.replica.has_work() {
+            sent.extend(host.turn().0);
+        }
+        assert_eq!(acknowledged(&sent), Some(index), "{:?}", host.replica.status());
+        let held = host.held() + host.replica.status().log_bytes;
+        assert!(held < 13 * MIB, "{held} bytes, {} of them with the lanes", host.held());
+    }
+    assert_eq!(host.delivered, 0);
+    while host.deliver_one() {
+        while host.replica.has_work() {
+            host.turn();
+        }
+        now = now.plus_millis(10);
+        host.replica.tick(now);
+    }
+    assert!(host.delivered >= LAST + LATER_MAX - 2, "{}", host.delivered);
+}
+
+#[test]
+fn a_callback_that_is_blocked_during_a_replay_holds_up_its_own_partition_only() {
+    const LAST: u64 = 400;
+    let mut now = Time(1_000_000);
+    let mut host = Host::restarted_with(1, LAST, now, 2, Limits::default(), 0);
+    let mut last_of_p1 = Slot(0);
+    for _ in 0..400 {
+        now = now.plus_millis(10);
+        host.replica.tick(now);
+        while host.replica.has_work() {
+            host.turn();
+        }
+        for delivery in host.lane.drain(..).filter(|delivery| delivery.partition == P1) {
+            last_of_p1 = delivery.first_slot;
+            host.replica.delivered(P1, last_of_p1);
+        }
+    }
+    assert_eq!(last_of_p1, Slot(LAST / 2 - 1));
+}
+
+#[test]
+fn a_member_that_replays_its_log_is_not_made_to_read_all_of_it_to_lead() {
+    const LAST: u64 = 400;
+    let now = Time(1_000_000);
+    let mut host = Host::restarted(1, LAST, now);
+    meet(&mut host, 2, id(2));
+    while host.replica.has_work() {
+        host.turn();
+    }
+    let heartbeat = Message { commit: LAST, ..Message::default() };
+    leader_sends(&mut host, TERM, heartbeat, MessageType::MsgHeartbeat);
+    host.turn();
+    leader_sends(&mut host, TERM, Message::default(), MessageType::MsgTimeoutNow);
+    let (_, read) = host.turn();
+    assert!(read <= READ_PER_TURN_MAX, "{read} bytes in one turn");
+    assert_eq!(host.replica.status().term.0, TERM, "it does not campaign");
+}
+
+/// Processes 1 and 2 were replaced by members that this one learns of at the end of its log.
+#[test]
+fn who_replays_its_log_does_not_go_on_alone_beside_members_that_it_does_not_know_yet() {
+    const LAST: u64 = 400;
+    let mut now = Time(1_000_000);
+    let limits = Limits { log_memory_bytes: 8 * MIB, ..Limits::default() };
+    let mut host = Host::restarted_with(0, LAST, now, 1, limits, 0);
+    meet(&mut host, 1, MemberId::new(4).unwrap());
+    meet(&mut host, 2, MemberId::new(5).unwrap());
+    for _ in 0..200 {
+        now = now.plus_millis(10);
+        host.replica.tick(now);
+        while host.replica.has_work() {
+            host.turn();
+        }
+    }
+    assert_eq!(host.replica.status().waits_for, WaitsFor::Replay);
+    let refused = host.replica.restore_alone().unwrap_err();
+    assert!(refused.contains("replays its log"), "{refused}");
+}
+
+/// Three connected members, of which each has so many entries on disk.
+fn shard(lasts: [u64; 3], now: Time) -> Vec<Host> {
+    let mut hosts: Vec<Host> = (0..3).zip(lasts).map(|(process, last)| Host::restarted(process, last, now)).collect();
+    for (a, b) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+        hosts[a].replica.peer_up(ProcessId(b as u16), origin(b as u16).run);
+    }
+    hosts
+}
+
+/// A tick, and all that comes of it.
+fn tick(hosts: &mut [Host], now: Time) {
+    hosts.iter_mut().for_each(|host| host.replica.tick(now));
+    loop {
+        for from in 0..hosts.len() {
+            let (sent, read) = hosts[from].turn();
+            assert!(read <= READ_PER_TURN_MAX, "process {from} read {read} bytes in one turn");
+            while hosts[from].deliver_one() {}
+            if hosts[from].gate == Gate::Hold {
+                hosts[from].replica.intakes_drained();
+            }
+            for (to, message) in sent {
+                hosts[usize::from(to.0)].replica.receive(ProcessId(from as u16), message);
+            }
+        }
+        if !hosts.iter().any(|host| host.replica.has_work()) {
+            return;
+        }
+    }
+}
+
 #[test]
 fn a_leader_reads_for_a_follower_a_little_in_each_turn() {
     const LAST: u64 = 240;
     let mut now = Time(1_000_000);
     // All of it, all of it, and nothing.
-    let mut hosts: Vec<Host> = [(0, LAST), (1, LAST), (2, 0)].map(|(process, last)| Host::restarted(process, last, now)).into();
-    for (a, b) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
-        hosts[a].replica.peer_up(ProcessId(b as u16), origin(b as u16).run);
-    }
+    let mut hosts = shard([LAST, LAST, 0], now);
     for _ in 0..200 {
         now = now.plus_millis(10);
-        hosts.iter_mut().for_each(|host| host.replica.tick(now));
-        loop {
-            let mut moved = false;
-            for from in 0..3 {
-                if !hosts[from].replica.has_work() {
-                    continue;
-                }
-                moved = true;
-                let (sent, read) = hosts[from].turn();
-                assert!(read <= READ_PER_TURN_MAX, "process {from} read {read} bytes in one turn");
-                while hosts[from].deliver_one() {}
-                for (to, message) in sent {
-                    hosts[usize::from(to.0)].replica.receive(ProcessId(from as u16), message);
-                }
-            }
-            if !moved {
-                break;
-            }
-        }
+        tick(&mut hosts, now);
     }
     assert!(hosts.iter().any(|host| host.gate == Gate::Open), "somebody leads");
     assert!(hosts.iter().all(|host| host.delivered == LAST - 1), "{:?}", hosts.iter().map(|h| h.delivered).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_hand_over_to_who_is_not_connected_any_more_is_called_off_at_once() {
+    let mut now = Time(1_000_000);
+    let mut hosts = shard([4; 3], now);
+    let mut step = |hosts: &mut Vec<Host>| {
+        now = now.plus_millis(10);
+        tick(hosts, now);
+    };
+    for _ in 0..200 {
+        step(&mut hosts);
+    }
+    let leader = hosts.iter().position(|host| host.gate == Gate::Open).expect("somebody leads");
+    let term = hosts[leader].replica.status().term;
+    let target = ProcessId((leader as u16 + 1) % 3);
+    hosts[leader].replica.set_preferred(Some(target));
+    for _ in 0..20 {
+        if hosts[leader].gate == Gate::Hold {
+            break;
+        }
+        step(&mut hosts);
+    }
+    assert_eq!(hosts[leader].gate, Gate::Hold);
+    hosts[leader].replica.peer_down(target);
+    step(&mut hosts);
+    assert_eq!((hosts[leader].gate, hosts[leader].replica.status().term), (Gate::Open, term));
 }

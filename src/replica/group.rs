@@ -386,7 +386,9 @@ impl Replica {
         let sender = self.peers.get(from).and_then(|p| p.member_in(formation));
         // The leader's view of us may be older than what we lost, and what we proposed may be overwritten
         // and not known to be lost yet: only this run can tell for sure.
-        let declines = self.leaving || self.lost_accepted || !self.outbox.is_settled();
+        // And raft-rs looks through all that is not applied yet before it campaigns, which may be a whole log on disk.
+        let replays = self.node().is_some_and(Node::applies_from_disk);
+        let declines = self.leaving || self.lost_accepted || replays || !self.outbox.is_settled();
         let is_ours = self.node().is_some_and(|n| n.formation().id == formation);
         if !is_ours || sender.map(MemberId::get) != Some(message.from) {
             return;
@@ -637,6 +639,7 @@ impl Replica {
                     // What others reported under former leaders says nothing of who is in reach now, nor of
                     // what they lost with the change.
                     self.peers.forget_reports();
+                    self.retention.begin_leadership();
                     RaftView::Leading { since: last }
                 }
             }

@@ -28,7 +28,7 @@ struct Heir {
 
 impl Replica {
     pub(super) fn advance_hand_over(&mut self) {
-        if self.hand_over.target().is_some_and(|(to, _)| !self.is_to_lead(to)) {
+        if self.hand_over.target().is_some_and(|(to, member)| !self.is_to_lead(to, member)) {
             self.hand_over.call_off();
         }
         if self.leaving {
@@ -110,9 +110,11 @@ impl Replica {
         })
     }
 
-    /// Whether the target of a hand-over is the one to lead, still.
-    fn is_to_lead(&self, to: ProcessId) -> bool {
-        let stays = self.peers.get(to).is_some_and(|peer| !peer.is_leaving());
+    /// Whether the target of a hand-over is the one to lead, still, and there.
+    fn is_to_lead(&self, to: ProcessId, member: MemberId) -> bool {
+        let Some(node) = self.node() else { return false };
+        let is_there = self.peers.process_of(node.formation().id, member) == Some(to);
+        let stays = is_there && self.peers.get(to).is_some_and(|peer| !peer.is_leaving());
         stays && (self.leaving || self.preferred() == Some(to))
     }
 

@@ -175,13 +175,26 @@ impl Replica {
         let limit = self.config.limits.log_memory_bytes;
         let Some(node) = self.node() else { return };
         let (bytes, has_disk) = (node.log().bytes(), node.log().has_older());
+        // Entries that are applied later share no memory with what the lanes hold.
+        let replays = node.applies_from_disk();
+        let held = if replays { self.streams.held_bytes() } else { 0 };
+        let on_disk = node.persisted_and_committed();
+        if replays {
+            self.streams.look(self.now);
+        }
+        let Some(node) = self.node() else { return };
         if node.is_leader() && !has_disk {
             self.decide_droppable(bytes >= limit);
         }
-        if bytes >= self.making_room_from() {
+        if bytes + held >= self.making_room_from() {
             let own = self.streams.delivered_index();
-            let through = if has_disk { own } else { self.retention.droppable().min(own) };
-            self.drop_from_memory(through, limit - limit / 8);
+            let through = match has_disk {
+                // They will be read when their turn has come.
+                true if replays => on_disk,
+                true => own,
+                false => self.retention.droppable().min(own),
+            };
+            self.drop_from_memory(through, (limit - limit / 8).saturating_sub(held));
         }
         let over = self.node().is_some_and(|n| n.log().bytes() >= limit);
         // Only callbacks that lag are a reason: what fills the log otherwise is a tail that was never
@@ -279,10 +292,16 @@ impl Replica {
         others.any(|id| node.members().get(id.get()).is_none()) && !planted::has(Bug::MissLaterMember)
     }
 
+    /// Who replays its own log knows the members that its formation began with, not those of now: whether a majority is in
+    /// reach can't be said yet.
+    pub(super) fn can_count_members(&self) -> bool {
+        self.node().is_some_and(Node::knows_the_members)
+    }
+
     fn mind_being_stuck(&mut self) {
         self.forget_a_silent_leader();
         let Some(node) = self.node() else { return };
-        if node.leader().is_some() || self.superseded || self.sees_a_majority() || self.sees_a_later_member() {
+        if node.leader().is_some() || !self.can_count_members() || self.superseded || self.sees_a_majority() || self.sees_a_later_member() {
             self.stuck_since = None;
             return;
         }

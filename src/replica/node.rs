@@ -480,6 +480,12 @@ impl Node {
         self.raw.raft.raft_log.applied + 1 < self.log().first_in_memory()
     }
 
+    /// Entries through here are on this member's disk and stay what they are.
+    pub fn persisted_and_committed(&self) -> LogIndex {
+        let log = &self.raw.raft.raft_log;
+        LogIndex(log.persisted.min(log.committed))
+    }
+
     /// raft-rs wants a pass.
     pub fn has_ready(&self, applying: Applying) -> bool {
         let wants = match applying {

@@ -196,6 +196,8 @@ pub enum WaitsFor {
     Majority,
     /// No leader, although a majority of the members is in reach.
     Election,
+    /// No leader, and this member still replays its own log.
+    Replay,
     /// Leading, until leadership is handed over: submitters are held.
     HandOver,
     /// Its disk stands still, and a majority has on theirs what it lacks.
@@ -222,6 +224,7 @@ impl fmt::Display for WaitsFor {
             Self::Admission => "admission",
             Self::Majority => "a majority of the members",
             Self::Election => "an election",
+            Self::Replay => "the replay of its log",
             Self::HandOver => "the hand-over",
             Self::Disk => "its disk",
             Self::Callbacks => "its callbacks",

@@ -68,11 +68,19 @@ impl Replica {
         }
     }
 
-    /// What comes from disk to be applied waits while the lanes have enough to do. What is in memory anyway does not.
+    /// What comes from disk to be applied waits while the lanes that move have enough to do, and a lane that stands still may hold
+    /// half of what the log may. What is in memory anyway does not wait.
     pub(super) fn applying(&self) -> Applying {
-        let has_enough = self.streams.undelivered_bytes() >= REPLAYED_BYTES;
-        let waits = has_enough && self.node().is_some_and(Node::applies_from_disk);
-        if waits { Applying::Waits } else { Applying::Goes }
+        let held = self.streams.held_bytes();
+        if held < REPLAYED_BYTES.min(self.replayed_bytes_max()) || !self.node().is_some_and(Node::applies_from_disk) {
+            return Applying::Goes;
+        }
+        let has_enough = self.streams.moving_bytes() >= REPLAYED_BYTES || held >= self.replayed_bytes_max();
+        if has_enough { Applying::Waits } else { Applying::Goes }
+    }
+
+    fn replayed_bytes_max(&self) -> usize {
+        self.config.limits.log_memory_bytes / 2
     }
 
     /// A lane's progress lets this replica go on.

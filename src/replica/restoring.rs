@@ -115,6 +115,9 @@ impl Replica {
         if node.is_leader() || node.leader().is_some() {
             return Err("the shard has a leader: nothing has to be restored".into());
         }
+        if !self.can_count_members() {
+            return Err("this replica still replays its log, and does not know the members of now: ask again".into());
+        }
         // Also who went on alone a moment ago and has not led yet: each further call would begin another generation.
         if self.sees_a_majority() && !planted::has(Bug::RestoreAgain) {
             return Err("a majority of the members is in reach: nothing has to be restored".into());

@@ -90,6 +90,11 @@ impl Retention {
         self.droppable = self.droppable.max(droppable);
     }
 
+    /// Nobody has held this leader at its bound yet.
+    pub fn begin_leadership(&mut self) {
+        self.at_bound_since = None;
+    }
+
     /// The leader's view. Says who is no longer waited for, from now on.
     pub fn decide(
         &mut self,
@@ -188,6 +193,17 @@ mod tests {
         assert_eq!(r.decide(of_three(), LogIndex(50), &slow(999), true, ms(1000), 1000), [id(2)]);
         r.decide(of_three(), LogIndex(50), &slow(1010), true, ms(1010), 1000);
         assert_eq!(r.droppable(), LogIndex(50));
+    }
+
+    #[test]
+    fn how_long_a_former_leadership_was_held_at_the_bound_does_not_count() {
+        let mut r = Retention::default();
+        let slow = |t| [at(2, 10, t), at(3, 50, t)];
+        assert_eq!(r.decide(of_three(), LogIndex(50), &slow(0), true, ms(0), 1000), []);
+        r.begin_leadership();
+        assert_eq!(r.decide(of_three(), LogIndex(50), &slow(60_000), true, ms(60_000), 1000), []);
+        assert_eq!(r.decide(of_three(), LogIndex(50), &slow(60_999), true, ms(60_999), 1000), []);
+        assert_eq!(r.decide(of_three(), LogIndex(50), &slow(61_000), true, ms(61_000), 1000), [id(2)]);
     }
 
     #[test]

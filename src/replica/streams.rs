@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::ids::{LogIndex, PartitionId, Slot, Term};
+use crate::ids::{LogIndex, PartitionId, Slot, Term, Time};
 
 use super::output::{Delivery, DeliveryBody};
 use super::payload::{Fragment, Origin, Payload};
@@ -15,6 +15,8 @@ use super::planted::{self, Bug};
 
 /// What a delivery costs in memory beside its payload, about.
 const DELIVERY_OVERHEAD_BYTES: usize = 160;
+/// A lane whose callback has not returned for so long stands still.
+const STILL_MS: u64 = 100;
 
 /// A long log whose last fragment has not been applied yet.
 #[derive(Debug)]
@@ -30,6 +32,12 @@ struct Stream {
     last_slot: Slot,
     delivered: Slot,
     open: Option<OpenLog>,
+    /// What the lane holds: last slot and bytes of each delivery.
+    held: VecDeque<(Slot, usize)>,
+    held_bytes: usize,
+    /// What was delivered when this was last looked at, and since when it is that.
+    seen: Option<(Slot, Time)>,
+    stands_still: bool,
 }
 
 /// All streams of a group.
@@ -38,9 +46,9 @@ pub struct Streams {
     streams: BTreeMap<PartitionId, Stream>,
     last_term: Term,
     applied: LogIndex,
-    /// Deliveries that the lanes have not finished, in log order.
+    /// Deliveries of which the first is not finished, in log order.
     undelivered: VecDeque<Undelivered>,
-    undelivered_bytes: usize,
+    held_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -48,7 +56,6 @@ struct Undelivered {
     index: LogIndex,
     partition: PartitionId,
     last_slot: Slot,
-    bytes: usize,
 }
 
 /// Why a committed entry can't be applied: a bug, or bytes of another version. The replica must stop.
@@ -62,7 +69,7 @@ impl Streams {
             last_term: Term(0),
             applied: LogIndex(0),
             undelivered: VecDeque::new(),
-            undelivered_bytes: 0,
+            held_bytes: 0,
         }
     }
 
@@ -94,13 +101,15 @@ impl Streams {
             Payload::Control(_) => return Ok(None),
         };
         let Some(body) = body else { return Ok(None) };
+        let bytes = body.byte_len() + DELIVERY_OVERHEAD_BYTES;
         let stream = self.stream(partition)?;
         let first_slot = Slot(stream.last_slot.0 + 1);
         stream.last_slot = Slot(stream.last_slot.0 + u64::from(body.logs()));
         let last_slot = stream.last_slot;
-        let bytes = body.byte_len() + DELIVERY_OVERHEAD_BYTES;
-        self.undelivered.push_back(Undelivered { index: self.applied, partition, last_slot, bytes });
-        self.undelivered_bytes += bytes;
+        stream.held.push_back((last_slot, bytes));
+        stream.held_bytes += bytes;
+        self.undelivered.push_back(Undelivered { index: self.applied, partition, last_slot });
+        self.held_bytes += bytes;
         Ok(Some(Delivery { partition, first_slot, executed_here: origin == here, body }))
     }
 
@@ -148,19 +157,37 @@ impl Streams {
         if let Some(stream) = self.streams.get_mut(&partition) {
             debug_assert!(slot <= stream.last_slot, "delivered {slot} of {}", stream.last_slot);
             stream.delivered = stream.delivered.max(slot.min(stream.last_slot));
+            while let Some(&(_, bytes)) = stream.held.front().filter(|(last, _)| *last <= stream.delivered) {
+                stream.held_bytes -= bytes;
+                self.held_bytes -= bytes;
+                stream.held.pop_front();
+            }
         }
         while let Some(first) = self.undelivered.front() {
             if self.streams[&first.partition].delivered < first.last_slot {
                 break;
             }
-            self.undelivered_bytes -= first.bytes;
             self.undelivered.pop_front();
         }
     }
 
-    /// What was handed to the lanes from the first entry on that they have not delivered whole.
-    pub fn undelivered_bytes(&self) -> usize {
-        self.undelivered_bytes
+    /// What all lanes hold.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// What lanes hold whose callbacks return. One that is blocked holds up its own partition only.
+    pub fn moving_bytes(&self) -> usize {
+        self.streams.values().filter(|stream| !stream.stands_still).map(|stream| stream.held_bytes).sum()
+    }
+
+    /// Looks which lanes stand still. Called on each tick while that matters.
+    pub fn look(&mut self, now: Time) {
+        for stream in self.streams.values_mut() {
+            let since = stream.seen.filter(|&(slot, _)| slot == stream.delivered && !stream.held.is_empty()).map_or(now, |(_, at)| at);
+            stream.seen = Some((stream.delivered, since));
+            stream.stands_still = now.millis_since(since) >= STILL_MS;
+        }
     }
 
     /// Every lane has delivered everything through this index.

@@ -43,6 +43,7 @@ impl Replica {
             Phase::Unformed(shaping) if shaping.needs_all => WaitsFor::AllVoters,
             Phase::Unformed(_) => WaitsFor::MajorityToForm,
             Phase::Member(_) if self.stuck_since.is_some() => WaitsFor::Majority,
+            Phase::Member(node) if node.leader().is_none() && node.applies_from_disk() => WaitsFor::Replay,
             Phase::Member(node) if node.leader().is_none() => WaitsFor::Election,
             Phase::Member(_) if self.disk_stands_for(1) => WaitsFor::Disk,
             Phase::Member(_) if self.hand_over.is_active() => WaitsFor::HandOver,
@@ -142,7 +143,7 @@ impl Replica {
             WaitsFor::Majority | WaitsFor::Callbacks | WaitsFor::SlowMember | WaitsFor::NeededMember => {
                 Some(timing.election_ms / 2)
             }
-            WaitsFor::Election => Some(LATE_ELECTIONS * timing.election_ms),
+            WaitsFor::Election | WaitsFor::Replay => Some(LATE_ELECTIONS * timing.election_ms),
             WaitsFor::Promotion => Some(CATCHING_UP_MS),
         }
     }
@@ -232,6 +233,12 @@ impl Replica {
                 "no leader for {lasted_ms} ms, although a majority of the members is connected (term {}): elections fail; \
                  look at the delays between the processes, and at raft.election_ms",
                 node.term()
+            ),
+            WaitsFor::Replay => format!(
+                "no leader for {lasted_ms} ms, and this process still replays its log, at the pace of its callbacks: they have \
+                 delivered entry {} of {}; until it knows the members of now it does not campaign",
+                self.streams.delivered_index(),
+                node.commit_index()
             ),
             WaitsFor::Callbacks if node.is_leader() => format!(
                 "callbacks here are {bound} bytes of log behind (raft.log_memory_bytes): submitters wait until they have \
