@@ -21,6 +21,7 @@ use crate::replica::wire;
 use crate::transport::{NoticeLevel, SendOutcome, Transport, TransportEvent};
 
 use super::busy_poll::BusyPoll;
+use super::connection_lines::ConnectionLines;
 use super::group_run::GroupRun;
 use super::lane::Lane;
 use super::replica_process::NotRestored;
@@ -81,6 +82,7 @@ pub(super) struct EventLoop {
     /// How many threads of this process run at once.
     cores: NonZeroUsize,
     bad_frames: Throttle,
+    connection_lines: ConnectionLines,
     watch: Watch,
     /// Changes of leadership of the pass that is acted on.
     announcements: Vec<Leadership>,
@@ -115,6 +117,7 @@ impl EventLoop {
             encoder: wire::Encoder::default(),
             arrivals: Vec::new(),
             bad_frames: Throttle::every(Duration::from_secs(1)),
+            connection_lines: ConnectionLines::default(),
             watch: Watch::default(),
             announcements: Vec::new(),
             after_turn: Vec::new(),
@@ -159,6 +162,7 @@ impl EventLoop {
             if now >= self.next_look {
                 self.next_look = now + LOOK_EVERY;
                 self.shared.buffers.trim();
+                self.connection_lines.look().for_each(|line| log::info!("{line}"));
                 self.look_for_stands(time);
             }
         }
@@ -304,13 +308,13 @@ impl EventLoop {
                     Err(error) => self.reject(from, &error.to_string()),
                 },
                 TransportEvent::Up { peer, run } => {
-                    log::info!("{peer} is connected (run {run})");
+                    self.say_connection(peer, format!("is connected (run {run})"));
                     for group in self.groups.iter_mut().filter(|group| group.peers.contains(&peer)) {
                         group.replica.peer_up(peer, run);
                     }
                 }
                 TransportEvent::Down { peer, reason } => {
-                    log::info!("{peer} is disconnected: {reason}");
+                    self.say_connection(peer, format!("is disconnected: {reason}"));
                     for group in self.groups.iter_mut().filter(|group| group.peers.contains(&peer)) {
                         group.replica.peer_down(peer);
                     }
@@ -320,6 +324,12 @@ impl EventLoop {
             }
         }
         self.arrivals = arrivals;
+    }
+
+    fn say_connection(&mut self, peer: ProcessId, news: String) {
+        if let Some(line) = self.connection_lines.changed(peer, news) {
+            log::info!("{line}");
+        }
     }
 
     fn receive(&mut self, from: ProcessId, id: GroupId, message: PeerMessage) {
