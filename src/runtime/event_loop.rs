@@ -156,8 +156,10 @@ impl EventLoop {
         let time = self.time(now);
         self.groups.iter_mut().for_each(|group| group.replica.begin_turn(time));
         let ticks = self.ticks.passed(now);
-        if ticks > 0 {
+        if self.ticks.take_look(now, ticks) {
             self.transport.tick(time);
+        }
+        if ticks > 0 {
             self.groups.iter_mut().for_each(|group| group.replica.pass_ticks(time, ticks));
             if now >= self.next_look {
                 self.next_look = now + LOOK_EVERY;
@@ -215,7 +217,7 @@ impl EventLoop {
         lines.iter().for_each(Line::log);
     }
 
-    /// Polls: until the next tick, a socket or a wake-up when nothing is left to do, else without waiting.
+    /// Polls: until the next tick, the transport's or ours, a socket or a wake-up when nothing is left to do, else without waiting.
     fn poll(&mut self, events: &mut mio::Events, may_sleep: bool) -> io::Result<()> {
         if !may_sleep {
             return self.poll_for(events, Duration::ZERO);
@@ -271,7 +273,7 @@ impl EventLoop {
         }
     }
 
-    /// Until the next tick that is waited for, or a commit index that waits for entries is due.
+    /// Until the next look at the clock, or a commit index that waits for entries is due.
     fn time_left(&self, now: Instant) -> Duration {
         let left = self.ticks.left(now);
         let due = self.groups.iter().filter_map(|group| group.replica.commit_due()).min();
