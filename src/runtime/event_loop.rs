@@ -21,6 +21,7 @@ use crate::replica::wire;
 use crate::transport::{NoticeLevel, SendOutcome, Transport, TransportEvent};
 
 use super::busy_poll::BusyPoll;
+use super::connection_lines::ConnectionLines;
 use super::election::ShardLeadership;
 use super::group_run::GroupRun;
 use super::lane::Lane;
@@ -82,6 +83,7 @@ pub(super) struct EventLoop {
     /// How many threads of this process run at once.
     cores: NonZeroUsize,
     bad_frames: Throttle,
+    connection_lines: ConnectionLines,
     watch: Watch,
     /// Changes of leadership of the pass that is acted on.
     announcements: Vec<Leadership>,
@@ -118,6 +120,7 @@ impl EventLoop {
             encoder: wire::Encoder::default(),
             arrivals: Vec::new(),
             bad_frames: Throttle::every(Duration::from_secs(1)),
+            connection_lines: ConnectionLines::default(),
             watch: Watch::default(),
             announcements: Vec::new(),
             leadership: ShardLeadership::new(voting),
@@ -157,12 +160,15 @@ impl EventLoop {
         let time = self.time(now);
         self.groups.iter_mut().for_each(|group| group.replica.begin_turn(time));
         let ticks = self.ticks.passed(now);
-        if ticks > 0 {
+        if self.ticks.take_look(now, ticks) {
             self.transport.tick(time);
+        }
+        if ticks > 0 {
             self.groups.iter_mut().for_each(|group| group.replica.pass_ticks(time, ticks));
             if now >= self.next_look {
                 self.next_look = now + LOOK_EVERY;
                 self.shared.buffers.trim();
+                self.connection_lines.look().for_each(|line| log::info!("{line}"));
                 self.look_for_stands(time);
             }
         }
@@ -215,7 +221,7 @@ impl EventLoop {
         lines.iter().for_each(Line::log);
     }
 
-    /// Polls: until the next tick, a socket or a wake-up when nothing is left to do, else without waiting.
+    /// Polls: until the next tick, the transport's or ours, a socket or a wake-up when nothing is left to do, else without waiting.
     fn poll(&mut self, events: &mut mio::Events, may_sleep: bool) -> io::Result<()> {
         if !may_sleep {
             return self.poll_for(events, Duration::ZERO);
@@ -271,7 +277,7 @@ impl EventLoop {
         }
     }
 
-    /// Until the next tick that is waited for, or a commit index that waits for entries is due.
+    /// Until the next look at the clock, or a commit index that waits for entries is due.
     fn time_left(&self, now: Instant) -> Duration {
         let left = self.ticks.left(now);
         let due = self.groups.iter().filter_map(|group| group.replica.commit_due()).min();
@@ -308,13 +314,13 @@ impl EventLoop {
                     Err(error) => self.reject(from, &error.to_string()),
                 },
                 TransportEvent::Up { peer, run } => {
-                    log::info!("{peer} is connected (run {run})");
+                    self.say_connection(peer, format!("is connected (run {run})"));
                     for group in self.groups.iter_mut().filter(|group| group.peers.contains(&peer)) {
                         group.replica.peer_up(peer, run);
                     }
                 }
                 TransportEvent::Down { peer, reason } => {
-                    log::info!("{peer} is disconnected: {reason}");
+                    self.say_connection(peer, format!("is disconnected: {reason}"));
                     for group in self.groups.iter_mut().filter(|group| group.peers.contains(&peer)) {
                         group.replica.peer_down(peer);
                     }
@@ -324,6 +330,12 @@ impl EventLoop {
             }
         }
         self.arrivals = arrivals;
+    }
+
+    fn say_connection(&mut self, peer: ProcessId, news: String) {
+        if let Some(line) = self.connection_lines.changed(peer, news) {
+            log::info!("{line}");
+        }
     }
 
     fn receive(&mut self, from: ProcessId, id: GroupId, message: PeerMessage) {

@@ -193,6 +193,9 @@ impl LaneThread {
             }
         }
         self.lose_the_rest();
+        // What arrived while it ended in the middle of a batch: the lane is kept for its counters, until the next setup.
+        let left = std::mem::take(&mut locked(&self.lane.queue).items);
+        drop(left);
     }
 
     /// Whatever was accepted and is not delivered by now never will be.
@@ -616,6 +619,36 @@ mod tests {
         assert_eq!(running.outcomes.recv_timeout(SOON), Ok((1, 1, Outcome::Delivered)));
         assert_eq!(running.outcomes.recv_timeout(SOON), Ok((2, 2, Outcome::Lost)));
         assert!(enters.try_recv().is_err(), "no further call");
+    }
+
+    /// Its counters are read until the next setup, its logs by nobody.
+    #[test]
+    fn a_lane_that_has_ended_keeps_no_log_that_it_did_not_deliver() {
+        let mut running = Running::new();
+        let (entered, enters) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        running.callbacks.register(
+            CallbackRole::Follower,
+            Box::new(move |call| {
+                entered.send(call.slot).expect("the test listens");
+                released.recv_timeout(SOON).expect("the test releases");
+                0
+            }),
+        );
+        let kept: [Bytes; 3] = [1, 2, 3].map(|byte| vec![byte; 100].into());
+        let joined = |slot: usize| {
+            let body = DeliveryBody::Joined { fragments: vec![kept[slot - 1].clone()], length: 100 };
+            let first_slot = Slot(slot as u64);
+            LaneItem::Deliver(Delivery { partition: PARTITION, first_slot, executed_here: false, body })
+        };
+        running.push(vec![joined(1), joined(2)]);
+        assert_eq!(enters.recv_timeout(SOON), Ok(1));
+        running.push(vec![joined(3)]);
+        running.lane.stop();
+        release.send(()).unwrap();
+        running.stop();
+        assert_eq!(kept.each_ref().map(|log| log.is_unique()), [true; 3]);
+        assert_eq!((running.lane.delivered(), running.lane.committed()), (Slot(1), Slot(3)));
     }
 
     #[test]

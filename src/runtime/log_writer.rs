@@ -1,10 +1,11 @@
 //! A group's durable log, and who writes to it.
 //!
 //! Usually a thread of its own does, so that the event loop does not wait for a disk: it takes everything
-//! that is queued, writes it, and syncs once, so that under load one sync serves all that arrived during
-//! the one before. The queue is bounded by Raft: nothing unwritten is acknowledged, so a leader's window of
+//! that is queued, writes it, and syncs once (per [`BATCH_BYTES`]), so that under load one sync serves all that
+//! arrived during the one before. The queue is bounded by Raft: nothing unwritten is acknowledged, so a leader's window of
 //! unacknowledged bytes is all that can be waiting here, and on a follower whose disk does not answer what its log in
-//! memory takes at most (`log_memory_bytes`): its leader sends on as long as heartbeats are answered.
+//! memory takes at most (`log_memory_bytes`): its leader sends on as long as heartbeats are answered. A disk may take
+//! minutes for so much, and a shutdown has seconds: it gets some time, and what it has not taken then is dropped.
 //!
 //! With one small log at a time that costs two wake-ups per log on each replica. So while the disk is
 //! quick ([`DiskPace`]) and nothing is queued, the loop writes by itself. Only the loop gives writes, and it
@@ -27,6 +28,13 @@ use super::wakeup::Wakeup;
 const HERE_BYTES_MAX: u64 = 16 << 10;
 /// More than a record takes beside the payloads of its entries, for each write and for each entry.
 const RECORD_OVERHEAD_BYTES: u64 = 256;
+
+/// What is queued is synced once per so much. Batches are mostly below 1 MiB, and a disk writes this for some ten times as
+/// long as it syncs; one that takes 1 MB/s is done with it before a shutdown gives up.
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// So long a thread that is to end goes on writing what is queued. Nothing of it was acknowledged.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Between two looks at the directory. What was acknowledged since the last one is as good as lost when it is gone.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -60,7 +68,8 @@ pub(super) struct LogWriter {
 struct WriterQueue {
     writes: Vec<Write>,
     sleeping: bool,
-    stopping: bool,
+    /// Since when the thread is to end.
+    stopping: Option<Instant>,
 }
 
 impl LogWriter {
@@ -135,9 +144,9 @@ impl LogWriter {
         self.persisted.load(Ordering::Acquire)
     }
 
-    /// Ends the thread once what is queued is written.
+    /// Ends the thread once what is queued is written, or [`STOP_PATIENCE`] is over.
     pub(super) fn stop(&self) {
-        locked(&self.queue).stopping = true;
+        locked(&self.queue).stopping.get_or_insert_with(Instant::now);
         self.arrived.notify_all();
     }
 
@@ -152,23 +161,51 @@ impl LogWriter {
 
     /// Writes what it is given, and looks whether the directory is still there, until it is stopped.
     fn serve(&self, wakeup: &Wakeup) -> Result<(), String> {
-        let (mut batch, mut next_look) = (Vec::new(), Instant::now() + LOOK_EVERY);
+        let (mut taken, mut written, mut next_look) = (Vec::new(), 0, Instant::now() + LOOK_EVERY);
         loop {
             if Instant::now() >= next_look {
                 next_look = Instant::now() + LOOK_EVERY;
                 self.look().map_err(|error| self.fail(&error))?;
             }
-            match self.wait_batch(&mut batch, next_look) {
-                Woken::Writes => {
-                    self.append(&batch)?;
-                    wakeup.notify();
-                    self.forget_synced();
-                    batch.clear();
+            if written == taken.len() {
+                taken.clear();
+                written = 0;
+                match self.wait_writes(&mut taken, next_look) {
+                    Woken::Writes => {}
+                    Woken::Time => continue,
+                    Woken::Stop => return Ok(()),
                 }
-                Woken::Time => {}
-                Woken::Stop => return Ok(()),
             }
+            if self.is_out_of_time() {
+                self.say_dropped(&taken[written..]);
+                return Ok(());
+            }
+            let end = written + batch_len(&taken[written..]);
+            let batch = &mut taken[written..end];
+            self.append(batch)?;
+            wakeup.notify();
+            self.forget_synced();
+            // Their payloads go now, not with the last of what was taken.
+            batch.fill_with(Write::default);
+            written = end;
         }
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        locked(&self.queue).stopping.is_some_and(|since| since.elapsed() >= STOP_PATIENCE)
+    }
+
+    /// The log on disk ends before `left`, as if they had never come.
+    fn say_dropped(&self, left: &[Write]) {
+        let queue = locked(&self.queue);
+        let writes = left.len() + queue.writes.len();
+        let bytes: u64 = left.iter().chain(&queue.writes).map(disk_bytes).sum();
+        drop(queue);
+        log::warn!(
+            "{}: shutdown: the disk has not taken {writes} writes ({bytes} bytes) after {STOP_PATIENCE:?}; they are dropped: nothing \
+             of them was acknowledged",
+            self.group
+        );
     }
 
     /// An error: what is written here, a restart does not find.
@@ -220,9 +257,9 @@ impl LogWriter {
     }
 
     /// Takes all that is queued; waits for it until `deadline`.
-    fn wait_batch(&self, batch: &mut Vec<Write>, deadline: Instant) -> Woken {
+    fn wait_writes(&self, taken: &mut Vec<Write>, deadline: Instant) -> Woken {
         let mut queue = locked(&self.queue);
-        while queue.writes.is_empty() && !queue.stopping {
+        while queue.writes.is_empty() && queue.stopping.is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Woken::Time;
@@ -231,15 +268,25 @@ impl LogWriter {
             queue = self.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
             queue.sleeping = false;
         }
-        std::mem::swap(&mut queue.writes, batch);
-        if batch.is_empty() { Woken::Stop } else { Woken::Writes }
+        std::mem::swap(&mut queue.writes, taken);
+        if taken.is_empty() { Woken::Stop } else { Woken::Writes }
     }
 
     /// The loop ends too once a failure is known, and until then it may write by itself.
     fn wait_until_stopped(&self) {
-        let stopping = self.arrived.wait_while(locked(&self.queue), |queue| !queue.stopping);
+        let stopping = self.arrived.wait_while(locked(&self.queue), |queue| queue.stopping.is_none());
         drop(stopping.unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// How many of `writes`, which are some, are one batch.
+fn batch_len(writes: &[Write]) -> usize {
+    let mut bytes = 0;
+    let fits = |write: &&Write| {
+        bytes += disk_bytes(write);
+        bytes <= BATCH_BYTES
+    };
+    writes.iter().take_while(fits).count().max(1)
 }
 
 /// At least what `write` takes on disk.

@@ -18,6 +18,7 @@ mod busy_poll;
 mod callbacks;
 #[cfg(test)]
 mod cluster_tests;
+mod connection_lines;
 mod disk_pace;
 mod election;
 mod event_loop;

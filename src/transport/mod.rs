@@ -20,6 +20,7 @@ pub mod frame;
 mod half_open;
 #[doc(hidden)]
 pub mod handshake;
+mod listening;
 mod notices;
 mod outbox;
 mod resolve;

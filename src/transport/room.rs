@@ -13,9 +13,10 @@ use super::connection::{Connection, Progress, POOL_BYTES};
 use super::dialling::{Dialling, Ended};
 use super::half_open::HalfOpen;
 use super::handshake::Identity;
+use super::listening::listen_on;
 use super::notices::{Kind, Notices};
 use super::outbox::{Outbox, OutboxLimits};
-use super::resolve::{look_up, Resolver};
+use super::resolve::Resolver;
 use super::settings::{PeerAddress, TransportConfig, TransportCounters, TransportError, TransportLimits};
 use super::{NoticeLevel, SendOutcome, TransportEvent};
 
@@ -89,7 +90,8 @@ impl Transport {
         let TransportConfig { me, run, fingerprint, listen, peers, mut limits, seed } = config;
         limits.frame_bytes_max = limits.frame_bytes_max.min(u32::MAX as usize);
         let peers = check_peers(me, peers, &limits, seed)?;
-        let mut listener = listen_on(&listen.0, listen.1)?;
+        let others: Vec<&PeerAddress> = peers.iter().map(|peer| &peer.address).collect();
+        let (mut listener, line) = listen_on(&listen.0, listen.1, &others)?;
         registry.register(&mut listener, Token(first_token), Interest::READABLE).map_err(|cause| {
             TransportError::Listen { address: format!("{}:{}", listen.0, listen.1), cause }
         })?;
@@ -105,7 +107,7 @@ impl Transport {
             sockets: Vec::new(),
             resolver: Resolver::new(),
             notices: Notices::default(),
-            pending: Vec::new(),
+            pending: line.map(|(level, text)| TransportEvent::Notice(level, text)).into_iter().collect(),
             pool: vec![0; POOL_BYTES],
             counters: TransportCounters::default(),
             now: Time(0),
@@ -338,20 +340,4 @@ fn check_peers(
         Peer { dialling: dialling(address.id), address, half_open: None, up: None }
     };
     Ok(addresses.into_iter().map(peer).collect())
-}
-
-/// Listens on the first address of `host` that this machine has. mio sets SO_REUSEADDR, so connections
-/// that linger from an earlier start don't matter.
-fn listen_on(host: &str, port: u16) -> Result<TcpListener, TransportError> {
-    let addresses = look_up(host, port)
-        .map_err(|cause| TransportError::Resolve { host: host.into(), cause: std::io::Error::other(cause) })?;
-    let mut failure = None;
-    for address in addresses {
-        match TcpListener::bind(address) {
-            Ok(listener) => return Ok(listener),
-            Err(cause) => failure = Some(cause),
-        }
-    }
-    let cause = failure.expect("a look-up brings an address or an error");
-    Err(TransportError::Listen { address: format!("{host}:{port}"), cause })
 }

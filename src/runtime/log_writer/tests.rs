@@ -206,6 +206,39 @@ fn a_write_of_the_thread_that_fails_stops_the_replica_as_before() {
     assert_eq!(files.operations(), operations, "no mark of an orderly end");
 }
 
+/// What is queued has been acknowledged to nobody, and would take this disk some ten seconds.
+#[test]
+fn a_queue_that_a_slow_disk_has_not_taken_does_not_hold_up_the_end_and_a_prefix_of_it_is_kept() {
+    const WRITES: u64 = 300;
+    let files = SimulatedFiles::new();
+    let bench = Bench::new(&files);
+    files.before_sync(|| std::thread::sleep(Duration::from_millis(25)));
+    bench.writer.push(&mut (2..2 + WRITES).map(|id| write(id, 500_000)).collect());
+    let began = Instant::now();
+    let (writer, failure) = (bench.writer.clone(), bench.failure.clone());
+    bench.end();
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(failure.reason(), None);
+    files.before_sync(|| ());
+    files.crash(1);
+    let kept = entries_of(&files);
+    assert!((1..WRITES as usize).contains(&kept.len()), "{} writes were kept", kept.len());
+    assert!(kept.iter().zip(2..).all(|(&entry, id)| entry == id as u8), "a gap");
+    assert_eq!(writer.persisted(), 1 + kept.len() as u64, "what was said to be on disk is there");
+}
+
+#[test]
+fn a_queue_that_the_disk_takes_in_time_is_written_to_its_end() {
+    let files = SimulatedFiles::new();
+    let bench = Bench::new(&files);
+    // Several batches.
+    bench.writer.push(&mut (2..52).map(|id| write(id, 500_000)).collect());
+    bench.end();
+    files.crash(1);
+    assert_eq!(entries_of(&files), (2..52).collect::<Vec<u8>>());
+}
+
 #[test]
 fn a_log_that_is_closed_lets_go_of_its_directory_and_takes_no_more_writes() {
     let files = SimulatedFiles::new();

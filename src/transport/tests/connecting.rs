@@ -126,6 +126,18 @@ fn a_listening_address_that_is_taken_or_foreign_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_name_that_is_loopback_here_is_warned_of_where_a_peer_is_elsewhere_and_else_its_address_is_said() {
+    let shard = Shard::new(2);
+    // 192.0.2.0/24 is reserved for documentation: nobody is there.
+    for (peer, words) in [("192.0.2.1", ["the name \"localhost\" is ", "/etc/hosts"]), ("127.0.0.1", ["listening on ", "\"localhost\""])] {
+        let mut config = TransportConfig { listen: ("localhost".into(), 0), ..shard.config(0) };
+        config.peers[0].host = peer.into();
+        let mut zero = Node::start(config);
+        until("said", &mut [&mut zero], |nodes| nodes[0].said(&words));
+    }
+}
+
+#[test]
 fn a_peer_whose_name_is_unknown_is_reported_and_does_not_keep_the_others_away() {
     let shard = Shard::new(3);
     let mut zero = shard.node(0);
