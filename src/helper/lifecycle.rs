@@ -164,7 +164,7 @@ fn why_not_down(life: &Life) -> Option<String> {
 }
 
 fn prepare(arguments: &[String]) -> Result<Prepared, HelperError> {
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = |name: &str| std::env::var_os(name);
     let configuration = config::load(arguments, &environment)
         .map_err(|error| HelperError::Invalid(error.to_string()))?;
     configuration.warnings.iter().for_each(|warning| log::warn!("{warning}"));
