@@ -411,7 +411,9 @@ uint16_t mako_raft_leader_site(uint32_t partition);
 
 // Makes the process of site `site_id` the preferred leader of the whole shard, on every replica and
 // through fail-overs; an id that is in no partition (-1, say) disables the preference. Returns once
-// the wish is on its way. Errors: MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards.
+// the wish is on its way. Errors: MAKO_RAFT_INVALID for the site of a learner, which can't lead;
+// MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards, MAKO_RAFT_INTERNAL when the replica
+// has stopped itself. The wish then changes nothing.
 mako_raft_status mako_raft_set_preferred_leader(int32_t site_id);
 
 // Makes this process the preferred leader and asks the present one to hand over. Returns at once;

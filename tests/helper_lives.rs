@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mako_raft::helper::{self, CallbackRole, HelperError, Outcome};
 
@@ -335,6 +335,46 @@ fn leadership_can_be_asked_for_and_preferred() {
     assert_eq!(helper::set_preferred_leader(1), Ok(()));
     assert_eq!(helper::set_preferred_leader(77), Ok(()), "disables the preference");
     assert!(helper::restore_alone().is_err(), "nothing is lost");
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+/// A leader whose callback panics at the first log; when this returns, the replica has stopped itself.
+fn stop_itself() {
+    let codes = listen_to_elections();
+    helper::register_log(CallbackRole::Leader, 0, Box::new(|_| panic!("a callback that fails"))).unwrap();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    assert_eq!((helper::leader_site(0), helper::leader_site(1)), (Some(0), Some(1)));
+    assert_eq!(helper::submit(b"log", 0), Ok(1));
+    assert_eq!(helper::wait_for_submit(0), Ok(()));
+}
+
+fn stopped_itself<T: std::fmt::Debug>(result: Result<T, HelperError>) {
+    assert!(matches!(&result, Err(HelperError::Internal(text)) if text.contains("stopped itself")), "{result:?}");
+}
+
+#[test]
+fn a_wish_that_nobody_will_follow_is_refused() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    stop_itself();
+    stopped_itself(helper::set_preferred_leader(0));
+    stopped_itself(helper::upgrade_to_leader());
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(helper::set_preferred_leader(0), Err(HelperError::ShutDown));
+
+    let shard = Shard::new();
+    let text = std::fs::read_to_string(&shard.file).unwrap();
+    let text = text.replace("[\"s201:21002\"]", "[\"s201:21002\", \"s202:21003\"]").replace("host:\n", "  s202: learner\nhost:\n");
+    std::fs::write(&shard.file, text).unwrap();
+    assert_eq!(shard.set_up(), ["s201", "s101"]);
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    let refused = helper::set_preferred_leader(2);
+    assert!(matches!(&refused, Err(HelperError::Invalid(text)) if text.contains("site 2 (s202) is a learner's")), "{refused:?}");
+    assert_eq!(helper::set_preferred_leader(1), Ok(()));
     assert_eq!(helper::shutdown(), Ok(()));
 }
 

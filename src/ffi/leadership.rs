@@ -25,7 +25,9 @@ pub extern "C" fn mako_raft_leader_site(partition: u32) -> u16 {
 
 /// Makes the process of site `site_id` the preferred leader of the whole shard, on every replica and
 /// through fail-overs; an id that is in no partition (-1, say) disables the preference. Returns once
-/// the wish is on its way. Errors: MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards.
+/// the wish is on its way. Errors: MAKO_RAFT_INVALID for the site of a learner, which can't lead;
+/// MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards, MAKO_RAFT_INTERNAL when the replica
+/// has stopped itself. The wish then changes nothing.
 #[no_mangle]
 pub extern "C" fn mako_raft_set_preferred_leader(site_id: i32) -> mako_raft_status {
     checked(|| helper::set_preferred_leader(site_id))

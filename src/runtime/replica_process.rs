@@ -372,9 +372,15 @@ impl Runtime {
         self.shared.ports.get(index)
     }
 
-    /// Makes `process` the preferred leader of every group, or nobody.
-    pub fn set_preferred(&self, process: Option<ProcessId>) {
-        self.shared.command(Command::SetPreferred(process));
+    /// Makes `process` the preferred leader of every group, or nobody. Waits for nothing.
+    ///
+    /// # Errors
+    /// The event loop has ended, or is about to since the replica stopped itself.
+    pub fn set_preferred(&self, process: Option<ProcessId>) -> Result<(), NoAnswer> {
+        if self.shared.failure.is_set() || !self.shared.command(Command::SetPreferred(process)) {
+            return Err(NoAnswer::Ended);
+        }
+        Ok(())
     }
 
     /// Makes this process the preferred leader and asks for the transfer. When it returns, the gates are

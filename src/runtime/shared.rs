@@ -269,14 +269,15 @@ impl Shared {
         }
     }
 
-    /// Queues a command and wakes the loop. After the loop's end it is dropped, with its answer's sender.
-    pub(super) fn command(&self, command: Command) {
+    /// Queues a command and wakes the loop. False after the loop's end: it is dropped, with its answer's sender.
+    pub(super) fn command(&self, command: Command) -> bool {
         let mut commands = locked(&self.commands);
-        let Some(queued) = commands.as_mut() else { return };
+        let Some(queued) = commands.as_mut() else { return false };
         queued.push(command);
         self.commanded.store(true, Ordering::Relaxed);
         drop(commands);
         self.wakeup.notify();
+        true
     }
 
     /// Loop: whether [`Shared::take_commands`] would give something.
