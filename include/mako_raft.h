@@ -406,7 +406,7 @@ mako_raft_status mako_raft_decode_value(uint32_t value,
 bool mako_raft_is_leader(uint32_t partition);
 
 // The id of the leader's site in `partition`; MAKO_RAFT_UNKNOWN_SITE where nobody is known to lead
-// or the partition is unknown.
+// or the partition is unknown, and once the library is shut down or the replica has stopped itself.
 uint16_t mako_raft_leader_site(uint32_t partition);
 
 // Makes the process of site `site_id` the preferred leader of the whole shard, on every replica and

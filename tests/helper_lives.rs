@@ -379,6 +379,29 @@ fn a_wish_that_nobody_will_follow_is_refused() {
 }
 
 #[test]
+fn nobody_is_said_to_lead_once_the_replica_has_ended() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    stop_itself();
+    let end = Instant::now() + SOON;
+    // The loop ends a moment after the log is given up.
+    while helper::leader_site(0).is_some() && Instant::now() < end {
+        std::thread::yield_now();
+    }
+    assert_eq!((helper::leader_site(0), helper::leader_site(1)), (None, None), "it stopped itself");
+    assert_eq!(helper::shutdown(), Ok(()));
+
+    Shard::new().set_up();
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    assert_eq!(helper::leader_site(1), Some(1));
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(helper::leader_site(1), None, "it was shut down");
+}
+
+#[test]
 fn the_status_endpoint_tells_the_counters_to_whoever_connects() {
     let _turn = turn();
     let shard = Shard::new();

@@ -15,7 +15,7 @@ pub extern "C" fn mako_raft_is_leader(partition: u32) -> bool {
 }
 
 /// The id of the leader's site in `partition`; MAKO_RAFT_UNKNOWN_SITE where nobody is known to lead
-/// or the partition is unknown.
+/// or the partition is unknown, and once the library is shut down or the replica has stopped itself.
 #[no_mangle]
 pub extern "C" fn mako_raft_leader_site(partition: u32) -> u16 {
     infallible(MAKO_RAFT_UNKNOWN_SITE, || {

@@ -562,6 +562,7 @@ impl Drop for LoopEnd {
             port.intake.discard();
             port.lane.stop();
             port.ledger.set_ended(true);
+            port.view.forget_leader();
         }
         self.shared.buffers.free();
         self.writers.iter().for_each(|writer| writer.stop());

@@ -144,6 +144,11 @@ impl GroupView {
         self.leader.store(leader.map_or(0, |process| u32::from(process.0) + 1), Ordering::Relaxed);
     }
 
+    /// The loop has ended: what it knew last is true no more.
+    pub(super) fn forget_leader(&self) {
+        self.leader.store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn leader(&self) -> Option<ProcessId> {
         let raw = self.leader.load(Ordering::Relaxed).checked_sub(1)?;
         u16::try_from(raw).ok().map(ProcessId)
