@@ -283,6 +283,11 @@ fn a_drain_and_a_shutdown_that_wait_say_and_show_for_what() {
         let lines = LINES.wait(log::Level::Warn, "shutdown: waiting at most", 1);
         assert!(lines[0].contains("the callback of partition 0, slot 1"), "{}", lines[0]);
         assert_shows(&status(&shard), &["\nshutting down\n", "partition 0: role stopped", "outstanding 1", "callback in slot 1"]);
+        // Whoever asks now is told that it ends, and whoever looks sees its numbers.
+        let calls = [helper::set_preferred_leader(0), helper::upgrade_to_leader(), helper::restore_alone(), helper::microbench()];
+        assert_eq!(calls, [const { Err(HelperError::ShutDown) }; 4]);
+        helper::worker_info_stats(1);
+        LINES.wait(log::Level::Info, "partition 0: role stopped, term 0, leader unknown, submitted 1", 1);
         release.send(()).unwrap();
         assert_eq!(ending.join().unwrap(), Ok(()));
     });
