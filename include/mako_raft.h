@@ -354,7 +354,9 @@ mako_raft_status mako_raft_register_outcome_callback(mako_raft_outcome_callback 
 // and kept. A full queue makes the caller wait, for at most raft.submit_wait_ms (30 s); inside a
 // callback the log is accepted over the bound instead.
 //
-// Every failure is counted for the partition and warned about at a bounded rate:
+// Every failure is counted for the partition (from setup on; the others, and those for a partition that
+// this process has no replica of, in a number that mako_raft_worker_info_stats logs) and warned about at
+// a bounded rate:
 // MAKO_RAFT_NOT_LEADER, MAKO_RAFT_QUEUE_FULL (also when a hand-over of leadership took so long),
 // MAKO_RAFT_SHUT_DOWN, MAKO_RAFT_INVALID (null with a length, too long, unknown partition),
 // MAKO_RAFT_ORDER before setup2, MAKO_RAFT_INTERNAL once the replica has stopped itself (a full disk,
@@ -416,8 +418,9 @@ uint16_t mako_raft_leader_site(uint32_t partition);
 // has stopped itself. The wish then changes nothing.
 mako_raft_status mako_raft_set_preferred_leader(int32_t site_id);
 
-// Makes this process the preferred leader and asks the present one to hand over. Returns at once;
-// logs submitted in the next 5 s are kept until leadership arrives.
+// Makes this process the preferred leader and asks the present one to hand over. Returns at once.
+// From then on logs are accepted and kept, for 5 s at most: where leadership has not come by then,
+// those that were kept are lost, and later ones are refused.
 // Errors: MAKO_RAFT_ORDER before setup2, and when the library is held up for 5 s (by its disk, say): it
 // then does not ask later. MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has
 // stopped itself, MAKO_RAFT_UNFINISHED when it is held up in the middle of it.
@@ -430,8 +433,10 @@ int32_t mako_raft_get_epoch(void);
 // decimal digit: above 9 a warning is logged once.
 void mako_raft_set_epoch(int32_t epoch);
 
-// Fills `*counters` for `partition`. Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is
-// not set, or an unknown partition.
+// Fills `*counters` for `partition`. After a shutdown they are the last run's, until the next setup.
+// Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is not set, or a partition that does not
+// exist or has no replica in this process; MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN after a
+// shutdown where there was no setup2.
 mako_raft_status mako_raft_get_counters(uint32_t partition,
                                         struct mako_raft_counters *counters);
 
@@ -444,13 +449,15 @@ uint32_t mako_raft_partitions(void);
 void mako_raft_set_unreplayed(uint32_t partition,
                               uint64_t logs);
 
-// Logs one line for each of the first `partitions` partitions: role, term, leader, counters.
+// Logs one line for each of the first `partitions` partitions: role, term, leader, counters. Role and
+// term are "unknown" where the library is held up and does not answer within 5 s.
 void mako_raft_worker_info_stats(size_t partitions);
 
 // Submits 5-byte logs to every partition that this process leads, keeping as many outstanding as
 // the setup argument -n said, up to -T per partition; logs one line with rate and latencies.
-// Blocks until done. Errors: MAKO_RAFT_NOT_LEADER, MAKO_RAFT_ORDER (not running, or inside a
-// callback), MAKO_RAFT_SHUT_DOWN.
+// Blocks until done. Errors: MAKO_RAFT_ORDER (not running, or inside a callback); MAKO_RAFT_NOT_LEADER
+// where it leads nothing, or lost leadership meanwhile; MAKO_RAFT_QUEUE_FULL, MAKO_RAFT_SHUT_DOWN and
+// MAKO_RAFT_INTERNAL as mako_raft_submit; MAKO_RAFT_UNFINISHED when nothing was committed for 30 s.
 mako_raft_status mako_raft_microbench(void);
 
 // As mako_raft_microbench.

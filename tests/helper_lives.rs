@@ -147,11 +147,12 @@ fn calls_out_of_order_are_errors_that_change_nothing() {
     assert_eq!(codes.recv_timeout(SOON), Ok(1));
     assert_eq!(helper::submit(b"log", 0), Ok(1), "the life that was there goes on");
     assert!(matches!(helper::submit(b"log", 2), Err(HelperError::Invalid(_))));
-    assert_eq!((helper::outstanding(2), helper::counters(2)), (None, None));
+    assert_eq!(helper::outstanding(2), None);
+    assert!(matches!(helper::counters(2), Err(HelperError::Invalid(_))));
     assert_eq!(helper::shutdown(), Ok(()));
     assert_eq!(helper::submit(b"log", 0), Err(HelperError::ShutDown));
     let counters = helper::counters(0).expect("the last life's");
-    assert_eq!((counters.submitted, counters.accepted, counters.refused, counters.outstanding), (2, 1, 1, 0));
+    assert_eq!((counters.submitted, counters.accepted, counters.refused, counters.outstanding), (3, 1, 2, 0));
 }
 
 #[test]
@@ -245,6 +246,31 @@ fn no_ops_with_an_epoch_of_two_digits_are_refused() {
         assert!(matches!(helper::send_no_ops_to_all_workers(epoch), Err(HelperError::Invalid(_))));
     }
     assert!(helper::send_no_ops_for_mark(9).is_err(), "nothing runs");
+}
+
+#[test]
+fn what_was_refused_before_setup2_is_in_the_partitions_counters() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    is_order(helper::counters(0));
+    (0..2).for_each(|_| is_order(helper::submit(b"log", 0)));
+    helper::refuse(0, "null");
+    // A setup2 that fails keeps them.
+    let taken = TcpListener::bind((shard.host.as_str(), shard.port)).unwrap();
+    assert!(helper::setup2(0, 0).is_err());
+    drop(taken);
+    assert!(matches!(helper::submit(b"log", 2), Err(HelperError::Invalid(_))), "of no partition");
+    helper::setup2(0, 0).unwrap();
+    let counted = |partition| helper::counters(partition).map(|now| (now.submitted, now.accepted, now.refused));
+    assert_eq!((counted(0), counted(1)), (Ok((3, 0, 3)), Ok((0, 0, 0))));
+    assert_eq!(helper::submit(b"log", 0), Ok(1));
+    assert_eq!(counted(0), Ok((4, 1, 3)));
+    assert_eq!(helper::shutdown(), Ok(()));
+    Shard::new().set_up();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(counted(0), Ok((0, 0, 0)), "another run");
+    assert_eq!(helper::shutdown(), Ok(()));
 }
 
 #[test]

@@ -33,8 +33,9 @@ pub extern "C" fn mako_raft_set_preferred_leader(site_id: i32) -> mako_raft_stat
     checked(|| helper::set_preferred_leader(site_id))
 }
 
-/// Makes this process the preferred leader and asks the present one to hand over. Returns at once;
-/// logs submitted in the next 5 s are kept until leadership arrives.
+/// Makes this process the preferred leader and asks the present one to hand over. Returns at once.
+/// From then on logs are accepted and kept, for 5 s at most: where leadership has not come by then,
+/// those that were kept are lost, and later ones are refused.
 /// Errors: MAKO_RAFT_ORDER before setup2, and when the library is held up for 5 s (by its disk, say): it
 /// then does not ask later. MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has
 /// stopped itself, MAKO_RAFT_UNFINISHED when it is held up in the middle of it.

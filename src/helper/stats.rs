@@ -8,7 +8,7 @@ use crate::replica::output::Status;
 use crate::runtime::{NoAnswer, PartitionCounters, Port, Runtime};
 use crate::transport::TransportCounters;
 
-use super::{directory, lifecycle};
+use super::{directory, lifecycle, HelperError};
 
 /// What the event loop said of its groups, if it said anything.
 type Answered = Result<Vec<(GroupId, Status)>, NoAnswer>;
@@ -18,10 +18,13 @@ pub fn partitions() -> u32 {
     directory::known_partitions().unwrap_or(0)
 }
 
-/// The counters of a partition; `None` where this process has no such partition, or before `setup2`.
-/// After a shutdown they are the last life's, until the next `setup`.
-pub fn counters(partition: u32) -> Option<PartitionCounters> {
-    directory::port(partition).map(|port| port.counters())
+/// The counters of a partition. After a shutdown they are the last life's, until the next `setup`.
+///
+/// # Errors
+/// `Invalid` where this process has no such partition, `Order` before `setup2`, `ShutDown` after a life without one.
+pub fn counters(partition: u32) -> Result<PartitionCounters, HelperError> {
+    let port = directory::port(partition).ok_or_else(|| directory::no_port("counters", partition))?;
+    Ok(port.counters())
 }
 
 /// Accepted here and not yet delivered here (or lost); `None` for an unknown partition.
@@ -43,6 +46,7 @@ pub fn set_unreplayed(partition: u32, logs: u64) {
 pub fn worker_info_stats(partitions: usize) {
     let Some(instance) = lifecycle::instance() else {
         log::warn!("worker_info_stats: {}", directory::not_running("worker_info_stats"));
+        say_refused_elsewhere();
         return;
     };
     let status = instance.runtime.status();
@@ -52,9 +56,17 @@ pub fn worker_info_stats(partitions: usize) {
     for (_, line) in partition_lines(&instance.runtime, &instance.configuration.topology, &status).take(partitions) {
         log::info!("{line}");
     }
-    let elsewhere = directory::refused_elsewhere();
+    say_refused_elsewhere();
+}
+
+/// What is in no partition's counters.
+fn say_refused_elsewhere() {
+    let (elsewhere, early) = (directory::refused_elsewhere(), directory::refused_early());
     if elsewhere > 0 {
         log::info!("refused for partitions that this process does not have, or outside its life: {elsewhere} logs");
+    }
+    if early > 0 {
+        log::info!("refused between setup and setup2: {early} logs");
     }
 }
 

@@ -45,9 +45,14 @@ impl Port {
         self.intake.submit(log)
     }
 
-    /// Counts a log that was refused before it came here.
-    pub fn count_refused(&self) {
-        self.ledger.refuse();
+    /// Counts logs that were refused before they came here.
+    pub fn count_refused(&self, logs: u64) {
+        self.ledger.refuse(logs);
+    }
+
+    /// Why a log would be refused now, whatever its length and the room for it.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.intake.refusal()
     }
 
     /// Accepted here and neither delivered here nor lost.
