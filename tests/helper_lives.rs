@@ -405,6 +405,43 @@ fn a_wish_that_nobody_will_follow_is_refused() {
 }
 
 #[test]
+fn a_microbenchmark_that_can_not_go_on_says_why_as_a_submission_does() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    let (enters, entered) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let wait = move |_: helper::LogCall<'_>| {
+        enters.send(()).expect("the test listens");
+        // Each one is let go by the test, or by its end.
+        let _ = released.recv();
+        0
+    };
+    helper::register_log(CallbackRole::Leader, 0, Box::new(wait)).unwrap();
+    helper::register_log(CallbackRole::Leader, 1, Box::new(|_| 0)).unwrap();
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    std::thread::scope(|scope| {
+        let running = scope.spawn(helper::microbench);
+        entered.recv_timeout(SOON).expect("its first log");
+        let drained = scope.spawn(helper::pre_shutdown_step);
+        while helper::submit(b"log", 1) != Err(HelperError::ShutDown) {
+            std::thread::yield_now();
+        }
+        drop(release);
+        assert_eq!(running.join().unwrap(), Err(HelperError::ShutDown));
+        assert_eq!(drained.join().unwrap(), Ok(()));
+    });
+    assert_eq!(helper::shutdown(), Ok(()));
+
+    shard.set_up();
+    stop_itself();
+    stopped_itself(helper::microbench());
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
 fn nobody_is_said_to_lead_once_the_replica_has_ended() {
     let _turn = turn();
     let shard = Shard::new();
