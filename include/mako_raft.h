@@ -38,8 +38,11 @@
  *              fails: when the registration is replaced, when a clean shutdown forgets it, or
  *              before a failing call returns. It is called on the thread that replaces, that sets
  *              up or shuts down, or that delivered last; never while the callback runs, never before
- *              it returned for the last time. A callback still running when shutdown gives up on it
- *              (MAKO_RAFT_UNFINISHED) keeps its context for ever.
+ *              it returned for the last time. The thread of a callback that is still running when
+ *              shutdown gives up on it (MAKO_RAFT_UNFINISHED) is left alone. If that callback returns
+ *              later, the outcome callback is told there of what it delivered and of what is lost, the
+ *              destructors of what the thread called run there, and the thread ends. What shutdown
+ *              would have forgotten besides keeps its context for ever.
  *              "Inside a callback" is also inside a destructor, and, on a thread of the library,
  *              inside the destructors of C++ thread_local objects that callbacks made there: these
  *              run when the thread ends, and shutdown waits for them.
