@@ -49,6 +49,10 @@
  *              The library may call back from a thread other than the one that registered, and
  *              holds no lock of its own while it does. A callback must not unwind: no C++ exception
  *              and no longjmp may leave it.
+ *              Log, outcome and election callbacks run with the signal mask that the caller of
+ *              mako_raft_setup2 had, and the threads and programs that they start inherit it: the host's
+ *              signal handlers may run there. The library's other threads, on which a log sink may be
+ *              called, block all signals but SIGPROF and those of a fault of their own.
  *
  * THE C++ FUNCTIONS OF MAKO AND THEIR TWINS HERE
  *   setup                                      mako_raft_setup

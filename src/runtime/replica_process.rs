@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::ffi::signals::HostMask;
 use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::output::Status;
 use crate::replica::payload::Origin;
@@ -331,6 +332,8 @@ impl Runtime {
         let shared = &self.shared;
         // Whatever ends the loop, a panic included, ends the others: see its `Drop`.
         let ending = LoopEnd { shared: shared.clone(), writers: self.writers.clone() };
+        // Where the host's callbacks run.
+        let host = HostMask::of_the_caller();
         for port in &shared.ports {
             let lane = LaneThread {
                 lane: port.lane.clone(),
@@ -340,7 +343,11 @@ impl Runtime {
                 failure: shared.failure.clone(),
                 chain: shared.chain.clone(),
             };
-            self.roster.spawn(lane_name(port.partition), move || lane.run())?;
+            let body = move || {
+                host.take_on();
+                lane.run();
+            };
+            self.roster.spawn(lane_name(port.partition), body)?;
         }
         for (index, writer) in self.writers.iter().cloned().enumerate() {
             let (wakeup, failure) = (shared.wakeup.clone(), shared.failure.clone());
@@ -349,6 +356,7 @@ impl Runtime {
         }
         let electing = shared.clone();
         self.roster.spawn("mako-raft-elect".into(), move || {
+            host.take_on();
             electing.election.run(|| warn_of_unreplayed(&electing));
         })?;
         self.roster.spawn("mako-raft-loop".into(), move || {
