@@ -38,14 +38,21 @@
  *              fails: when the registration is replaced, when a clean shutdown forgets it, or
  *              before a failing call returns. It is called on the thread that replaces, that sets
  *              up or shuts down, or that delivered last; never while the callback runs, never before
- *              it returned for the last time. A callback still running when shutdown gives up on it
- *              (MAKO_RAFT_UNFINISHED) keeps its context for ever.
+ *              it returned for the last time. The thread of a callback that is still running when
+ *              shutdown gives up on it (MAKO_RAFT_UNFINISHED) is left alone. If that callback returns
+ *              later, the outcome callback is told there of what it delivered and of what is lost, the
+ *              destructors of what the thread called run there, and the thread ends. What shutdown
+ *              would have forgotten besides keeps its context for ever.
  *              "Inside a callback" is also inside a destructor, and, on a thread of the library,
  *              inside the destructors of C++ thread_local objects that callbacks made there: these
  *              run when the thread ends, and shutdown waits for them.
  *              The library may call back from a thread other than the one that registered, and
  *              holds no lock of its own while it does. A callback must not unwind: no C++ exception
  *              and no longjmp may leave it.
+ *              Log, outcome and election callbacks run with the signal mask that the caller of
+ *              mako_raft_setup2 had, and the threads and programs that they start inherit it: the host's
+ *              signal handlers may run there. The library's other threads, on which a log sink may be
+ *              called, block all signals but SIGPROF and those of a fault of their own.
  *
  * THE C++ FUNCTIONS OF MAKO AND THEIR TWINS HERE
  *   setup                                      mako_raft_setup
@@ -218,7 +225,8 @@ const char *mako_raft_version(void);
 //
 // On MAKO_RAFT_OK, `*names` is a new list of this process's site names. `names` may be null.
 // Errors, each with file, line and key in mako_raft_last_error():
-// MAKO_RAFT_INVALID for a bad argument or file, MAKO_RAFT_IO for a directory that can't be used,
+// MAKO_RAFT_INVALID for a bad argument, file or environment variable (also one that is not UTF-8),
+// MAKO_RAFT_IO for a directory that can't be used,
 // MAKO_RAFT_ORDER for a second setup without a shutdown (which changes nothing), inside a
 // callback, or after a shutdown that returned MAKO_RAFT_UNFINISHED.
 mako_raft_status mako_raft_setup(int32_t argc,
@@ -353,7 +361,9 @@ mako_raft_status mako_raft_register_outcome_callback(mako_raft_outcome_callback 
 // and kept. A full queue makes the caller wait, for at most raft.submit_wait_ms (30 s); inside a
 // callback the log is accepted over the bound instead.
 //
-// Every failure is counted for the partition and warned about at a bounded rate:
+// Every failure is counted for the partition (from setup on; the others, and those for a partition that
+// this process has no replica of, in a number that mako_raft_worker_info_stats logs) and warned about at
+// a bounded rate:
 // MAKO_RAFT_NOT_LEADER, MAKO_RAFT_QUEUE_FULL (also when a hand-over of leadership took so long),
 // MAKO_RAFT_SHUT_DOWN, MAKO_RAFT_INVALID (null with a length, too long, unknown partition),
 // MAKO_RAFT_ORDER before setup2, MAKO_RAFT_INTERNAL once the replica has stopped itself (a full disk,
@@ -405,16 +415,19 @@ mako_raft_status mako_raft_decode_value(uint32_t value,
 bool mako_raft_is_leader(uint32_t partition);
 
 // The id of the leader's site in `partition`; MAKO_RAFT_UNKNOWN_SITE where nobody is known to lead
-// or the partition is unknown.
+// or the partition is unknown, and once the library is shut down or the replica has stopped itself.
 uint16_t mako_raft_leader_site(uint32_t partition);
 
 // Makes the process of site `site_id` the preferred leader of the whole shard, on every replica and
 // through fail-overs; an id that is in no partition (-1, say) disables the preference. Returns once
-// the wish is on its way. Errors: MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards.
+// the wish is on its way. Errors: MAKO_RAFT_INVALID for the site of a learner, which can't lead;
+// MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards, MAKO_RAFT_INTERNAL when the replica
+// has stopped itself. The wish then changes nothing.
 mako_raft_status mako_raft_set_preferred_leader(int32_t site_id);
 
-// Makes this process the preferred leader and asks the present one to hand over. Returns at once;
-// logs submitted in the next 5 s are kept until leadership arrives.
+// Makes this process the preferred leader and asks the present one to hand over. Returns at once.
+// From then on logs are accepted and kept, for 5 s at most: where leadership has not come by then,
+// those that were kept are lost, and later ones are refused.
 // Errors: MAKO_RAFT_ORDER before setup2, and when the library is held up for 5 s (by its disk, say): it
 // then does not ask later. MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has
 // stopped itself, MAKO_RAFT_UNFINISHED when it is held up in the middle of it.
@@ -427,8 +440,10 @@ int32_t mako_raft_get_epoch(void);
 // decimal digit: above 9 a warning is logged once.
 void mako_raft_set_epoch(int32_t epoch);
 
-// Fills `*counters` for `partition`. Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is
-// not set, or an unknown partition.
+// Fills `*counters` for `partition`. After a shutdown they are the last run's, until the next setup.
+// Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is not set, or a partition that does not
+// exist or has no replica in this process; MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN after a
+// shutdown where there was no setup2.
 mako_raft_status mako_raft_get_counters(uint32_t partition,
                                         struct mako_raft_counters *counters);
 
@@ -441,13 +456,15 @@ uint32_t mako_raft_partitions(void);
 void mako_raft_set_unreplayed(uint32_t partition,
                               uint64_t logs);
 
-// Logs one line for each of the first `partitions` partitions: role, term, leader, counters.
+// Logs one line for each of the first `partitions` partitions: role, term, leader, counters. Role and
+// term are "unknown" where the library is held up and does not answer within 5 s.
 void mako_raft_worker_info_stats(size_t partitions);
 
 // Submits 5-byte logs to every partition that this process leads, keeping as many outstanding as
 // the setup argument -n said, up to -T per partition; logs one line with rate and latencies.
-// Blocks until done. Errors: MAKO_RAFT_NOT_LEADER, MAKO_RAFT_ORDER (not running, or inside a
-// callback), MAKO_RAFT_SHUT_DOWN.
+// Blocks until done. Errors: MAKO_RAFT_ORDER (not running, or inside a callback); MAKO_RAFT_NOT_LEADER
+// where it leads nothing, or lost leadership meanwhile; MAKO_RAFT_QUEUE_FULL, MAKO_RAFT_SHUT_DOWN and
+// MAKO_RAFT_INTERNAL as mako_raft_submit; MAKO_RAFT_UNFINISHED when nothing was committed for 30 s.
 mako_raft_status mako_raft_microbench(void);
 
 // As mako_raft_microbench.

@@ -283,6 +283,11 @@ fn a_drain_and_a_shutdown_that_wait_say_and_show_for_what() {
         let lines = LINES.wait(log::Level::Warn, "shutdown: waiting at most", 1);
         assert!(lines[0].contains("the callback of partition 0, slot 1"), "{}", lines[0]);
         assert_shows(&status(&shard), &["\nshutting down\n", "partition 0: role stopped", "outstanding 1", "callback in slot 1"]);
+        // Whoever asks now is told that it ends, and whoever looks sees its numbers.
+        let calls = [helper::set_preferred_leader(0), helper::upgrade_to_leader(), helper::restore_alone(), helper::microbench()];
+        assert_eq!(calls, [const { Err(HelperError::ShutDown) }; 4]);
+        helper::worker_info_stats(1);
+        LINES.wait(log::Level::Info, "partition 0: role stopped, term 0, leader unknown, submitted 1", 1);
         release.send(()).unwrap();
         assert_eq!(ending.join().unwrap(), Ok(()));
     });
@@ -305,7 +310,7 @@ fn a_replica_that_stopped_itself_says_and_shows_why() {
     assert_shows(&reason, &["partition 0", "slot 1", "as the test wants it"]);
     assert_shows(&status(&shard), &[&format!("\nstopped itself: {reason}\n")]);
     assert_eq!(helper::shutdown(), Ok(()));
-    assert_eq!(helper::counters(0).map(|counters| counters.lost), Some(1));
+    assert_eq!(helper::counters(0).map(|counters| counters.lost), Ok(1));
 }
 
 /// A durable shard in a directory of its own, which leads and has delivered one log.
@@ -399,7 +404,7 @@ fn a_data_directory_of_another_grouping_is_refused_and_under_its_own_it_has_ever
         assert_eq!(replayed.recv_timeout(SOON), Ok(1), "grouped by {then}");
         // Leadership was announced, so what came before it is delivered.
         let delivered = |partition| helper::counters(partition).map(|counters| counters.delivered_replayed);
-        assert_eq!((delivered(0), delivered(1)), (Some(1), Some(1)), "grouped by {then}");
+        assert_eq!((delivered(0), delivered(1)), (Ok(1), Ok(1)), "grouped by {then}");
         assert_eq!(helper::shutdown(), Ok(()));
     }
 }

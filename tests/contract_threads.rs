@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{mpsc, Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use mako_raft::ffi::mako_raft_status;
+use mako_raft::ffi::setup::mako_raft_setup2;
 use mako_raft::helper::{self, CallbackRole};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -23,6 +25,25 @@ fn threads_of_the_library() -> BTreeSet<String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
     let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.map(|name| name.trim().to_string()).filter(|name| name.starts_with("mako-raft")).collect()
+}
+
+/// Whether a thread blocks SIGTERM and SIGUSR1.
+fn blocked(task: &str) -> [bool; 2] {
+    let status = std::fs::read_to_string(format!("{task}/status")).expect("Linux");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a mask");
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("hexadecimal");
+    [libc::SIGTERM, libc::SIGUSR1].map(|signal| mask & (1 << (signal - 1)) != 0)
+}
+
+/// The same for each thread of the library, which is running.
+fn masks_of_the_library() -> BTreeMap<String, [bool; 2]> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let masks = tasks.map(|task| {
+        let task = task.expect("Linux").path().display().to_string();
+        let name = std::fs::read_to_string(format!("{task}/comm")).expect("it runs");
+        (name.trim().to_string(), blocked(&task))
+    });
+    masks.filter(|(name, _)| name.starts_with("mako-raft")).collect()
 }
 
 #[test]
@@ -50,7 +71,8 @@ fn a_partition_has_one_thread_for_its_whole_life_named_after_it_and_none_is_left
     }
     let (sender, elections) = mpsc::channel();
     helper::register_election(Some(Box::new(move |_| sender.send(this_thread()).expect("the test listens")))).unwrap();
-    helper::setup2(0, 0).unwrap();
+    // The C function: it is what keeps signals from the library's own threads.
+    assert_eq!(mako_raft_setup2(0, 0), mako_raft_status::MAKO_RAFT_OK);
     let election = elections.recv_timeout(SOON).expect("leadership");
     for round in 0..50 {
         for partition in 0..PARTITIONS {
@@ -69,6 +91,12 @@ fn a_partition_has_one_thread_for_its_whole_life_named_after_it_and_none_is_left
         tasks.insert(task.clone());
     }
     assert_eq!(tasks.len(), PARTITIONS as usize + 1, "no two of them share a thread");
+
+    assert_eq!(blocked("/proc/thread-self"), [false; 2], "the caller of setup2");
+    for (name, blocked) in masks_of_the_library() {
+        let calls_the_host = name.starts_with("mako-raft-p") || name == "mako-raft-elect";
+        assert_eq!(blocked, [!calls_the_host; 2], "SIGTERM and SIGUSR1 on {name}");
+    }
 
     assert!(threads_of_the_library().len() > PARTITIONS as usize);
     helper::shutdown().unwrap();

@@ -95,6 +95,7 @@ fn a_write_that_holds_the_event_loop_is_shown_while_it_lasts_and_said_when_it_is
     }
     let shown = helper::report(&runtime, &topology(&host));
     assert!(shown.contains("\nthe event loop does not answer: it is held up"), "{shown}");
+    assert!(shown.contains("\npartition 0: role unknown, term unknown, leader localhost, submitted "), "{shown}");
     assert!(shown.contains("outstanding 1"), "what needs no answer is shown all the same: {shown}");
     assert_eq!(runtime.restore_alone(), Err(NotRestored::NoAnswer(NoAnswer::Late)));
     release.send(()).unwrap();

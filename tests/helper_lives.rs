@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mako_raft::helper::{self, CallbackRole, HelperError, Outcome};
 
@@ -147,11 +147,12 @@ fn calls_out_of_order_are_errors_that_change_nothing() {
     assert_eq!(codes.recv_timeout(SOON), Ok(1));
     assert_eq!(helper::submit(b"log", 0), Ok(1), "the life that was there goes on");
     assert!(matches!(helper::submit(b"log", 2), Err(HelperError::Invalid(_))));
-    assert_eq!((helper::outstanding(2), helper::counters(2)), (None, None));
+    assert_eq!(helper::outstanding(2), None);
+    assert!(matches!(helper::counters(2), Err(HelperError::Invalid(_))));
     assert_eq!(helper::shutdown(), Ok(()));
     assert_eq!(helper::submit(b"log", 0), Err(HelperError::ShutDown));
     let counters = helper::counters(0).expect("the last life's");
-    assert_eq!((counters.submitted, counters.accepted, counters.refused, counters.outstanding), (2, 1, 1, 0));
+    assert_eq!((counters.submitted, counters.accepted, counters.refused, counters.outstanding), (3, 1, 2, 0));
 }
 
 #[test]
@@ -248,6 +249,31 @@ fn no_ops_with_an_epoch_of_two_digits_are_refused() {
 }
 
 #[test]
+fn what_was_refused_before_setup2_is_in_the_partitions_counters() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    is_order(helper::counters(0));
+    (0..2).for_each(|_| is_order(helper::submit(b"log", 0)));
+    helper::refuse(0, "null");
+    // A setup2 that fails keeps them.
+    let taken = TcpListener::bind((shard.host.as_str(), shard.port)).unwrap();
+    assert!(helper::setup2(0, 0).is_err());
+    drop(taken);
+    assert!(matches!(helper::submit(b"log", 2), Err(HelperError::Invalid(_))), "of no partition");
+    helper::setup2(0, 0).unwrap();
+    let counted = |partition| helper::counters(partition).map(|now| (now.submitted, now.accepted, now.refused));
+    assert_eq!((counted(0), counted(1)), (Ok((3, 0, 3)), Ok((0, 0, 0))));
+    assert_eq!(helper::submit(b"log", 0), Ok(1));
+    assert_eq!(counted(0), Ok((4, 1, 3)));
+    assert_eq!(helper::shutdown(), Ok(()));
+    Shard::new().set_up();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(counted(0), Ok((0, 0, 0)), "another run");
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
 fn outcomes_and_counters_tell_the_fate_of_every_log() {
     let _turn = turn();
     let shard = Shard::new();
@@ -336,6 +362,106 @@ fn leadership_can_be_asked_for_and_preferred() {
     assert_eq!(helper::set_preferred_leader(77), Ok(()), "disables the preference");
     assert!(helper::restore_alone().is_err(), "nothing is lost");
     assert_eq!(helper::shutdown(), Ok(()));
+}
+
+/// A leader whose callback panics at the first log; when this returns, the replica has stopped itself.
+fn stop_itself() {
+    let codes = listen_to_elections();
+    helper::register_log(CallbackRole::Leader, 0, Box::new(|_| panic!("a callback that fails"))).unwrap();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    assert_eq!((helper::leader_site(0), helper::leader_site(1)), (Some(0), Some(1)));
+    assert_eq!(helper::submit(b"log", 0), Ok(1));
+    assert_eq!(helper::wait_for_submit(0), Ok(()));
+}
+
+fn stopped_itself<T: std::fmt::Debug>(result: Result<T, HelperError>) {
+    assert!(matches!(&result, Err(HelperError::Internal(text)) if text.contains("stopped itself")), "{result:?}");
+}
+
+#[test]
+fn a_wish_that_nobody_will_follow_is_refused() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    stop_itself();
+    stopped_itself(helper::set_preferred_leader(0));
+    stopped_itself(helper::upgrade_to_leader());
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(helper::set_preferred_leader(0), Err(HelperError::ShutDown));
+
+    let shard = Shard::new();
+    let text = std::fs::read_to_string(&shard.file).unwrap();
+    let text = text.replace("[\"s201:21002\"]", "[\"s201:21002\", \"s202:21003\"]").replace("host:\n", "  s202: learner\nhost:\n");
+    std::fs::write(&shard.file, text).unwrap();
+    assert_eq!(shard.set_up(), ["s201", "s101"]);
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    let refused = helper::set_preferred_leader(2);
+    assert!(matches!(&refused, Err(HelperError::Invalid(text)) if text.contains("site 2 (s202) is a learner's")), "{refused:?}");
+    assert_eq!(helper::set_preferred_leader(1), Ok(()));
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
+fn a_microbenchmark_that_can_not_go_on_says_why_as_a_submission_does() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    let (enters, entered) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let wait = move |_: helper::LogCall<'_>| {
+        enters.send(()).expect("the test listens");
+        // Each one is let go by the test, or by its end.
+        let _ = released.recv();
+        0
+    };
+    helper::register_log(CallbackRole::Leader, 0, Box::new(wait)).unwrap();
+    helper::register_log(CallbackRole::Leader, 1, Box::new(|_| 0)).unwrap();
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    std::thread::scope(|scope| {
+        let running = scope.spawn(helper::microbench);
+        entered.recv_timeout(SOON).expect("its first log");
+        let drained = scope.spawn(helper::pre_shutdown_step);
+        while helper::submit(b"log", 1) != Err(HelperError::ShutDown) {
+            std::thread::yield_now();
+        }
+        drop(release);
+        assert_eq!(running.join().unwrap(), Err(HelperError::ShutDown));
+        assert_eq!(drained.join().unwrap(), Ok(()));
+    });
+    assert_eq!(helper::shutdown(), Ok(()));
+
+    shard.set_up();
+    stop_itself();
+    stopped_itself(helper::microbench());
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
+fn nobody_is_said_to_lead_once_the_replica_has_ended() {
+    let _turn = turn();
+    let shard = Shard::new();
+    shard.set_up();
+    stop_itself();
+    let end = Instant::now() + SOON;
+    // The loop ends a moment after the log is given up.
+    while helper::leader_site(0).is_some() && Instant::now() < end {
+        std::thread::yield_now();
+    }
+    assert_eq!((helper::leader_site(0), helper::leader_site(1)), (None, None), "it stopped itself");
+    assert_eq!(helper::shutdown(), Ok(()));
+
+    Shard::new().set_up();
+    let codes = listen_to_elections();
+    helper::setup2(0, 0).unwrap();
+    assert_eq!(codes.recv_timeout(SOON), Ok(1));
+    assert_eq!(helper::leader_site(1), Some(1));
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert_eq!(helper::leader_site(1), None, "it was shut down");
 }
 
 #[test]

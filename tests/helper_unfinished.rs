@@ -6,12 +6,27 @@ mod common;
 mod stuck;
 
 use std::net::TcpListener;
-use std::time::Instant;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
-use mako_raft::helper::{self, HelperError};
+use mako_raft::helper::{self, CallbackRole, HelperError, Outcome};
+
+const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_callback_that_does_not_return_makes_shutdown_fail_after_ten_seconds() {
+    let (tell, outcomes) = mpsc::channel();
+    helper::register_outcome(Some(Box::new(move |partition, first, count, outcome| {
+        tell.send((partition, first, count, outcome)).expect("the test listens");
+    })))
+    .unwrap();
+    // What a callback of the same partition owns: the lane has it too.
+    let (owned, destroyed) = mpsc::channel::<()>();
+    let owner = move |_: helper::LogCall<'_>| {
+        let _owned = &owned;
+        0
+    };
+    helper::register_log(CallbackRole::Follower, 0, Box::new(owner)).unwrap();
     let stuck = stuck::in_a_callback("drain_ms: 100");
 
     let began = Instant::now();
@@ -25,4 +40,9 @@ fn a_callback_that_does_not_return_makes_shutdown_fail_after_ten_seconds() {
     assert_eq!(helper::shutdown(), Err(HelperError::Unfinished(left)), "again, and at once");
     assert_eq!(helper::submit(b"late", 0), Err(HelperError::ShutDown));
     drop(TcpListener::bind((stuck.host.as_str(), stuck::PORT)).expect("the port is free"));
+
+    assert!(outcomes.try_recv().is_err() && destroyed.try_recv() == Err(mpsc::TryRecvError::Empty));
+    drop(stuck);
+    assert_eq!(outcomes.recv_timeout(SOON), Ok((0, 1, 1, Outcome::Delivered)), "it has returned, late");
+    assert_eq!(destroyed.recv_timeout(SOON), Err(mpsc::RecvTimeoutError::Disconnected), "and its thread has ended");
 }

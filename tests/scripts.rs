@@ -1,5 +1,6 @@
 //! The scripts as people call them: a wrong line is answered at once, with what is wrong and how it should be.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 #[test]
@@ -29,4 +30,21 @@ fn a_wrong_line_is_answered_before_anything_is_built() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && said.contains(answer), "{line}: {:?} {said}", output.status);
     }
+}
+
+/// With a cargo and a cmake that only say how it went.
+#[test]
+fn tests_that_can_not_be_built_are_a_failure_in_the_last_line() {
+    let tools = tempfile::tempdir().unwrap();
+    for (name, script) in [("cargo", "echo 'test result: ok. 3 passed; 0 failed'"), ("cmake", "exit 1")] {
+        let path = tools.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
+    let script = format!("{}/scripts/test.sh", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(script).env("PATH", path).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said.lines().last(), Some("6 passed, 1 failed"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
 }

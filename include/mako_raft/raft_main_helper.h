@@ -56,7 +56,9 @@ std::map<std::string, std::string> getHosts(std::string file);
 void pre_shutdown_step();
 
 // Returns 0 once every thread has been joined and every port released; non-zero when a callback has
-// not returned within 10 s. May be called twice, without setup, and without pre_shutdown_step. The
+// not returned within 10 s: its thread is left alone, and if the callback returns later, it and what
+// it captured, and what is left in its partition's un-replayed queue, are destroyed there.
+// May be called twice, without setup, and without pre_shutdown_step. Where it returns 0, the
 // partition callbacks are forgotten and what is left in their un-replayed queues is freed; the
 // election callback is kept.
 int shutdown_paxos();
@@ -123,7 +125,8 @@ void send_no_ops_to_all_workers(int epoch);
 // Makes the process of this site the shard's preferred leader; an id in no partition: nobody.
 void set_preferred_leader(int site_id);
 
-// Makes this process the preferred leader and asks for leadership. Logs submitted meanwhile are kept.
+// Makes this process the preferred leader and asks for leadership. Logs submitted meanwhile are kept for
+// 5 s at most; where leadership has not come by then they are lost.
 void upgrade_p1_to_leader();
 
 // Mako's epoch: 0 at start; set_epoch(-1) adds one, any other value sets it.

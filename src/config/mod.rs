@@ -20,6 +20,7 @@ pub mod topology;
 mod yaml;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 pub use arguments::Arguments;
 pub use error::{ConfigError, Place};
@@ -67,7 +68,7 @@ impl Configuration {
 /// The first mistake found, with its file, line and key.
 pub fn load(
     arguments: &[String],
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Configuration, ConfigError> {
     let arguments = Arguments::parse(arguments)?;
     let mut sections = Sections::read(&arguments.files)?;

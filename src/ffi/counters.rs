@@ -5,7 +5,6 @@ use crate::helper;
 use super::boundary::{checked, infallible, not_null};
 use super::logging;
 use super::mako_raft_status;
-use super::submission::unknown_partition;
 use crate::helper::HelperError;
 
 /// One partition's counters. submitted = accepted + refused, and
@@ -40,8 +39,10 @@ pub struct mako_raft_counters {
     pub reserved: [u64; 6],
 }
 
-/// Fills `*counters` for `partition`. Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is
-/// not set, or an unknown partition.
+/// Fills `*counters` for `partition`. After a shutdown they are the last run's, until the next setup.
+/// Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is not set, or a partition that does not
+/// exist or has no replica in this process; MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN after a
+/// shutdown where there was no setup2.
 #[no_mangle]
 pub unsafe extern "C" fn mako_raft_get_counters(
     partition: u32,
@@ -58,7 +59,7 @@ pub unsafe extern "C" fn mako_raft_get_counters(
                 "counters->size is {size}; set it to sizeof(mako_raft_counters) before the call"
             )));
         }
-        let now = helper::counters(partition).ok_or_else(|| unknown_partition(partition))?;
+        let now = helper::counters(partition)?;
         let full = mako_raft_counters {
             size,
             submitted: now.submitted,
@@ -95,7 +96,8 @@ pub extern "C" fn mako_raft_set_unreplayed(partition: u32, logs: u64) {
     infallible((), || helper::set_unreplayed(partition, logs));
 }
 
-/// Logs one line for each of the first `partitions` partitions: role, term, leader, counters.
+/// Logs one line for each of the first `partitions` partitions: role, term, leader, counters. Role and
+/// term are "unknown" where the library is held up and does not answer within 5 s.
 #[no_mangle]
 pub extern "C" fn mako_raft_worker_info_stats(partitions: usize) {
     infallible((), || {
@@ -106,8 +108,9 @@ pub extern "C" fn mako_raft_worker_info_stats(partitions: usize) {
 
 /// Submits 5-byte logs to every partition that this process leads, keeping as many outstanding as
 /// the setup argument -n said, up to -T per partition; logs one line with rate and latencies.
-/// Blocks until done. Errors: MAKO_RAFT_NOT_LEADER, MAKO_RAFT_ORDER (not running, or inside a
-/// callback), MAKO_RAFT_SHUT_DOWN.
+/// Blocks until done. Errors: MAKO_RAFT_ORDER (not running, or inside a callback); MAKO_RAFT_NOT_LEADER
+/// where it leads nothing, or lost leadership meanwhile; MAKO_RAFT_QUEUE_FULL, MAKO_RAFT_SHUT_DOWN and
+/// MAKO_RAFT_INTERNAL as mako_raft_submit; MAKO_RAFT_UNFINISHED when nothing was committed for 30 s.
 #[no_mangle]
 pub extern "C" fn mako_raft_microbench() -> mako_raft_status {
     checked(helper::microbench)

@@ -15,7 +15,7 @@ pub extern "C" fn mako_raft_is_leader(partition: u32) -> bool {
 }
 
 /// The id of the leader's site in `partition`; MAKO_RAFT_UNKNOWN_SITE where nobody is known to lead
-/// or the partition is unknown.
+/// or the partition is unknown, and once the library is shut down or the replica has stopped itself.
 #[no_mangle]
 pub extern "C" fn mako_raft_leader_site(partition: u32) -> u16 {
     infallible(MAKO_RAFT_UNKNOWN_SITE, || {
@@ -25,14 +25,17 @@ pub extern "C" fn mako_raft_leader_site(partition: u32) -> u16 {
 
 /// Makes the process of site `site_id` the preferred leader of the whole shard, on every replica and
 /// through fail-overs; an id that is in no partition (-1, say) disables the preference. Returns once
-/// the wish is on its way. Errors: MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards.
+/// the wish is on its way. Errors: MAKO_RAFT_INVALID for the site of a learner, which can't lead;
+/// MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN afterwards, MAKO_RAFT_INTERNAL when the replica
+/// has stopped itself. The wish then changes nothing.
 #[no_mangle]
 pub extern "C" fn mako_raft_set_preferred_leader(site_id: i32) -> mako_raft_status {
     checked(|| helper::set_preferred_leader(site_id))
 }
 
-/// Makes this process the preferred leader and asks the present one to hand over. Returns at once;
-/// logs submitted in the next 5 s are kept until leadership arrives.
+/// Makes this process the preferred leader and asks the present one to hand over. Returns at once.
+/// From then on logs are accepted and kept, for 5 s at most: where leadership has not come by then,
+/// those that were kept are lost, and later ones are refused.
 /// Errors: MAKO_RAFT_ORDER before setup2, and when the library is held up for 5 s (by its disk, say): it
 /// then does not ask later. MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has
 /// stopped itself, MAKO_RAFT_UNFINISHED when it is held up in the middle of it.

@@ -9,7 +9,7 @@
 //! [`status`] (codes), [`boundary`] (panics stop here), [`last_error`] (the message),
 //! [`callbacks`] (function pointer + context + destructor), [`c_text`] (strings).
 //!
-//! This is the only room with `unsafe`. So it also has the one thing that a room below needs it for: [`joining`].
+//! This is the only room with `unsafe`. So it also has what a room below needs it for: [`joining`] and [`signals`].
 
 // The safety conditions are the header's documentation; C has no `unsafe` to hang them on.
 #![allow(clippy::missing_safety_doc)]
@@ -28,8 +28,8 @@ pub mod leadership;
 pub mod counters;
 pub mod logging;
 mod forked;
-mod signals;
 // For `runtime`, which has no `unsafe`: see there.
 pub(crate) mod joining;
+pub(crate) mod signals;
 
 pub use status::mako_raft_status;

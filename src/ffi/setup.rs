@@ -34,7 +34,8 @@ pub extern "C" fn mako_raft_version() -> *const c_char {
 ///
 /// On MAKO_RAFT_OK, `*names` is a new list of this process's site names. `names` may be null.
 /// Errors, each with file, line and key in mako_raft_last_error():
-/// MAKO_RAFT_INVALID for a bad argument or file, MAKO_RAFT_IO for a directory that can't be used,
+/// MAKO_RAFT_INVALID for a bad argument, file or environment variable (also one that is not UTF-8),
+/// MAKO_RAFT_IO for a directory that can't be used,
 /// MAKO_RAFT_ORDER for a second setup without a shutdown (which changes nothing), inside a
 /// callback, or after a shutdown that returned MAKO_RAFT_UNFINISHED.
 #[no_mangle]

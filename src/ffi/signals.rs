@@ -3,7 +3,11 @@
 //! A handler that runs on a lane or on the event loop would find thread-local state that it does not
 //! expect, and could delay a heartbeat. A thread inherits the mask of the thread that starts it, so
 //! everything that starts our threads runs under [`blocked`]. No disposition is ever changed.
+//!
+//! The threads that call the host are another matter: what the host starts there, a thread or a program, inherits their
+//! mask, and a program that can't be ended by SIGTERM is nobody's wish. They take the mask of who called `setup2`.
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 /// Raised by the thread's own fault: blocking them would only turn a handler's report into a silent
@@ -31,10 +35,40 @@ impl Drop for Restore {
     }
 }
 
+thread_local! {
+    /// What this thread's mask was before [`blocked`], while that runs.
+    static HOSTS: Cell<Option<libc::sigset_t>> = const { Cell::new(None) };
+}
+
 /// Runs `start` with signals blocked on this thread, and so on every thread that it starts.
 pub(super) fn blocked<T>(start: impl FnOnce() -> T) -> T {
-    let _restore = Restore(block());
+    struct Forget;
+    impl Drop for Forget {
+        fn drop(&mut self) {
+            HOSTS.set(None);
+        }
+    }
+    let former = block();
+    let _restore = Restore(former);
+    HOSTS.set(former);
+    let _forget = Forget;
     start()
+}
+
+/// The mask for threads that run the host's callbacks.
+#[derive(Clone, Copy)]
+pub(crate) struct HostMask(Option<libc::sigset_t>);
+
+impl HostMask {
+    /// Of the thread that has called the library. Outside [`blocked`] its own, which new threads inherit anyway.
+    pub(crate) fn of_the_caller() -> Self {
+        Self(HOSTS.get())
+    }
+
+    /// Sets it on this thread, to the thread's end.
+    pub(crate) fn take_on(self) {
+        drop(Restore(self.0));
+    }
 }
 
 /// The former mask; `None` when the system refused, which leaves the mask as it was.
@@ -100,6 +134,31 @@ mod tests {
         assert!(is_blocked(started, libc::SIGTERM) && is_blocked(started, libc::SIGUSR1));
         assert!(!is_blocked(started, libc::SIGSEGV) && !is_blocked(started, libc::SIGPROF));
         assert_eq!(mask(), before);
+    }
+
+    #[test]
+    fn a_thread_that_calls_the_host_has_the_mask_of_the_caller() {
+        let usual = std::thread::spawn(|| {
+            let mut one = MaybeUninit::<libc::sigset_t>::uninit();
+            // SAFETY: sigemptyset initialises the set before it is read; a null old set is allowed.
+            unsafe {
+                libc::sigemptyset(one.as_mut_ptr());
+                libc::sigaddset(one.as_mut_ptr(), libc::SIGUSR2);
+                libc::pthread_sigmask(libc::SIG_BLOCK, one.as_ptr(), std::ptr::null_mut());
+            }
+            let calling = || {
+                let host = HostMask::of_the_caller();
+                let take_on = move || {
+                    host.take_on();
+                    mask()
+                };
+                std::thread::spawn(take_on).join().expect("it only reads")
+            };
+            assert_eq!((blocked(calling), calling()), (mask(), mask()), "inside and outside");
+            mask()
+        });
+        let usual = usual.join().expect("its assertions hold");
+        assert!(is_blocked(usual, libc::SIGUSR2) && !is_blocked(usual, libc::SIGTERM));
     }
 
     #[test]

@@ -26,7 +26,9 @@ pub const MAKO_RAFT_UNKNOWN_SITE: u16 = 65535;
 /// and kept. A full queue makes the caller wait, for at most raft.submit_wait_ms (30 s); inside a
 /// callback the log is accepted over the bound instead.
 ///
-/// Every failure is counted for the partition and warned about at a bounded rate:
+/// Every failure is counted for the partition (from setup on; the others, and those for a partition that
+/// this process has no replica of, in a number that mako_raft_worker_info_stats logs) and warned about at
+/// a bounded rate:
 /// MAKO_RAFT_NOT_LEADER, MAKO_RAFT_QUEUE_FULL (also when a hand-over of leadership took so long),
 /// MAKO_RAFT_SHUT_DOWN, MAKO_RAFT_INVALID (null with a length, too long, unknown partition),
 /// MAKO_RAFT_ORDER before setup2, MAKO_RAFT_INTERNAL once the replica has stopped itself (a full disk,
@@ -113,7 +115,7 @@ pub unsafe extern "C" fn mako_raft_get_outstanding_logs(
 }
 
 /// The error for a partition that no file names.
-pub(super) fn unknown_partition(partition: u32) -> HelperError {
+fn unknown_partition(partition: u32) -> HelperError {
     HelperError::Invalid(match helper::partitions() {
         0 => format!("partition {partition}: the library is not set up and has no partitions"),
         count => format!("partition {partition} is unknown; expected 0..={}", count - 1),

@@ -4,8 +4,9 @@
 //! and that is written only by `setup` and `setup2`. No Rust thread-local is used: this works in C++
 //! `thread_local` destructors.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::Topology;
 use crate::ids::{PartitionId, ProcessId, SiteId};
@@ -26,6 +27,8 @@ static TOPOLOGY: RwLock<Option<Arc<Topology>>> = RwLock::new(None);
 static STAGE: AtomicU8 = AtomicU8::new(Stage::Fresh as u8);
 /// Logs that came while there was no partition to count them for.
 static REFUSED_ELSEWHERE: AtomicU64 = AtomicU64::new(0);
+/// Logs that were refused between `setup` and `setup2`, by partition: the ports begin with them. Locked before a shard.
+static REFUSED_EARLY: Mutex<BTreeMap<u32, u64>> = Mutex::new(BTreeMap::new());
 
 /// How far the host has come, for messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,10 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn early() -> MutexGuard<'static, BTreeMap<u32, u64>> {
+    REFUSED_EARLY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn place(partition: PartitionId) -> (usize, usize) {
@@ -91,7 +98,9 @@ fn take_ports() -> Vec<Option<Arc<Port>>> {
 
 /// `setup2` is about to start the threads.
 pub(super) fn publish_ports(ports: &[Arc<Port>]) {
+    let mut early = early();
     for port in ports {
+        port.count_refused(early.remove(&port.partition().0).unwrap_or(0));
         let (shard, index) = place(port.partition());
         let mut shard = write(&PORTS[shard].0);
         if shard.len() <= index {
@@ -104,13 +113,19 @@ pub(super) fn publish_ports(ports: &[Arc<Port>]) {
 
 /// `setup2` failed after the ports were published.
 pub(super) fn withdraw_ports() {
+    let mut early = early();
     // No callback goes with them: they are still registered.
-    drop(take_ports());
+    for port in take_ports().into_iter().flatten() {
+        early.insert(port.partition().0, port.counters().refused);
+    }
     STAGE.store(Stage::SetUp as u8, Ordering::SeqCst);
 }
 
 /// Shutdown began its end: the ports stay, for the counters.
 pub(super) fn note_shutdown() {
+    let mut early = early();
+    // Without a `setup2` they have come to no partition.
+    REFUSED_ELSEWHERE.fetch_add(std::mem::take(&mut *early).into_values().sum(), Ordering::Relaxed);
     STAGE.store(Stage::ShutDown as u8, Ordering::SeqCst);
 }
 
@@ -161,12 +176,33 @@ pub(super) fn no_port(call: &str, partition: u32) -> HelperError {
     }
 }
 
-/// Counts a refused log that has no partition of ours.
-pub(super) fn count_refused_elsewhere() {
-    REFUSED_ELSEWHERE.fetch_add(1, Ordering::Relaxed);
+/// Counts a log that was refused because [`port`] found nothing.
+#[cold]
+pub(super) fn count_refused(partition: u32) {
+    let mut early = early();
+    match port(partition) {
+        // `setup2` has come between.
+        Some(port) => port.count_refused(1),
+        None if STAGE.load(Ordering::SeqCst) == Stage::SetUp as u8 && is_served(partition) => {
+            *early.entry(partition).or_default() += 1;
+        }
+        None => {
+            REFUSED_ELSEWHERE.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// This process will replicate it, from `setup2` on.
+fn is_served(partition: u32) -> bool {
+    topology().is_some_and(|topology| topology.site_of(PartitionId(partition), topology.me).is_some())
 }
 
 /// Logs that were refused while there was no partition to count them for.
 pub(super) fn refused_elsewhere() -> u64 {
     REFUSED_ELSEWHERE.load(Ordering::Relaxed)
+}
+
+/// Logs that were refused since `setup`, and will be in the partitions' counters from `setup2` on.
+pub(super) fn refused_early() -> u64 {
+    early().values().sum()
 }

@@ -1,8 +1,10 @@
 //! Who leads, who should, and the operator's act.
 
+use crate::config::topology::Role;
 use crate::ids::SiteId;
 use crate::runtime::{NoAnswer, NotRestored, Runtime};
 
+use super::lifecycle::Instance;
 use super::{directory, lifecycle, HelperError};
 
 /// True when this process leads the partition and that was announced: submissions are accepted.
@@ -19,16 +21,25 @@ pub fn leader_site(partition: u32) -> Option<u16> {
 /// disables the preference. Returns before it has an effect.
 ///
 /// # Errors
-/// `Order` before `setup2`, `ShutDown` after shutdown.
+/// `Invalid` for the site of a learner, which can't lead; `Order` before `setup2`, `ShutDown` after shutdown; `Internal`
+/// when the replica has stopped itself.
 pub fn set_preferred_leader(site: i32) -> Result<(), HelperError> {
     let instance = lifecycle::running("set_preferred_leader")?;
+    let Instance { configuration, runtime, .. } = &*instance;
+    let topology = &configuration.topology;
     let site_id = u16::try_from(site).ok().map(SiteId);
-    let process = site_id.and_then(|site| instance.configuration.topology.process_of_site(site));
+    let process = site_id.and_then(|site| topology.process_of_site(site));
+    if let (Some(id), Some(Role::Learner)) = (site_id, process.map(|process| topology.process(process).role)) {
+        return Err(HelperError::Invalid(format!(
+            "set_preferred_leader: site {site} ({}) is a learner's; expected a voting site, or an id that is in no partition",
+            topology.site(id).name
+        )));
+    }
+    runtime.set_preferred(process).map_err(|no_answer| unanswered("set_preferred_leader", runtime, no_answer))?;
     match process {
         Some(process) => log::info!("preferred leader: {process}, which runs site {site}"),
         None => log::info!("preferred leader: nobody (site {site} is in no partition)"),
     }
-    instance.runtime.set_preferred(process);
     Ok(())
 }
 

@@ -30,6 +30,8 @@ enum Life {
     Ready(Box<Prepared>),
     /// `setup2` succeeded. The endpoint answers until the threads have ended.
     Running(Arc<Instance>, Option<StatusEndpoint>),
+    /// Shutdown waits for what it ends. Nothing can be asked of it any more; its numbers can be read.
+    Ending(Arc<Instance>),
     /// A call is on its way between two of the others.
     Changing,
     /// Shutdown left a thread of the host's running: nothing can be started any more.
@@ -42,6 +44,13 @@ struct Prepared {
     config: RuntimeConfig,
     /// `None` after a failed `setup2` used it up.
     storage: Option<Storage>,
+}
+
+impl Life {
+    /// A call has taken it, and leaves another.
+    fn is_changing(&self) -> bool {
+        matches!(self, Life::Changing | Life::Ending(_))
+    }
 }
 
 /// A running library.
@@ -64,7 +73,7 @@ static CHANGED: Condvar = Condvar::new();
 /// The present state, once no other call is changing it.
 fn settled_life() -> MutexGuard<'static, Life> {
     let life = LIFE.lock().unwrap_or_else(PoisonError::into_inner);
-    CHANGED.wait_while(life, |life| matches!(life, Life::Changing)).unwrap_or_else(PoisonError::into_inner)
+    CHANGED.wait_while(life, |life| life.is_changing()).unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A transition under way; dropped without [`Transition::to`], it restores `Down` (a panic was caught).
@@ -76,6 +85,15 @@ impl Transition {
         (std::mem::replace(&mut *life, Life::Changing), Transition)
     }
 
+    /// The same for the end of a life, which may take seconds: others see what is ending.
+    fn to_the_end_of(mut life: MutexGuard<'static, Life>) -> (Life, Transition) {
+        let meanwhile = match &*life {
+            Life::Running(instance, _) => Life::Ending(instance.clone()),
+            _ => Life::Changing,
+        };
+        (std::mem::replace(&mut *life, meanwhile), Transition)
+    }
+
     fn to(self, next: Life) {
         *LIFE.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
@@ -84,7 +102,7 @@ impl Transition {
 impl Drop for Transition {
     fn drop(&mut self) {
         let mut life = LIFE.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*life, Life::Changing) {
+        if life.is_changing() {
             *life = Life::Down;
         }
         drop(life);
@@ -95,17 +113,21 @@ impl Drop for Transition {
 /// The running library.
 ///
 /// # Errors
-/// `Order` before `setup2`, `ShutDown` after shutdown; the text names `call`.
+/// `Order` before `setup2`, `ShutDown` from the beginning of shutdown on; the text names `call`.
 pub(super) fn running(call: &str) -> Result<Arc<Instance>, HelperError> {
     match &*LIFE.lock().unwrap_or_else(PoisonError::into_inner) {
         Life::Running(instance, _) => Ok(instance.clone()),
+        Life::Ending(_) => Err(HelperError::ShutDown),
         _ => Err(directory::not_running(call)),
     }
 }
 
-/// The running library, or `None`.
+/// The library that runs, or that a shutdown is ending: to be looked at.
 pub(super) fn instance() -> Option<Arc<Instance>> {
-    running("").ok()
+    match &*LIFE.lock().unwrap_or_else(PoisonError::into_inner) {
+        Life::Running(instance, _) | Life::Ending(instance) => Some(instance.clone()),
+        _ => None,
+    }
 }
 
 fn start_error(error: &StartError) -> HelperError {
@@ -156,7 +178,7 @@ fn why_not_down(life: &Life) -> Option<String> {
         Life::Down => None,
         Life::Ready(_) => Some("setup was called a second time; call setup2, or shut down first".into()),
         Life::Running(..) => Some("setup was called while the library runs; shut down first".into()),
-        Life::Changing => Some("setup was called while another call changes the library's life".into()),
+        Life::Changing | Life::Ending(_) => Some("setup was called while another call changes the library's life".into()),
         Life::Broken(left) => Some(format!(
             "setup was called after a shutdown that left something running ({left}); only a new process can go on"
         )),
@@ -164,7 +186,7 @@ fn why_not_down(life: &Life) -> Option<String> {
 }
 
 fn prepare(arguments: &[String]) -> Result<Prepared, HelperError> {
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = |name: &str| std::env::var_os(name);
     let configuration = config::load(arguments, &environment)
         .map_err(|error| HelperError::Invalid(error.to_string()))?;
     configuration.warnings.iter().for_each(|warning| log::warn!("{warning}"));
@@ -274,10 +296,10 @@ pub fn pre_shutdown_step() -> Result<(), HelperError> {
 /// them, were still running 10 s after it began, and again on each later call.
 pub fn shutdown() -> Result<(), HelperError> {
     refuse_in_callback("shutdown")?;
-    let (former, transition) = Transition::from(settled_life());
+    let (former, transition) = Transition::to_the_end_of(settled_life());
     let began = Instant::now();
     match former {
-        Life::Down | Life::Changing => {
+        Life::Down | Life::Changing | Life::Ending(_) => {
             transition.to(Life::Down);
             Ok(())
         }

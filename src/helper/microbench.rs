@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::runtime::{Port, Waited};
+use crate::runtime::{Port, Refusal, Waited};
 
-use super::leadership::leader_site;
+use super::submission::explain;
 use super::{directory, lifecycle, refuse_in_callback, HelperError};
 
 /// What the helper being replaced sends.
@@ -22,7 +22,8 @@ const STALL: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// `Order` inside a callback or before `setup2`; `NotLeader` when no partition is led here, with the site
-/// that leads the first; `Internal` when leadership was lost meanwhile, or nothing was committed for 30 s.
+/// that leads the first, or when leadership was lost meanwhile; `QueueFull`, `ShutDown` and `Internal` as a submission;
+/// `Unfinished` when nothing was committed for 30 s.
 pub fn microbench() -> Result<(), HelperError> {
     refuse_in_callback("microbench")?;
     let instance = lifecycle::running("microbench")?;
@@ -31,18 +32,18 @@ pub fn microbench() -> Result<(), HelperError> {
     let total = arguments.total.unwrap_or(TOTAL_DEFAULT);
     let led: Vec<Arc<Port>> = directory::served_ports().into_iter().filter(|port| port.is_leading()).collect();
     if led.is_empty() {
-        let leader = directory::served_partitions().first().and_then(|partition| leader_site(partition.0));
-        return Err(HelperError::NotLeader { leader });
+        return Err(instance.runtime.ports().first().map_or(HelperError::NotLeader { leader: None }, |port| why_not(port)));
     }
     let started = Instant::now();
-    let results: Vec<Result<Latencies, String>> = std::thread::scope(|scope| {
+    let results: Vec<Result<Latencies, HelperError>> = std::thread::scope(|scope| {
         let runs: Vec<_> = led.iter().map(|port| scope.spawn(|| run(port, outstanding, total))).collect();
-        runs.into_iter().map(|run| run.join().unwrap_or_else(|_| Err("a thread panicked".into()))).collect()
+        let panicked = |_| Err(HelperError::Internal("microbench: a thread panicked".into()));
+        runs.into_iter().map(|run| run.join().unwrap_or_else(panicked)).collect()
     });
     let elapsed = started.elapsed();
     let mut latencies = Latencies::default();
     for result in results {
-        latencies.add_all(&result.map_err(|reason| HelperError::Internal(format!("microbench: {reason}")))?);
+        latencies.add_all(&result?);
     }
     let rate = latencies.count as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
     log::info!(
@@ -59,23 +60,32 @@ pub fn microbench() -> Result<(), HelperError> {
     Ok(())
 }
 
+/// Why the partition's logs are not taken.
+fn why_not(port: &Port) -> HelperError {
+    explain(port.refusal().unwrap_or(Refusal::NotLeader(port.leader())), port)
+}
+
 /// One partition's closed loop.
-fn run(port: &Port, outstanding: u64, total: u64) -> Result<Latencies, String> {
+fn run(port: &Port, outstanding: u64, total: u64) -> Result<Latencies, HelperError> {
     let mut latencies = Latencies::default();
     let mut in_flight: VecDeque<(u64, Instant)> = VecDeque::new();
     let mut sent = 0;
     while sent < total || !in_flight.is_empty() {
         while sent < total && (in_flight.len() as u64) < outstanding {
             let submitted_at = Instant::now();
-            let ticket = port.submit(LOG).map_err(|refusal| format!("refused: {refusal:?}"))?;
+            let ticket = port.submit(LOG).map_err(|refusal| explain(refusal, port))?;
             in_flight.push_back((ticket, submitted_at));
             sent += 1;
         }
         let Some(&(oldest, _)) = in_flight.front() else { break };
         match port.wait_settled(oldest, Instant::now() + STALL) {
             Waited::Settled => {}
-            Waited::Ended => return Err("leadership was lost or the library shut down".into()),
-            Waited::TimedOut => return Err(format!("nothing was committed for {STALL:?}")),
+            // Where it leads again by now, that is another leadership.
+            Waited::Ended => return Err(why_not(port)),
+            Waited::TimedOut => {
+                let text = format!("microbench: partition {}: nothing was committed for {STALL:?}", port.partition());
+                return Err(HelperError::Unfinished(text));
+            }
         }
         let (settled, now) = (port.settled(), Instant::now());
         while let Some(&(ticket, submitted_at)) = in_flight.front() {

@@ -8,17 +8,23 @@ use crate::replica::output::Status;
 use crate::runtime::{NoAnswer, PartitionCounters, Port, Runtime};
 use crate::transport::TransportCounters;
 
-use super::{directory, lifecycle};
+use super::{directory, lifecycle, HelperError};
+
+/// What the event loop said of its groups, if it said anything.
+type Answered = Result<Vec<(GroupId, Status)>, NoAnswer>;
 
 /// Partitions of the shard; 0 before `setup` and after a shutdown.
 pub fn partitions() -> u32 {
     directory::known_partitions().unwrap_or(0)
 }
 
-/// The counters of a partition; `None` where this process has no such partition, or before `setup2`.
-/// After a shutdown they are the last life's, until the next `setup`.
-pub fn counters(partition: u32) -> Option<PartitionCounters> {
-    directory::port(partition).map(|port| port.counters())
+/// The counters of a partition. After a shutdown they are the last life's, until the next `setup`.
+///
+/// # Errors
+/// `Invalid` where this process has no such partition, `Order` before `setup2`, `ShutDown` after a life without one.
+pub fn counters(partition: u32) -> Result<PartitionCounters, HelperError> {
+    let port = directory::port(partition).ok_or_else(|| directory::no_port("counters", partition))?;
+    Ok(port.counters())
 }
 
 /// Accepted here and not yet delivered here (or lost); `None` for an unknown partition.
@@ -40,15 +46,27 @@ pub fn set_unreplayed(partition: u32, logs: u64) {
 pub fn worker_info_stats(partitions: usize) {
     let Some(instance) = lifecycle::instance() else {
         log::warn!("worker_info_stats: {}", directory::not_running("worker_info_stats"));
+        say_refused_elsewhere();
         return;
     };
-    let status = instance.runtime.status().unwrap_or_default();
+    let status = instance.runtime.status();
+    if let Err(no_answer @ (NoAnswer::Late | NoAnswer::TakenUp | NoAnswer::Itself)) = &status {
+        log::warn!("worker_info_stats: {no_answer}");
+    }
     for (_, line) in partition_lines(&instance.runtime, &instance.configuration.topology, &status).take(partitions) {
         log::info!("{line}");
     }
-    let elsewhere = directory::refused_elsewhere();
+    say_refused_elsewhere();
+}
+
+/// What is in no partition's counters.
+fn say_refused_elsewhere() {
+    let (elsewhere, early) = (directory::refused_elsewhere(), directory::refused_early());
     if elsewhere > 0 {
         log::info!("refused for partitions that this process does not have, or outside its life: {elsewhere} logs");
+    }
+    if early > 0 {
+        log::info!("refused between setup and setup2: {early} logs");
     }
 }
 
@@ -64,8 +82,7 @@ pub fn report(runtime: &Runtime, topology: &Topology) -> String {
     }
     // Who does not answer once is not asked again: the client waits.
     let traffic = status.as_ref().ok().and_then(|_| runtime.traffic().ok());
-    let status = status.unwrap_or_default();
-    for (group, status) in &status {
+    for (group, status) in status.as_deref().unwrap_or_default() {
         let unwritten = runtime.unwritten(*group).map_or("none".into(), |writes| writes.to_string());
         lines.push(format!("{}, unwritten {unwritten}", group_line(*group, status, topology)));
     }
@@ -128,15 +145,25 @@ fn waits_line(port: &Port) -> String {
 fn partition_lines<'a>(
     runtime: &'a Runtime,
     topology: &'a Topology,
-    status: &[(GroupId, Status)],
+    status: &Answered,
 ) -> impl Iterator<Item = (&'a Port, String)> + use<'a> {
-    let status: BTreeMap<GroupId, Status> = status.iter().cloned().collect();
-    runtime.ports().iter().map(move |port| (&**port, line(port, status.get(&port.group()), topology)))
+    let status: Result<BTreeMap<GroupId, Status>, NoAnswer> = match status {
+        Ok(status) => Ok(status.iter().cloned().collect()),
+        Err(why) => Err(*why),
+    };
+    runtime.ports().iter().map(move |port| {
+        let status = status.as_ref().map(|groups| groups.get(&port.group())).map_err(|why| *why);
+        (&**port, line(port, status, topology))
+    })
 }
 
-fn line(port: &Port, status: Option<&Status>, topology: &Topology) -> String {
+fn line(port: &Port, status: Result<Option<&Status>, NoAnswer>, topology: &Topology) -> String {
     let PartitionCounters { submitted, refused, lost, outstanding, queued_bytes, unreplayed, .. } = port.counters();
-    let (role, term) = status.map_or(("stopped", 0), |status| (status.role, status.term.0));
+    let (role, term) = match status {
+        Ok(Some(status)) => (status.role, status.term.0.to_string()),
+        Ok(None) | Err(NoAnswer::Ended) => ("stopped", "0".to_owned()),
+        Err(_) => ("unknown", "unknown".to_owned()),
+    };
     let leader = port.leader().map_or("unknown", |process| &topology.process(process).name);
     format!(
         "partition {}: role {role}, term {term}, leader {leader}, submitted {submitted}, committed {}, delivered {}, \

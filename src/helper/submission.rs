@@ -24,7 +24,7 @@ pub fn submit(log: &[u8], partition: u32) -> Result<u64, HelperError> {
             Err(refusal) => explain(refusal, &port),
         },
         None => {
-            directory::count_refused_elsewhere();
+            directory::count_refused(partition);
             directory::no_port("submit", partition)
         }
     };
@@ -33,7 +33,7 @@ pub fn submit(log: &[u8], partition: u32) -> Result<u64, HelperError> {
 }
 
 #[cold]
-fn explain(refusal: Refusal, port: &Port) -> HelperError {
+pub(super) fn explain(refusal: Refusal, port: &Port) -> HelperError {
     let partition = port.partition().0;
     match refusal {
         Refusal::NotLeader(leader) => HelperError::NotLeader {
@@ -56,8 +56,8 @@ fn explain(refusal: Refusal, port: &Port) -> HelperError {
 /// Counts and warns, at a bounded rate, a submission that the boundary already refused (null, negative length).
 pub fn refuse(partition: u32, reason: &str) {
     match directory::port(partition) {
-        Some(port) => port.count_refused(),
-        None => directory::count_refused_elsewhere(),
+        Some(port) => port.count_refused(1),
+        None => directory::count_refused(partition),
     }
     warn(partition, reason);
 }

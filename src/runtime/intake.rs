@@ -171,7 +171,7 @@ impl Intake {
         };
         match accepted {
             Ok(_) => self.wakeup.notify(),
-            Err(_) => self.ledger.refuse(),
+            Err(_) => self.ledger.refuse(1),
         }
         accepted
     }
@@ -324,6 +324,12 @@ impl Intake {
     pub(super) fn stop(&self) {
         locked(&self.queue).door = Door::Stopped;
         self.wake_waiting();
+    }
+
+    /// Why a submission that begins now would be refused at once.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        let queue = locked(&self.queue);
+        queue.refusal(queue.closings)
     }
 
     /// True when this process leads, and that was announced.

@@ -72,8 +72,8 @@ impl Ledger {
         self.accepted.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    pub(super) fn refuse(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn refuse(&self, logs: u64) {
+        self.refused.fetch_add(logs, Ordering::Relaxed);
     }
 
     pub(super) fn add_replayed(&self) {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::ffi::signals::HostMask;
 use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::output::Status;
 use crate::replica::payload::Origin;
@@ -330,6 +331,8 @@ impl Runtime {
         let shared = &self.shared;
         // Whatever ends the loop, a panic included, ends the others: see its `Drop`.
         let ending = LoopEnd { shared: shared.clone(), writers: self.writers.clone() };
+        // Where the host's callbacks run.
+        let host = HostMask::of_the_caller();
         for port in &shared.ports {
             let lane = LaneThread {
                 lane: port.lane.clone(),
@@ -339,7 +342,11 @@ impl Runtime {
                 failure: shared.failure.clone(),
                 chain: shared.chain.clone(),
             };
-            self.roster.spawn(lane_name(port.partition), move || lane.run())?;
+            let body = move || {
+                host.take_on();
+                lane.run();
+            };
+            self.roster.spawn(lane_name(port.partition), body)?;
         }
         for (index, writer) in self.writers.iter().cloned().enumerate() {
             let (wakeup, failure) = (shared.wakeup.clone(), shared.failure.clone());
@@ -348,6 +355,7 @@ impl Runtime {
         }
         let electing = shared.clone();
         self.roster.spawn("mako-raft-elect".into(), move || {
+            host.take_on();
             electing.election.run(|| warn_of_unreplayed(&electing));
         })?;
         self.roster.spawn("mako-raft-loop".into(), move || {
@@ -371,9 +379,15 @@ impl Runtime {
         self.shared.ports.get(index)
     }
 
-    /// Makes `process` the preferred leader of every group, or nobody.
-    pub fn set_preferred(&self, process: Option<ProcessId>) {
-        self.shared.command(Command::SetPreferred(process));
+    /// Makes `process` the preferred leader of every group, or nobody. Waits for nothing.
+    ///
+    /// # Errors
+    /// The event loop has ended, or is about to since the replica stopped itself.
+    pub fn set_preferred(&self, process: Option<ProcessId>) -> Result<(), NoAnswer> {
+        if self.shared.failure.is_set() || !self.shared.command(Command::SetPreferred(process)) {
+            return Err(NoAnswer::Ended);
+        }
+        Ok(())
     }
 
     /// Makes this process the preferred leader and asks for the transfer. When it returns, the gates are
@@ -555,6 +569,7 @@ impl Drop for LoopEnd {
             port.intake.discard();
             port.lane.stop();
             port.ledger.set_ended(true);
+            port.view.forget_leader();
         }
         self.shared.buffers.free();
         self.writers.iter().for_each(|writer| writer.stop());

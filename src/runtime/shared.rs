@@ -45,9 +45,14 @@ impl Port {
         self.intake.submit(log)
     }
 
-    /// Counts a log that was refused before it came here.
-    pub fn count_refused(&self) {
-        self.ledger.refuse();
+    /// Counts logs that were refused before they came here.
+    pub fn count_refused(&self, logs: u64) {
+        self.ledger.refuse(logs);
+    }
+
+    /// Why a log would be refused now, whatever its length and the room for it.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.intake.refusal()
     }
 
     /// Accepted here and neither delivered here nor lost.
@@ -142,6 +147,11 @@ impl GroupView {
     pub(super) fn set_leader(&self, term: Term, leader: Option<ProcessId>) {
         self.term.store(term.0, Ordering::Relaxed);
         self.leader.store(leader.map_or(0, |process| u32::from(process.0) + 1), Ordering::Relaxed);
+    }
+
+    /// The loop has ended: what it knew last is true no more.
+    pub(super) fn forget_leader(&self) {
+        self.leader.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn leader(&self) -> Option<ProcessId> {
@@ -269,14 +279,15 @@ impl Shared {
         }
     }
 
-    /// Queues a command and wakes the loop. After the loop's end it is dropped, with its answer's sender.
-    pub(super) fn command(&self, command: Command) {
+    /// Queues a command and wakes the loop. False after the loop's end: it is dropped, with its answer's sender.
+    pub(super) fn command(&self, command: Command) -> bool {
         let mut commands = locked(&self.commands);
-        let Some(queued) = commands.as_mut() else { return };
+        let Some(queued) = commands.as_mut() else { return false };
         queued.push(command);
         self.commanded.store(true, Ordering::Relaxed);
         drop(commands);
         self.wakeup.notify();
+        true
     }
 
     /// Loop: whether [`Shared::take_commands`] would give something.

@@ -7,6 +7,7 @@ mod tests;
 mod values;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use keys::{markdown_table, Key, KEYS};
@@ -166,7 +167,7 @@ impl Settings {
     /// The first value that is refused, or the first two that don't go together, with the place and key.
     pub(super) fn read(
         section: &Table,
-        environment: &dyn Fn(&str) -> Option<String>,
+        environment: &dyn Fn(&str) -> Option<OsString>,
         arguments: &Arguments,
         topology: &Topology,
     ) -> Result<(Self, Vec<String>), ConfigError> {
@@ -220,13 +221,13 @@ impl Settings {
 
     fn read_environment(
         &mut self,
-        environment: &dyn Fn(&str) -> Option<String>,
+        environment: &dyn Fn(&str) -> Option<OsString>,
         topology: &Topology,
         given: &mut Given,
     ) -> Result<(), ConfigError> {
         for key in KEYS {
             let variable = key.variable();
-            let Some(text) = environment(&variable) else { continue };
+            let Some(value) = environment(&variable) else { continue };
             let refused = |within: Option<(String, usize)>, found: String, expected: String| {
                 let path = match within {
                     Some((within, _)) => format!("{variable}.{within}"),
@@ -234,6 +235,9 @@ impl Settings {
                 };
                 ConfigError::new(Place::Environment, path, found, expected)
             };
+            let text = value.into_string().map_err(|odd| {
+                refused(None, format!("{}, which is not UTF-8", quoted(&odd.to_string_lossy())), key.allowed())
+            })?;
             // The one key with a structure; the others take their text as it is, so that a path needs no quotes.
             let node = match key.kind {
                 Kind::ElectionCodes => {

@@ -1,5 +1,7 @@
 //! The `raft` section, its variables and its options.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::{markdown_table, Durability, ElectionCodes, Grouping, PreferredLeader, RestoreOrder, Settings, KEYS};
@@ -291,6 +293,15 @@ fn a_wrong_variable_is_named_as_such() {
         message("MAKO_RAFT_ELECTION_CODES", "{first: 4}"),
         "environment: MAKO_RAFT_ELECTION_CODES.first: 4, which starts a fail-over action in Mako; expected a number \
          other than 2, 3 and 4, or null"
+    );
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_refused_and_named() {
+    let value = OsStr::from_bytes(b"/data/\xff");
+    assert_eq!(
+        with("").variable("MAKO_RAFT_DATA_DIR", value).load(&[]).unwrap_err(),
+        "environment: MAKO_RAFT_DATA_DIR: \"/data/\u{fffd}\", which is not UTF-8; expected the path of a directory"
     );
 }
 

@@ -7,6 +7,7 @@ mod samples;
 mod second_reader;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 
 use tempfile::TempDir;
 
@@ -16,7 +17,7 @@ use super::{load, Configuration};
 pub(super) struct Files {
     directory: TempDir,
     names: Vec<String>,
-    environment: HashMap<String, String>,
+    environment: HashMap<String, OsString>,
 }
 
 impl Files {
@@ -36,8 +37,8 @@ impl Files {
     }
 
     /// A variable of the environment.
-    pub(super) fn variable(mut self, name: &str, value: &str) -> Self {
-        self.environment.insert(name.to_owned(), value.to_owned());
+    pub(super) fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.insert(name.to_owned(), value.into());
         self
     }
 
