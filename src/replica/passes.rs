@@ -68,10 +68,12 @@ impl Replica {
         }
     }
 
-    /// What comes from disk to be applied waits while the lanes have enough to do. What is in memory anyway does not.
+    /// What comes from disk to be applied waits while the lanes have enough to do, and for the next tick where there was no
+    /// file handle to read it with. What is in memory anyway does not.
     pub(super) fn applying(&self) -> Applying {
         let has_enough = self.streams.undelivered_bytes() >= REPLAYED_BYTES;
-        let waits = has_enough && self.node().is_some_and(Node::applies_from_disk);
+        let waits =
+            self.node().is_some_and(|node| node.applies_from_disk() && (has_enough || node.log().has_put_off()));
         if waits { Applying::Waits } else { Applying::Goes }
     }
 
