@@ -191,6 +191,23 @@ fn a_directory_of_another_shard_process_or_group_is_refused_with_both_values() {
 }
 
 #[test]
+fn a_directory_follows_its_shard_to_other_addresses_one_of_an_earlier_version_when_it_was_opened_with_the_former() {
+    let files = SimulatedFiles::new();
+    open(&files).unwrap().1.close().unwrap();
+    let moved = || DiskOptions { addressed_fingerprint: 0xadd2, ..options() };
+    open_with(&files, moved()).unwrap().1.close().unwrap();
+    open(&files).unwrap().1.close().unwrap();
+    // As the versions wrote it that had one number for everything.
+    let meta = Meta::read(&files, Path::new(DIRECTORY)).unwrap().unwrap();
+    Meta { shard: None, ..meta }.write(&files, Path::new(DIRECTORY)).unwrap();
+    let text = open_with(&files, moved()).map(drop).unwrap_err().to_string();
+    let parts = ["0000000000000add,", "000000000000add2;", "hosts and ports count", "start once with the former ones"];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    open(&files).unwrap().1.close().unwrap();
+    open_with(&files, moved()).unwrap();
+}
+
+#[test]
 fn a_directory_of_a_group_with_other_partitions_is_refused_with_both() {
     let files = SimulatedFiles::new();
     open(&files).unwrap().1.close().unwrap();

@@ -23,6 +23,7 @@ pub fn options() -> DiskOptions {
         prepare: Prepare::OnDemand,
         memory_tail_bytes: 4 << 10,
         shard_fingerprint: 0xfeed_beef,
+        addressed_fingerprint: 0xadd,
         process: ProcessId(2),
         group: GroupId(1),
         partitions: vec![PartitionId(4), PartitionId(5), PartitionId(7)],
