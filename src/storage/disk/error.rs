@@ -136,7 +136,7 @@ impl fmt::Display for DiskError {
             }
             Self::Full { operation, path, source } => write!(
                 f,
-                "durable log: {operation} {}: the disk is full ({source}); free space there and restart",
+                "durable log: {operation} {}: the disk is full ({source}); make room there (no file of the log may be deleted) and restart",
                 path.display()
             ),
             Self::Locked { directory, pid } => {

@@ -32,6 +32,7 @@ mod presence;
 mod reader;
 mod record;
 mod recovery;
+mod room;
 mod segment;
 pub mod simulated;
 #[cfg(test)]
