@@ -410,6 +410,25 @@ fn a_data_directory_of_another_grouping_is_refused_and_under_its_own_it_has_ever
 }
 
 #[test]
+fn a_shard_that_moved_to_other_ports_has_everything() {
+    let _turn = turn();
+    let place = tempfile::tempdir().unwrap();
+    let shard = Shard::new("ab: raft", &format!("data_dir: {}", place.path().display()));
+    restart_durably(&shard);
+    helper::submit(b"log", 0).unwrap();
+    helper::wait_for_submit(0).unwrap();
+    assert_eq!(helper::shutdown(), Ok(()));
+    shard.replace("s101:21001", "s101:21011");
+    assert_eq!(restart_durably(&shard).recv_timeout(SOON), Ok(1));
+    assert_eq!(helper::counters(0).map(|counters| counters.delivered_replayed).ok(), Some(1));
+    assert_eq!(helper::shutdown(), Ok(()));
+    // Another name is another shard, and it is said what may differ.
+    shard.replace("s201", "s202");
+    let Err(HelperError::Io(line)) = shard.try_set_up() else { panic!("a site has another name") };
+    assert_shows(&line, &["group-0/META", "the names of sites or processes"]);
+}
+
+#[test]
 fn leadership_while_logs_are_not_replayed_is_a_warning_with_partition_and_count() {
     let _turn = turn();
     // Action 1 leaves the others the first move: time enough to report logs that are not replayed.

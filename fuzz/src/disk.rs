@@ -63,6 +63,7 @@ pub(super) fn options() -> DiskOptions {
         prepare: Prepare::OnDemand,
         memory_tail_bytes: 1 << 10,
         shard_fingerprint: 7,
+        addressed_fingerprint: 8,
         process: ProcessId(0),
         group: GroupId(0),
         partitions: vec![PartitionId(0)],

@@ -48,6 +48,22 @@ pub(super) fn fingerprint(processes: &[Process], sites: &[Site], partitions: &[P
     hash.0
 }
 
+/// As [`fingerprint`], but for hosts and ports: what the logs of a shard depend on. Its processes may move.
+pub(super) fn fingerprint_of_names(processes: &[Process], sites: &[Site], partitions: &[Partition]) -> u64 {
+    let mut hash = Fnv1a(Fnv1a::OFFSET_BASIS);
+    hash.text("mako-raft names 1");
+    hash.number(partitions.len());
+    for partition in partitions {
+        hash.number(partition.sites.len());
+        for site in &partition.sites {
+            let site = &sites[usize::from(site.0)];
+            hash.text(&site.name);
+            hash.text(&processes[usize::from(site.process.0)].name);
+        }
+    }
+    hash.0
+}
+
 /// Of a shard with this fingerprint whose partitions are in these groups. Their members follow from the partitions.
 pub(super) fn fingerprint_of_groups(shard: u64, groups: &[GroupLayout]) -> u64 {
     let mut hash = Fnv1a(Fnv1a::OFFSET_BASIS);

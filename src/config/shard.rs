@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::error::quoted;
-use super::fingerprint::fingerprint;
+use super::fingerprint::{fingerprint, fingerprint_of_names};
 use super::nearest::nearest;
 use super::sections::{name, Row, Sections};
 use super::settings::Grouping;
@@ -34,7 +34,8 @@ pub(super) fn topology(sections: &Sections, me: &str) -> Result<Topology, Config
     let me = shard.me(me)?;
     let Shard { processes, sites, partitions, .. } = shard;
     let fingerprint = fingerprint(&processes, &sites, &partitions);
-    Ok(Topology { processes, sites, partitions, me, fingerprint })
+    let names_fingerprint = fingerprint_of_names(&processes, &sites, &partitions);
+    Ok(Topology { processes, sites, partitions, me, fingerprint, names_fingerprint })
 }
 
 /// One line for each set of replica processes with an even number of voters.

@@ -21,8 +21,10 @@ pub struct Topology {
     /// The process named by `-P`.
     pub me: ProcessId,
     /// Equal in processes whose sites, processes, hosts and ports are equal, whatever `me` and the
-    /// `raft` section are. A data directory bears it.
+    /// `raft` section are. What peers compare is made of it.
     pub fingerprint: u64,
+    /// The same without hosts and ports. A data directory bears it.
+    pub names_fingerprint: u64,
 }
 
 /// Whether a process's replicas count in elections and quorums.

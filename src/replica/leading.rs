@@ -70,6 +70,7 @@ impl Replica {
         self.keep_memory_bounded();
         self.mind_own_disk();
         self.mind_unread();
+        self.mind_put_off();
         if self.leads() {
             self.tend_members();
             self.mind_absent();

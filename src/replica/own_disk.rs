@@ -38,6 +38,15 @@ impl Replica {
         self.observe();
     }
 
+    /// What is to be applied here could not be read, and may be now.
+    pub(super) fn mind_put_off(&mut self) {
+        let Some(error) = self.node().and_then(|node| node.log().take_put_off()) else { return };
+        if self.unread_repeats.take_turn(self.now) {
+            let text = format!("what is to be delivered here waits until this disk gives it: {error}; it is tried again");
+            self.out.events.push(Event::Notice(Severity::Warning, text));
+        }
+    }
+
     /// Old entries on this leader's disk that a member needs can't be read. That member gets them from a leader with a good
     /// copy, so leadership goes to one, by an orderly hand-over, as the host would ask for it: this process still serves,
     /// and may be the second of a majority. Once per run: where it comes back, the others' copies are no better.

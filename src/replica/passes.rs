@@ -68,19 +68,14 @@ impl Replica {
         }
     }
 
-    /// What comes from disk to be applied waits while the lanes that move have enough to do, and a lane that stands still may hold
-    /// half of what the log may. What is in memory anyway does not wait.
+    /// What comes from disk to be applied waits while the lanes that move have enough to do, where one that stands still holds
+    /// half of what the log may, and for the next tick where there was no file handle to read it with. What is in memory
+    /// anyway does not wait.
     pub(super) fn applying(&self) -> Applying {
-        let held = self.streams.held_bytes();
-        if held < REPLAYED_BYTES.min(self.replayed_bytes_max()) || !self.node().is_some_and(Node::applies_from_disk) {
-            return Applying::Goes;
-        }
-        let has_enough = self.streams.moving_bytes() >= REPLAYED_BYTES || held >= self.replayed_bytes_max();
-        if has_enough { Applying::Waits } else { Applying::Goes }
-    }
-
-    fn replayed_bytes_max(&self) -> usize {
-        self.config.limits.log_memory_bytes / 2
+        let Some(node) = self.node().filter(|node| node.applies_from_disk()) else { return Applying::Goes };
+        let is_full = self.streams.held_bytes() >= self.config.limits.log_memory_bytes / 2;
+        let waits = is_full || self.streams.moving_bytes() >= REPLAYED_BYTES || node.log().has_put_off();
+        if waits { Applying::Waits } else { Applying::Goes }
     }
 
     /// A lane's progress lets this replica go on.

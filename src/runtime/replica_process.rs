@@ -71,8 +71,11 @@ pub struct RuntimeConfig {
     pub seed: u64,
     /// Of the topology and its groups: only processes with the same one talk to each other.
     pub fingerprint: u64,
-    /// Of the topology alone: a data directory says for which one it was written, and names its groups besides.
+    /// Of the topology without hosts and ports: a data directory says for which one it was written, and names its groups
+    /// besides.
     pub shard_fingerprint: u64,
+    /// Of the topology with them, which earlier versions wrote there.
+    pub addressed_fingerprint: u64,
     /// Host and port to listen on.
     pub listen: (String, u16),
     /// All other processes.
@@ -201,6 +204,7 @@ impl Storage {
             prepare: Prepare::InBackground,
             memory_tail_bytes: config.limits.log_memory_bytes as u64,
             shard_fingerprint: config.shard_fingerprint,
+            addressed_fingerprint: config.addressed_fingerprint,
             process: config.me,
             group: group.id,
             partitions: group.partitions.clone(),

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
@@ -31,6 +32,8 @@ pub struct MemoryLog {
     /// What could not be read for followers. They ask again with each message, the disk is not asked again before
     /// [`MemoryLog::take_unread`].
     unread: RefCell<Option<Unread>>,
+    /// What this member is to apply could not be read for want of a file handle: to be tried again.
+    put_off: RefCell<Option<String>>,
     /// What this member itself needs can't be read.
     broken: OnceCell<String>,
 }
@@ -63,6 +66,16 @@ pub struct Unread {
     pub error: String,
     /// All that was missing was a file handle.
     pub is_passing: bool,
+}
+
+/// For what entries are read from disk.
+enum ReadBy {
+    /// To be sent.
+    Follower,
+    /// To be applied here; a short answer, or none, is no harm.
+    OwnReplay,
+    /// For this member to decide by what is in them, and by what is not.
+    OwnDecision,
 }
 
 fn cost(entry: &Entry) -> usize {
@@ -112,6 +125,7 @@ impl MemoryLog {
             older,
             reads: Reads::default(),
             unread: RefCell::default(),
+            put_off: RefCell::default(),
             broken: OnceCell::new(),
         }
     }
@@ -177,19 +191,38 @@ impl MemoryLog {
         self.unread.take()
     }
 
+    /// See [`Self::take_put_off`].
+    pub fn has_put_off(&self) -> bool {
+        self.put_off.borrow().is_some()
+    }
+
+    /// Why this member could not apply what comes next, where that may pass: no file handle was left. Each pass asks for it
+    /// anew and gets nothing, so let none before the next tick, with which this is taken.
+    pub fn take_put_off(&self) -> Option<String> {
+        self.put_off.take()
+    }
+
     /// Why this member can't go on: what it has to apply, or to look at before it campaigns, can't be read.
     pub fn broken(&self) -> Option<&str> {
         self.broken.get().map(String::as_str)
     }
 
     /// raft-rs takes no error but "asked too early" and "gone for good", and the latter not for its own needs.
-    fn could_not_read(&self, low: u64, high: u64, for_a_follower: bool, error: &std::io::Error) -> raft::Result<Vec<Entry>> {
-        let text = format!("reading entries {low}..{high}: {error}");
-        if !for_a_follower {
-            let _ = self.broken.set(text);
-            return Ok(Vec::new());
-        }
+    fn could_not_read(&self, wanted: Range<u64>, reader: ReadBy, error: &std::io::Error) -> raft::Result<Vec<Entry>> {
+        let low = wanted.start;
+        let text = format!("reading entries {low}..{}: {error}", wanted.end);
         let is_passing = DiskError::is_passing(error);
+        match reader {
+            ReadBy::Follower => {}
+            ReadBy::OwnReplay if is_passing => {
+                self.put_off.replace(Some(text));
+                return Ok(Vec::new());
+            }
+            ReadBy::OwnReplay | ReadBy::OwnDecision => {
+                let _ = self.broken.set(text);
+                return Ok(Vec::new());
+            }
+        }
         let mut lows = self.unread.take().map(|unread| unread.lows).unwrap_or_default();
         lows.insert(low);
         self.unread.replace(Some(Unread { lows, error: text, is_passing }));
@@ -303,7 +336,12 @@ impl Storage for MemoryLog {
                 entries
             }),
         };
-        read.or_else(|error| self.could_not_read(low, high, context.can_async(), &error))
+        let reader = match max_bytes {
+            _ if context.can_async() => ReadBy::Follower,
+            Some(_) => ReadBy::OwnReplay,
+            None => ReadBy::OwnDecision,
+        };
+        read.or_else(|error| self.could_not_read(low..high, reader, &error))
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {
@@ -469,6 +507,19 @@ mod tests {
         let (log, _) = on_unreadable(rustix::io::Errno::IO);
         assert_eq!(log.entries(2, 5, 1 << 20, GetEntriesContext::empty(false)), Ok(Vec::new()));
         assert!(log.broken().unwrap().starts_with("reading entries 2..5: "));
+    }
+
+    #[test]
+    fn a_replay_that_finds_no_file_handle_is_tried_again_and_a_decision_is_not_made_without_them() {
+        let (log, tries) = on_unreadable(rustix::io::Errno::MFILE);
+        for nth in 1..=2 {
+            assert_eq!(read(&log, 2, 5, 1 << 20), Ok(Vec::new()));
+            assert!(log.has_put_off() && log.take_put_off().unwrap().starts_with("reading entries 2..5: "));
+            assert!(!log.has_put_off());
+            assert_eq!((tries.load(std::sync::atomic::Ordering::Relaxed), log.broken()), (nth, None));
+        }
+        assert_eq!(log.entries(2, 5, None, GetEntriesContext::empty(false)), Ok(Vec::new()));
+        assert!(!log.has_put_off() && log.broken().is_some());
     }
 
     #[test]

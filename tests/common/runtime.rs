@@ -16,6 +16,7 @@ pub fn config(me: ProcessId, listen: (String, u16), peers: Vec<PeerAddress>, gro
         seed: me.0.into(),
         fingerprint: 7,
         shard_fingerprint: 7,
+        addressed_fingerprint: 8,
         listen,
         peers,
         groups,

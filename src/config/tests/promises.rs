@@ -252,6 +252,26 @@ fn the_fingerprint_changes_with_every_name_host_port_and_place() {
 }
 
 #[test]
+fn what_a_data_directory_bears_changes_with_every_name_and_place_and_with_no_host_or_port() {
+    let fingerprint = |text: &str, process: &str| Files::with(text).load(&["-P", process]).unwrap().topology.names_fingerprint;
+    let plain = fingerprint(SHARD, "p1");
+    for (from, to) in [("7201", "7209"), ("7101", "9101"), ("10.0.0.2", "10.0.0.3"), ("10.0.0.1", "elsewhere")] {
+        let text = SHARD.replace(from, to);
+        assert_ne!(text, SHARD, "{from} is in the file");
+        assert_eq!((fingerprint(&text, "p1"), fingerprint(&text, "p2")), (plain, plain), "{from} to {to}");
+    }
+    for (from, to) in [
+        ("s302", "s303"),
+        ("p2", "p3"),
+        ("p2", "learner"),
+        ("\"s101:7001\", \"s201:7101\"", "\"s201:7101\", \"s101:7001\""),
+        ("    - [\"s102:7002\", \"s202:7102\", \"s302:7202\"]\n", ""),
+    ] {
+        assert_ne!(fingerprint(&SHARD.replace(from, to), "p1"), plain, "{from} to {to}");
+    }
+}
+
+#[test]
 fn peers_greet_with_another_fingerprint_under_another_grouping_unless_it_makes_the_same_groups() {
     let topology = Files::with(SHARD).load(&[]).unwrap().topology;
     let [shard, partition] = [Grouping::Shard, Grouping::Partition].map(|grouping| topology.greeted_fingerprint(grouping));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use raft::eraftpb::Entry;
+use raft::eraftpb::{Entry, HardState};
 
 use super::error::DiskError;
 use super::files::{FileSystem, LockError, LockGuard, LogFile, OpenMode};
@@ -58,6 +58,10 @@ pub struct DiskLog {
     /// The system was told that it need not keep the segment in memory up to here.
     forgotten: u64,
     ordinal: u64,
+    /// Of those that `META` counts, this one.
+    opening: u32,
+    /// Term and vote as last written.
+    hard_state: HardState,
     /// The last record is the mark of a log closed in good order.
     closed: bool,
     has_membership: bool,
@@ -127,6 +131,8 @@ impl DiskLog {
             unsynced_bytes: 0,
             forgotten: page_start(found.end),
             ordinal: found.ordinal,
+            opening: meta.incarnation,
+            hard_state: found.hard_state,
             closed: found.closed,
             has_membership: found.membership.is_some(),
             last_index,
@@ -270,6 +276,8 @@ impl DiskLog {
             self.last_index = first.index + write.entries.len() as u64 - 1;
         }
         if let Some(state) = &write.hard_state {
+            recovery::check_follows(&self.hard_state, state).or_else(refuse)?;
+            self.hard_state = state.clone();
             self.commit = state.commit.min(self.last_index);
         }
         Ok(())
@@ -294,7 +302,8 @@ impl DiskLog {
     fn next_place(&mut self, offset: u64) -> Place {
         self.ordinal += 1;
         let sealed = Position { segment: self.preparer.synced_before(), offset: RECORDS_START as u32 };
-        Place { salt: self.segment.salt, offset, synced: self.synced.max(sealed), ordinal: self.ordinal }
+        let (salt, ordinal, opening) = (self.segment.salt, self.ordinal, self.opening);
+        Place { salt, offset, synced: self.synced.max(sealed), ordinal, opening }
     }
 
     /// A record that is larger than a segment gets a longer one.
@@ -423,7 +432,9 @@ fn meta_and_log(
         let path = directory.join(meta::NAME);
         return Err(DiskError::corrupt(&path, 0, "it is missing, but there are segments"));
     }
-    let before = meta.as_ref().map_or(0, |meta| meta.incarnation);
+    let counted = meta.as_ref().map_or(0, |meta| meta.incarnation);
+    // Records never say more than META did before them, unless it was put back from a copy.
+    let before = counted.max(found.as_ref().map_or(0, |found| found.opening));
     if before > 0 && found.is_none() {
         // A replica that began anew would vote as if it had never acknowledged anything.
         let what = format!("it is missing with all other segments, and META says that the directory was opened {before} times");

@@ -35,7 +35,18 @@ pub enum DiskError {
         /// The other process, where it wrote its number.
         pid: Option<u32>,
     },
-    /// The directory belongs to another configuration.
+    /// The directory belongs to another shard, or to one whose files said something else.
+    Shard {
+        /// The file that says so.
+        path: PathBuf,
+        /// An earlier version wrote it, whose fingerprint has hosts and ports in it.
+        has_addresses: bool,
+        /// On disk.
+        found: u64,
+        /// In this process's configuration.
+        expected: u64,
+    },
+    /// The directory belongs to another process or group.
     Mismatch {
         /// The file that says so.
         path: PathBuf,
@@ -125,7 +136,7 @@ impl fmt::Display for DiskError {
             }
             Self::Full { operation, path, source } => write!(
                 f,
-                "durable log: {operation} {}: the disk is full ({source}); free space there and restart",
+                "durable log: {operation} {}: the disk is full ({source}); make room there (no file of the log may be deleted) and restart",
                 path.display()
             ),
             Self::Locked { directory, pid } => {
@@ -135,6 +146,20 @@ impl fmt::Display for DiskError {
                     None => write!(f, "another process")?,
                 }
                 write!(f, "; each replica process needs a data directory of its own")
+            }
+            Self::Shard { path, has_addresses, found, expected } => {
+                let what = if *has_addresses {
+                    "an earlier version wrote it, for which hosts and ports count as well as names and partitions. Where only \
+                     those have changed, start once with the former ones, and then with these"
+                } else {
+                    "the names of sites or processes, their order, or the partitions are others (hosts and ports do not count)"
+                };
+                write!(
+                    f,
+                    "durable log: {} has shard fingerprint {found:016x}, this process is configured with {expected:016x}; is \
+                     raft.data_dir the directory of another shard? If not, {what}",
+                    path.display()
+                )
             }
             Self::Mismatch { path, what, found, expected } => write!(
                 f,

@@ -35,6 +35,8 @@ pub trait FileSystem: Send + Sync {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.open_directory(directory)?.sync()
     }
+    /// How many more bytes files in `directory` may take.
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64>;
     /// Which file `path` names now.
     fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
 }
@@ -169,6 +171,11 @@ impl FileSystem for RealFiles {
 
     fn open_directory(&self, directory: &Path) -> io::Result<Box<dyn OpenDirectory>> {
         Ok(Box::new(File::open(directory)?))
+    }
+
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
+        let system = rustix::fs::statvfs(directory)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {

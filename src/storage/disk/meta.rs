@@ -22,7 +22,10 @@ const META_MAX_BYTES: usize = 64 << 10;
 /// What `META` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
+    /// With hosts and ports: a version that writes `shard` too compares it no more.
     pub fingerprint: u64,
+    /// Without them; `None` from a version that didn't write it.
+    pub shard: Option<u64>,
     pub process: u64,
     pub group: u64,
     /// As [`layout::partitions`] writes them; `None` from a version that didn't write them.
@@ -35,7 +38,8 @@ impl Meta {
     /// What `options` ask for, never opened.
     pub fn expected(options: &DiskOptions) -> Meta {
         Meta {
-            fingerprint: options.shard_fingerprint,
+            fingerprint: options.addressed_fingerprint,
+            shard: Some(options.shard_fingerprint),
             process: u64::from(options.process.0),
             group: u64::from(options.group.0),
             partitions: Some(layout::partitions(&options.partitions)),
@@ -45,8 +49,9 @@ impl Meta {
 
     fn text(&self) -> String {
         let partitions = self.partitions.as_ref().map_or_else(String::new, |p| format!("partitions {p}\n"));
+        let shard = self.shard.map_or_else(String::new, |shard| format!("shard {shard:016x}\n"));
         let lines = format!(
-            "mako-raft log\nformat {FORMAT}\nfingerprint {:016x}\nprocess {}\ngroup {}\n{partitions}incarnation {}\n",
+            "mako-raft log\nformat {FORMAT}\nfingerprint {:016x}\n{shard}process {}\ngroup {}\n{partitions}incarnation {}\n",
             self.fingerprint, self.process, self.group, self.incarnation
         );
         let crc = crc32c(lines.as_bytes());
@@ -82,8 +87,14 @@ impl Meta {
 
     /// Refuses a directory of another shard or process.
     pub fn check_owner(&self, expected: &Meta, directory: &Path) -> Result<(), DiskError> {
-        let hex = |number: u64| format!("{number:016x}");
-        differs(directory, "shard fingerprint", hex(self.fingerprint), hex(expected.fingerprint))?;
+        let (found, expected_here) = match (self.shard, expected.shard) {
+            (Some(found), Some(expected)) => (found, expected),
+            _ => (self.fingerprint, expected.fingerprint),
+        };
+        if found != expected_here {
+            let (path, has_addresses) = (directory.join(NAME), self.shard.is_none());
+            return Err(DiskError::Shard { path, has_addresses, found, expected: expected_here });
+        }
         differs(directory, "process", self.process.to_string(), expected.process.to_string())
     }
 
@@ -129,6 +140,7 @@ fn parse(text: &str, path: &Path) -> Result<Meta, DiskError> {
     }
     Ok(Meta {
         fingerprint: number("fingerprint", 16)?,
+        shard: value("shard").is_ok().then(|| number("shard", 16)).transpose()?,
         process: number("process", 10)?,
         group: number("group", 10)?,
         partitions: value("partitions").ok().map(str::to_owned),

@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! LOCK                      the process number of who has the directory open and locked
-//! META                      format, shard fingerprint, process, group, its partitions, how often it was opened: 0 until there is a
-//!                           segment
+//! META                      format, fingerprints of the shard, process, group, its partitions, how often it was opened: 0 until
+//!                           there is a segment
 //! segment-0000000001.log    records from byte 4096 on, up to `segment_bytes`; a larger record has a
 //! segment-0000000002.log    segment of its own, longer than the others
 //! spare.log                 is to become the next segment
@@ -32,6 +32,7 @@ mod presence;
 mod reader;
 mod record;
 mod recovery;
+mod room;
 mod segment;
 pub mod simulated;
 #[cfg(test)]
@@ -76,8 +77,10 @@ pub struct DiskOptions {
     /// [`Recovered::tail`](crate::replica::config::Recovered::tail) takes at most so much memory in
     /// bytes, but holds at least one entry.
     pub memory_tail_bytes: u64,
-    /// A number for the shard's configuration: a directory written under another one is refused.
+    /// A number for what the log depends on in the shard's configuration: a directory written under another one is refused.
     pub shard_fingerprint: u64,
+    /// One for hosts and ports too. Earlier versions wrote no other: their directories are taken where it is the same.
+    pub addressed_fingerprint: u64,
     /// This process.
     pub process: ProcessId,
     /// The group.
@@ -95,6 +98,7 @@ impl DiskOptions {
             prepare: Prepare::InBackground,
             memory_tail_bytes: 256 << 20,
             shard_fingerprint,
+            addressed_fingerprint: shard_fingerprint,
             process,
             group,
             partitions: vec![PartitionId(0)],

@@ -6,6 +6,8 @@
 //! blocks that were written before needs no journal commit of the file system. Large writes gain
 //! nothing from that and cost the disk twice, so they do not make it go on.
 //!
+//! With each segment it looks how many more there is room for.
+//!
 //! The same thread syncs segments that are full where the log itself does not sync
 //! ([`Durability::Os`](super::Durability::Os)), so that damage to old segments is recognised there too.
 
@@ -15,10 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use super::error::DiskError;
 use super::files::{FileSystem, LogFile, OpenDirectory, OpenMode};
 use super::record::Position;
+use super::room::Room;
 use super::segment::{self, Segment};
 use super::Prepare;
 
@@ -86,7 +90,8 @@ impl Preparer {
         let (requests, inbox) = sync_channel(REQUESTS_MAX);
         // One segment is asked for at a time, so one answer at most is on its way.
         let (answers, ready) = sync_channel(1);
-        let worker = Worker { workshop: self.workshop.clone(), current: None, sealed: self.sealed.clone() };
+        let (workshop, sealed, room) = (self.workshop.clone(), self.sealed.clone(), Room::default());
+        let worker = Worker { workshop, current: None, sealed, room, room_looked_at: None };
         let handle = std::thread::Builder::new()
             .name("mako-raft-disk".into())
             .spawn(move || worker.run(inbox, answers))
@@ -219,6 +224,8 @@ struct Worker {
     workshop: Workshop,
     current: Option<Current>,
     sealed: Arc<AtomicU64>,
+    room: Room,
+    room_looked_at: Option<Instant>,
 }
 
 /// The segment that is being made.
@@ -255,6 +262,7 @@ impl Worker {
             match request {
                 Request::Begin(number) => {
                     self.current = Some(Current::begin(number, self.workshop.spare()));
+                    self.look_at_room();
                 }
                 Request::Fill => self.fill(),
                 Request::Finish => {
@@ -274,6 +282,16 @@ impl Worker {
                     Err(error) => log::error!("{error}"),
                 },
             }
+        }
+    }
+
+    /// A file system that does not tell has none to warn of.
+    fn look_at_room(&mut self) {
+        let Workshop { files, directory, segment_bytes, .. } = &self.workshop;
+        let elapsed = self.room_looked_at.replace(Instant::now()).map(|at| at.elapsed());
+        let Ok(free_bytes) = files.free_bytes(directory) else { return };
+        if let Some(line) = self.room.look(free_bytes, *segment_bytes, elapsed) {
+            log::warn!("durable log: {}: {line}", directory.display());
         }
     }
 

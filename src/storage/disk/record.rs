@@ -8,13 +8,14 @@
 //!  8  body length u32 | CRC32C of the body u32
 //! 16  "everything before this position was synced when this was written": segment u32, offset u32
 //! 24  ordinal u64: 1, 2, 3, ... over the whole log
-//! 32  0 u32 | CRC32C u32 over the segment's salt, the record's offset, and header bytes 0..36
+//! 32  opening u32 | CRC32C u32 over the segment's salt, the record's offset, and header bytes 0..36
 //! ```
 //!
 //! The salt is never used twice in a directory, so what an earlier use left in a recycled file is not
 //! a record of this one, and neither is a copy of a record inside somebody's payload. The synced
 //! position is what tells a torn last write from damage: a bad record that a later one calls synced was
-//! whole once.
+//! whole once. The opening, of those that `META` counts, never falls from one record to the next: a lower one was left
+//! behind the log's end by an earlier process. 0 is that of a version that did not write it.
 //!
 //! The body of [`Kind::Write`] holds up to four sections, so that one replica write is one record and
 //! is either there or not: membership, the formations before the parent, hard state, entries. The sections of a write
@@ -102,6 +103,7 @@ pub(super) struct Header {
     body_crc: u32,
     pub synced: Position,
     pub ordinal: u64,
+    pub opening: u32,
 }
 
 impl Header {
@@ -118,6 +120,7 @@ impl Header {
             body_crc: u32_at(bytes, 12),
             synced: Position { segment: u32_at(bytes, 16), offset: u32_at(bytes, 20) },
             ordinal: u64_at(bytes, 24),
+            opening: u32_at(bytes, 32),
         })
     }
 
@@ -130,6 +133,7 @@ impl Header {
         out[16..20].copy_from_slice(&self.synced.segment.to_le_bytes());
         out[20..24].copy_from_slice(&self.synced.offset.to_le_bytes());
         out[24..32].copy_from_slice(&self.ordinal.to_le_bytes());
+        out[32..36].copy_from_slice(&self.opening.to_le_bytes());
         let crc = header_crc(out, salt, offset);
         out[36..40].copy_from_slice(&crc.to_le_bytes());
     }
@@ -230,6 +234,7 @@ pub(super) struct Place {
     pub offset: u64,
     pub synced: Position,
     pub ordinal: u64,
+    pub opening: u32,
 }
 
 enum Piece<'a> {
@@ -301,6 +306,7 @@ impl<'a> Encoder<'a> {
             body_crc: crc,
             synced: place.synced,
             ordinal: place.ordinal,
+            opening: place.opening,
         };
         header.write(&mut self.copied[header_at..header_at + HEADER_BYTES], place.salt, place.offset);
         self.bytes += length + padding as u64;

@@ -2,8 +2,9 @@
 //!
 //! The first record that is not whole ends the log, if a crash explains it: nothing behind it may claim
 //! that it was synced. Where something does, the record was damaged later, and that is an error. What lay
-//! behind the end was never acknowledged; it is erased before anything is appended, so that it can't
-//! come back behind records that are written now.
+//! behind the end was never acknowledged; it is erased before anything is appended. An erasing whose sync failed may
+//! have reached the page cache only, where the next process finds nothing to erase: so what comes back behind records
+//! that were written since is told by its opening, which is an earlier one than theirs.
 //!
 //! What was read from behind the last known sync may exist in the page cache only, and a sync that
 //! failed before may have left it there marked as clean. So it is written once more, and then synced:
@@ -23,6 +24,7 @@ use super::record::{Header, Kind, Position, Sections};
 use super::segment::{self, Scanner, Segment, RECORDS_START};
 use crate::ids::MemberId;
 use crate::replica::formation::Formation;
+use crate::replica::planted::{self, Bug};
 
 /// Erasing and writing again go in pieces of this size.
 const PIECE_BYTES: usize = 256 << 10;
@@ -37,6 +39,8 @@ pub(super) struct Found {
     pub end: u64,
     /// The last record's ordinal; 0 when there is none.
     pub ordinal: u64,
+    /// The last one that any record was written in; 0 where an earlier version wrote all.
+    pub opening: u32,
     /// Synced before the last record was written.
     synced: Position,
     /// The last record says that the log was closed in good order.
@@ -101,6 +105,11 @@ impl Found {
         let mut offset = RECORDS_START;
         loop {
             let Some((header, body)) = scanner.record(offset)? else { return Ok(End::Here(offset)) };
+            // It lay behind the end when the record before it was written.
+            if header.opening != 0 && header.opening < self.opening {
+                return Ok(End::Here(offset));
+            }
+            self.opening = self.opening.max(header.opening);
             let at = Position { segment: segment.number, offset: offset as u32 };
             let damaged = |what: String| DiskError::corrupt(&segment.path, offset, what);
             if header.ordinal != self.ordinal + 1 {
@@ -127,6 +136,7 @@ impl Found {
             self.membership = Some(membership);
         }
         if let Some(state) = sections.hard_state {
+            check_follows(&self.hard_state, &state)?;
             self.hard_state = state;
         }
         if let Some(batch) = sections.entries {
@@ -192,11 +202,25 @@ impl Found {
             hard_state: HardState::default(),
             end: RECORDS_START,
             ordinal: 0,
+            opening: 0,
             synced: Position { segment: segment.number, offset: RECORDS_START as u32 },
             segment,
             closed: false,
         }
     }
+}
+
+/// Refuses what no replica writes behind `before`: a lower term, or another vote in the same one. Whoever believed it
+/// could vote twice.
+pub(super) fn check_follows(before: &HardState, state: &HardState) -> Result<(), String> {
+    if state.term < before.term {
+        return Err(format!("term {} behind term {}", state.term, before.term));
+    }
+    let forgets = planted::has(Bug::VoteTwice) || planted::has(Bug::ForgetVoteAtRestart);
+    if state.term == before.term && before.vote != 0 && state.vote != before.vote && !forgets {
+        return Err(format!("a vote for member {} in term {}, in which member {} has it", state.vote, state.term, before.vote));
+    }
+    Ok(())
 }
 
 /// Reads and writes `range` of a segment in place, and syncs it.

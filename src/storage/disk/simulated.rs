@@ -461,6 +461,12 @@ impl FileSystem for SimulatedFiles {
         Ok(Box::new(SimulatedDirectory { disk: self.disk.clone(), path: directory.to_path_buf(), boot: disk.boot }))
     }
 
+    fn free_bytes(&self, _directory: &Path) -> io::Result<u64> {
+        let disk = self.disk.lock();
+        disk.alive()?;
+        Ok(disk.faults.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.used_bytes())))
+    }
+
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
         let disk = self.disk.lock();
         disk.alive()?;

@@ -111,6 +111,7 @@ impl Disk {
             prepare: Prepare::OnDemand,
             memory_tail_bytes: tail_bytes(random),
             shard_fingerprint: FINGERPRINT,
+            addressed_fingerprint: FINGERPRINT,
             process: ProcessId(process),
             group: GroupId(0),
             partitions: vec![PartitionId(0)],

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::model::{entries_write, entry, first_write, open, open_with, options, Model, DIRECTORY};
+use super::model::{entries_write, entry, first_write, open, open_with, options, vote, Model, DIRECTORY};
+use crate::checksum::{crc32c, crc32c_append};
 use crate::ids::{GroupId, PartitionId, ProcessId};
+use crate::replica::output::Write;
 use crate::storage::disk::meta::Meta;
 use crate::storage::disk::simulated::SimulatedFiles;
 use crate::storage::disk::{check_layout, group_directory, DiskError, DiskLog, DiskOptions, Prepare, RealFiles};
 
-fn one(index: u64) -> crate::replica::output::Write {
+fn one(index: u64) -> Write {
     entries_write(index + 1, vec![entry(index, 1, vec![index as u8; 200])])
 }
 
@@ -43,6 +45,57 @@ fn what_is_recovered_after_a_failed_sync_is_really_on_the_disk() {
         files.crash(seed);
         assert_eq!(Model::of(open(&files).unwrap().0.as_ref()), first, "seed {seed}");
     }
+}
+
+/// Term 6 and a vote for member 3, written where an erasing that failed has left older ones on the disk, and read after a
+/// power cut. `earlier`: those are of a version that did not write the opening.
+fn recovered_behind_a_failed_erasing(earlier: bool) -> Result<(u64, u64), DiskError> {
+    let path = Path::new("/log/segment-0000000001.log");
+    let files = SimulatedFiles::new();
+    let (_, mut log) = open(&files).unwrap();
+    log.append(&[first_write(), vote(2, 5, 1)]).unwrap();
+    let before = files.contents(path).unwrap();
+    log.append(&[vote(3, 5, 1), vote(4, 5, 1)]).unwrap();
+    files.kill_process();
+    // What a power cut leaves: of one batch the first record is torn, the second is whole.
+    let mut bytes = files.contents(path).unwrap();
+    let end = bytes.iter().zip(&before).position(|(now, before)| now != before).unwrap();
+    bytes[end] ^= 1;
+    if earlier {
+        forget_opening(&mut bytes, end + 64);
+    }
+    files.replace_contents(path, bytes);
+    // The zeros that go over it are in the page cache only, and the next process finds them there.
+    files.fail_sync(1);
+    assert!(open(&files).is_err());
+    files.kill_process();
+    let (recovered, mut log) = open(&files).unwrap();
+    assert_eq!(recovered.unwrap().hard_state.term, 5);
+    // As long as the torn one: by its place and its ordinal the record behind it continues this one as well.
+    log.append(&[vote(3, 6, 3)]).unwrap();
+    files.crash(0);
+    let state = open(&files)?.0.unwrap().hard_state;
+    Ok((state.term, state.vote))
+}
+
+/// Of the record at `offset` of a segment.
+fn forget_opening(segment: &mut [u8], offset: usize) {
+    let place = [&segment[16..24], &(offset as u64).to_le_bytes()].concat();
+    let header = &mut segment[offset..offset + 40];
+    header[32..36].fill(0);
+    let crc = crc32c_append(crc32c(&place), &header[..36]);
+    header[36..].copy_from_slice(&crc.to_le_bytes());
+}
+
+#[test]
+fn what_an_erasing_that_failed_left_on_the_disk_does_not_come_back_behind_new_records() {
+    assert_eq!(recovered_behind_a_failed_erasing(false).unwrap(), (6, 3));
+}
+
+#[test]
+fn a_term_that_falls_is_damage() {
+    let error = recovered_behind_a_failed_erasing(true).unwrap_err();
+    assert!(matches!(&error, DiskError::Corrupt { what, .. } if what == "term 5 behind term 6"), "{error}");
 }
 
 #[test]
@@ -135,6 +188,23 @@ fn a_directory_of_another_shard_process_or_group_is_refused_with_both_values() {
         assert!(text.contains(found) && text.contains(expected), "{text}");
     }
     open(&files).unwrap();
+}
+
+#[test]
+fn a_directory_follows_its_shard_to_other_addresses_one_of_an_earlier_version_when_it_was_opened_with_the_former() {
+    let files = SimulatedFiles::new();
+    open(&files).unwrap().1.close().unwrap();
+    let moved = || DiskOptions { addressed_fingerprint: 0xadd2, ..options() };
+    open_with(&files, moved()).unwrap().1.close().unwrap();
+    open(&files).unwrap().1.close().unwrap();
+    // As the versions wrote it that had one number for everything.
+    let meta = Meta::read(&files, Path::new(DIRECTORY)).unwrap().unwrap();
+    Meta { shard: None, ..meta }.write(&files, Path::new(DIRECTORY)).unwrap();
+    let text = open_with(&files, moved()).map(drop).unwrap_err().to_string();
+    let parts = ["0000000000000add,", "000000000000add2;", "hosts and ports count", "start once with the former ones"];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    open(&files).unwrap().1.close().unwrap();
+    open_with(&files, moved()).unwrap();
 }
 
 #[test]

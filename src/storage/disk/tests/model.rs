@@ -23,6 +23,7 @@ pub fn options() -> DiskOptions {
         prepare: Prepare::OnDemand,
         memory_tail_bytes: 4 << 10,
         shard_fingerprint: 0xfeed_beef,
+        addressed_fingerprint: 0xadd,
         process: ProcessId(2),
         group: GroupId(1),
         partitions: vec![PartitionId(4), PartitionId(5), PartitionId(7)],
@@ -61,6 +62,12 @@ pub fn entry(index: u64, term: u64, data: Vec<u8>) -> Entry {
 
 pub fn entries_write(id: u64, entries: Vec<Entry>) -> Write {
     Write { id, entries, must_sync: true, ..Write::default() }
+}
+
+/// A write of nothing but a term and a vote.
+pub fn vote(id: u64, term: u64, vote: u64) -> Write {
+    let hard_state = Some(HardState { term, vote, ..HardState::default() });
+    Write { id, hard_state, must_sync: true, ..Write::default() }
 }
 
 /// The first write of a directory.
@@ -153,9 +160,11 @@ impl Writer {
         }
         if self.random.below(2) == 0 || term != self.model.hard_state.term || write.entries.is_empty() {
             let last = write.entries.last().map_or(self.model.entries.len() as u64, |entry| entry.index);
+            let voted = Some(self.model.hard_state.vote).filter(|&vote| vote != 0 && term == self.model.hard_state.term);
+            let any = self.random.below(4);
             write.hard_state = Some(HardState {
                 term,
-                vote: self.random.below(4),
+                vote: voted.unwrap_or(any),
                 commit: commit + self.random.below(last.saturating_sub(commit) + 1),
                 ..HardState::default()
             });

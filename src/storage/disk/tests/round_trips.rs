@@ -4,7 +4,7 @@ use std::path::Path;
 
 use raft::eraftpb::HardState;
 
-use super::model::{entries_write, entry, first_write, formation, member, open, open_with, options, Model, Writer};
+use super::model::{entries_write, entry, first_write, formation, member, open, open_with, options, vote, Model, Writer};
 use crate::replica::output::Write;
 use crate::storage::disk::simulated::SimulatedFiles;
 use crate::storage::disk::{DiskError, DiskOptions, Durability};
@@ -113,7 +113,7 @@ fn a_read_stops_before_the_entry_that_would_exceed_its_bytes_and_returns_at_leas
 
 #[test]
 fn what_could_not_be_recovered_is_refused_before_it_is_written() {
-    let cases: [(&str, Vec<Write>); 4] = [
+    let cases: [(&str, Vec<Write>); 6] = [
         ("which member", vec![entries_write(1, vec![entry(1, 1, vec![])])]),
         ("from 3 on", vec![first_write(), entries_write(2, vec![entry(3, 1, vec![])])]),
         ("where 2 is due", vec![first_write(), entries_write(2, vec![entry(1, 1, vec![]), entry(5, 1, vec![])])]),
@@ -123,6 +123,8 @@ fn what_could_not_be_recovered_is_refused_before_it_is_written() {
             let one = |id| entries_write(id, vec![entry(1, 1, vec![])]);
             vec![first_write(), one(2), committed, one(4)]
         }),
+        ("term 5 behind term 6", vec![first_write(), vote(2, 6, 1), vote(3, 5, 1)]),
+        ("a vote for member 3 in term 6, in which member 1", vec![first_write(), vote(2, 6, 1), vote(3, 6, 3)]),
     ];
     for (reason, writes) in cases {
         let files = SimulatedFiles::new();
