@@ -148,6 +148,7 @@ impl GroupRun {
         (decided || abandoning)
             && !self.has_filled_intake()
             && !self.replica.has_work()
+            && !self.replica.waits_for_deliveries()
             // It may let a replay go on.
             && !self.has_unreported_progress()
             && self.ports.iter().all(|port| port.lane.is_idle())
