@@ -409,8 +409,8 @@ void Round::lose_majority_for_good() {
   shard_.await_level(kLeaderBoundMs);
   const int survivor = one_of(shard_.usable());
   const std::vector<int> victims = shard_.others(survivor);
-  const std::string order = "MAKO_RAFT_RESTORE=" + shard_.cluster().process_name(survivor) + ":" +
-                            shard_.status(survivor).formation;
+  const std::string lost = shard_.status(survivor).formation;
+  const std::string order = "MAKO_RAFT_RESTORE=" + shard_.cluster().process_name(survivor) + ":" + lost;
   for (const int victim : victims) shard_.kill_for_good(victim);
   shard_.await_waiting(survivor, "a majority of the members", kLeaderBoundMs);
   if (shard_.setting().durable && one_in(2)) {
@@ -418,7 +418,9 @@ void Round::lose_majority_for_good() {
     shard_.start(survivor, {order});
   }
   for (const int victim : victims) shard_.start(victim, {order});
-  shard_.await_leader({survivor}, kLeaderBoundMs);
+  // Not the survivor: by the time that the last is started it may have handed over to the preferred process.
+  shard_.await_leader(shard_.usable(), kLeaderBoundMs);
+  require(shard_.status(survivor).formation != lost, "the survivor did not go on alone");
 }
 
 // --- several of them ------------------------------------------------------------------------------
