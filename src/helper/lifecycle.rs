@@ -20,8 +20,8 @@ use super::{directory, epoch, refuse_in_callback, registration, run_id, runtime_
 /// `action` of `setup2` for a process that leaves forming and the first campaign to others.
 const ACTION_DO_NOT_CAMPAIGN: i32 = 1;
 /// The drain is a part of shutdown's ten seconds. Where `raft.drain_ms` is longer than these, the threads
-/// still get the time that ending takes.
-const JOIN_PATIENCE_MIN: Duration = Duration::from_secs(1);
+/// still get the time that ending takes: of the log writers' most, a batch and their own patience.
+const JOIN_PATIENCE_MIN: Duration = Duration::from_secs(2);
 
 enum Life {
     /// Never set up, or cleanly shut down.

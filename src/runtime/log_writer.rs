@@ -1,7 +1,7 @@
 //! A group's durable log, and who writes to it.
 //!
 //! Usually a thread of its own does, so that the event loop does not wait for a disk: it takes everything
-//! that is queued, writes it, and syncs once (per [`BATCH_BYTES`]), so that under load one sync serves all that
+//! that is queued, writes it, and syncs once (per batch of [`BatchLimit`]), so that under load one sync serves all that
 //! arrived during the one before. The queue is bounded by Raft: nothing unwritten is acknowledged, so a leader's window of
 //! unacknowledged bytes is all that can be waiting here, and on a follower whose disk does not answer what its log in
 //! memory takes at most (`log_memory_bytes`): its leader sends on as long as heartbeats are answered. A disk may take
@@ -29,12 +29,8 @@ const HERE_BYTES_MAX: u64 = 16 << 10;
 /// More than a record takes beside the payloads of its entries, for each write and for each entry.
 const RECORD_OVERHEAD_BYTES: u64 = 256;
 
-/// What is queued is synced once per so much. Batches are mostly below 1 MiB, and a disk writes this for some ten times as
-/// long as it syncs; one that takes 1 MB/s is done with it before a shutdown gives up.
-const BATCH_BYTES: u64 = 8 << 20;
-
-/// So long a thread that is to end goes on writing what is queued. Nothing of it was acknowledged.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// So long a thread that is to end goes on writing what is queued, and the batch that it is at. Nothing of it was acknowledged.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Between two looks at the directory. What was acknowledged since the last one is as good as lost when it is gone.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -162,6 +158,7 @@ impl LogWriter {
     /// Writes what it is given, and looks whether the directory is still there, until it is stopped.
     fn serve(&self, wakeup: &Wakeup) -> Result<(), String> {
         let (mut taken, mut written, mut next_look) = (Vec::new(), 0, Instant::now() + LOOK_EVERY);
+        let mut limit = BatchLimit::default();
         loop {
             if Instant::now() >= next_look {
                 next_look = Instant::now() + LOOK_EVERY;
@@ -180,9 +177,12 @@ impl LogWriter {
                 self.say_dropped(&taken[written..]);
                 return Ok(());
             }
-            let end = written + batch_len(&taken[written..]);
+            let (len, bytes) = limit.cut(&taken[written..]);
+            let end = written + len;
             let batch = &mut taken[written..end];
+            let begun = Instant::now();
             self.append(batch)?;
+            limit.ended(bytes, begun.elapsed());
             wakeup.notify();
             self.forget_synced();
             // Their payloads go now, not with the last of what was taken.
@@ -279,14 +279,44 @@ impl LogWriter {
     }
 }
 
-/// How many of `writes`, which are some, are one batch.
-fn batch_len(writes: &[Write]) -> usize {
-    let mut bytes = 0;
-    let fits = |write: &&Write| {
-        bytes += disk_bytes(write);
-        bytes <= BATCH_BYTES
-    };
-    writes.iter().take_while(fits).count().max(1)
+/// How much is synced at once: as much as this disk takes within half a second. A disk writes the most of these for some
+/// ten times as long as it syncs; a shutdown has to wait for the batch that is being written.
+struct BatchLimit {
+    bytes: u64,
+}
+
+impl Default for BatchLimit {
+    fn default() -> Self {
+        Self { bytes: 1 << 20 }
+    }
+}
+
+impl BatchLimit {
+    const LEAST: u64 = 64 << 10;
+    const MOST: u64 = 8 << 20;
+    const TIME: Duration = Duration::from_millis(500);
+
+    /// How many of `writes`, which are some, are one batch, and their bytes.
+    fn cut(&self, writes: &[Write]) -> (usize, u64) {
+        let (mut len, mut bytes) = (0, 0);
+        for write in writes {
+            let more = disk_bytes(write);
+            if len > 0 && bytes + more > self.bytes {
+                break;
+            }
+            (len, bytes) = (len + 1, bytes + more);
+        }
+        (len, bytes)
+    }
+
+    /// A batch of so many bytes took so long.
+    fn ended(&mut self, bytes: u64, took: Duration) {
+        if took > Self::TIME {
+            self.bytes = (self.bytes / 2).max(Self::LEAST);
+        } else if bytes >= self.bytes / 2 && took < Self::TIME / 4 {
+            self.bytes = (self.bytes * 2).min(Self::MOST);
+        }
+    }
 }
 
 /// At least what `write` takes on disk.

@@ -239,6 +239,24 @@ fn a_queue_that_the_disk_takes_in_time_is_written_to_its_end() {
     assert_eq!(entries_of(&files), (2..52).collect::<Vec<u8>>());
 }
 
+/// On a disk that takes 1 MB a second a shutdown must not have to wait eight of them for the batch that is being written.
+#[test]
+fn batches_are_what_the_disk_takes_in_half_a_second() {
+    let batch_after = |batches: usize, bytes_per_s: u64| {
+        let mut limit = BatchLimit::default();
+        let queued: Vec<Write> = (2..514).map(|id| write(id, 64 << 10)).collect();
+        for _ in 0..batches {
+            let (_, bytes) = limit.cut(&queued);
+            limit.ended(bytes, Duration::from_millis(bytes * 1000 / bytes_per_s));
+        }
+        limit.cut(&queued).1
+    };
+    assert!((7 << 20..=8 << 20).contains(&batch_after(20, 500_000_000)));
+    assert!((256 << 10..=512 << 10).contains(&batch_after(20, 1_000_000)));
+    let one_that_is_longer = BatchLimit::default().cut(&[write(2, 20 << 20), write(3, 1)]);
+    assert_eq!(one_that_is_longer.0, 1);
+}
+
 #[test]
 fn a_log_that_is_closed_lets_go_of_its_directory_and_takes_no_more_writes() {
     let files = SimulatedFiles::new();
