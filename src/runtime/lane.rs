@@ -272,8 +272,9 @@ impl<'a> Delivering<'a> {
         let role = if delivery.executed_here { CallbackRole::Leader } else { CallbackRole::Follower };
         match &delivery.body {
             DeliveryBody::Logs(run) => {
-                let mut logs = run.iter().zip(first_slot..);
-                logs.all(|(log, slot)| self.call(role, log, slot));
+                for (log, slot) in run.iter().zip(first_slot..) {
+                    self.call(role, log, slot);
+                }
             }
             DeliveryBody::Joined { fragments, length } => {
                 self.deliver_joined(role, fragments, *length, first_slot);
@@ -295,11 +296,11 @@ impl<'a> Delivering<'a> {
         }
     }
 
-    /// Calls the host for one log; false, without a call, when the lane is stopping.
-    fn call(&mut self, role: CallbackRole, log: LogBytes<'_>, slot: u64) -> bool {
+    /// Calls the host for one log, unless the lane is stopping.
+    fn call(&mut self, role: CallbackRole, log: LogBytes<'_>, slot: u64) {
         self.held.refresh(&self.lane.callbacks);
         if self.lane.is_stopping() || !self.wait_for_callback(role) {
-            return false;
+            return;
         }
         let callback = self.held.choose(role).expect("waited for one");
         let partition = self.lane.partition.0;
@@ -316,7 +317,6 @@ impl<'a> Delivering<'a> {
             }
             CallbackRole::Follower => self.thread.ledger.add_replayed(),
         }
-        true
     }
 
     /// Waits, with a warning now and then, until a callback is registered; false when stopping.
