@@ -154,6 +154,19 @@ impl Host {
         self.lane.iter().map(|delivery| delivery.body.byte_len()).sum()
     }
 
+    /// All that there is to do while the callbacks of P0 don't return.
+    fn work_with_p0_blocked(&mut self) {
+        while self.replica.has_work() {
+            self.turn();
+            self.lane.retain(|delivery| {
+                if delivery.partition == P1 {
+                    self.replica.delivered(P1, delivery.first_slot);
+                }
+                delivery.partition != P1
+            });
+        }
+    }
+
     /// The callback of one log returns.
     fn deliver_one(&mut self) -> bool {
         let Some(delivery) = self.lane.pop_front() else { return false };
@@ -271,6 +284,19 @@ fn a_member_that_replays_a_long_log_acknowledges_what_comes_meanwhile() {
     assert!(host.delivered >= LAST + LATER_MAX - 2, "{}", host.delivered);
 }
 
+/// The end of the log comes back with the process, and is committed: nothing of it is read from disk to be applied.
+#[test]
+fn what_is_in_memory_is_applied_a_little_in_each_turn_too() {
+    const LAST: u64 = 400;
+    let mut host = Host::restarted_with(1, LAST, Time(1_000_000), 1, Limits::default(), LAST);
+    while host.replica.has_work() {
+        let held = host.held();
+        host.turn();
+        assert!(host.held() - held < 20 * MIB, "{} bytes in one turn", host.held() - held);
+    }
+    assert_eq!(host.lane.len() as u64, LAST - 1);
+}
+
 #[test]
 fn a_callback_that_is_blocked_during_a_replay_holds_up_its_own_partition_only() {
     const LAST: u64 = 400;
@@ -289,6 +315,56 @@ fn a_callback_that_is_blocked_during_a_replay_holds_up_its_own_partition_only() 
         }
     }
     assert_eq!(last_of_p1, Slot(LAST / 2 - 1));
+}
+
+/// What a blocked callback holds of a replay is memory too once the replay is over, and the log has the rest of the bound.
+#[test]
+fn what_a_replay_left_with_a_blocked_callback_counts_against_the_bound() {
+    const LAST: u64 = 60;
+    let mut now = Time(1_000_000);
+    let limits = Limits { log_memory_bytes: 16 * MIB, ..Limits::default() };
+    let mut host = Host::restarted_with(1, LAST, now, 2, limits, 0);
+    meet(&mut host, 2, id(2));
+    host.work_with_p0_blocked();
+    let replayed = host.held();
+    assert!(replayed >= (LAST as usize / 2 - 1) * LOG_BYTES, "{replayed} bytes");
+    for index in LAST + 1..=LAST + LATER_MAX {
+        now = now.plus_millis(10);
+        host.replica.tick(now);
+        let entries = vec![entry(index, 2)].into();
+        let append = Message { index: index - 1, log_term: TERM, commit: index - 1, entries, ..Message::default() };
+        leader_sends(&mut host, TERM, append, MessageType::MsgAppend);
+        host.work_with_p0_blocked();
+        let memory = replayed + host.replica.status().log_bytes;
+        assert!(memory < 17 * MIB, "{memory} bytes, {replayed} of them read from disk");
+    }
+    assert!(host.replica.status().log_bytes >= 7 * MIB, "{:?}", host.replica.status());
+}
+
+/// Until its lanes are through it does not campaign; it is to be seen that nobody leads.
+#[test]
+fn a_voter_that_replays_forgets_a_leader_that_died() {
+    const LAST: u64 = 400;
+    let mut now = Time(1_000_000);
+    let limits = Limits { log_memory_bytes: 8 * MIB, ..Limits::default() };
+    let mut host = Host::restarted_with(1, LAST, now, 1, limits, 0);
+    meet(&mut host, 2, id(2));
+    let heartbeat = Message { commit: LAST, ..Message::default() };
+    leader_sends(&mut host, TERM, heartbeat, MessageType::MsgHeartbeat);
+    while host.replica.has_work() {
+        host.turn();
+    }
+    assert_eq!(host.replica.status().leader, Some(ProcessId(2)));
+    host.replica.peer_down(ProcessId(2));
+    for _ in 0..200 {
+        now = now.plus_millis(10);
+        host.replica.tick(now);
+        while host.replica.has_work() {
+            host.turn();
+        }
+    }
+    assert_eq!(host.replica.status().leader, None);
+    assert_eq!(host.replica.status().waits_for, WaitsFor::Replay);
 }
 
 #[test]

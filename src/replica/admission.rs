@@ -67,6 +67,9 @@ impl std::fmt::Display for Change {
     }
 }
 
+/// Who is cut off is told again after so long.
+pub(super) const CUT_OFF_REPEAT_MS: u64 = 1_000;
+
 impl Replica {
     /// Called on each tick of a leader.
     pub(super) fn tend_members(&mut self) {
@@ -143,7 +146,7 @@ impl Replica {
         }
         let (formation, term) = (node.formation().id, node.term());
         for (process, reason) in turned {
-            if self.may_repeat(process, 1_000) {
+            if self.may_repeat(process, CUT_OFF_REPEAT_MS) {
                 self.send(process, PeerMessage::CutOff { formation, term, reason: reason.clone() });
                 self.turned_away.extend(self.peers.get(process).and_then(|peer| peer.run));
                 self.note("cut off", 10_000, Severity::Warning, reason);

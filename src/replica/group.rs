@@ -48,6 +48,15 @@ pub(super) enum Phase {
     Stopped,
 }
 
+/// A leader's word that a member is out.
+#[derive(Clone, Copy)]
+pub(super) struct CutOff {
+    /// In which it leads.
+    pub(super) term: Term,
+    /// It is repeated as long as it leads and is connected.
+    pub(super) heard: Time,
+}
+
 /// What an unformed run knows.
 pub(super) struct Shaping {
     pub(super) forming: Forming,
@@ -105,8 +114,8 @@ pub struct Replica {
     pub(super) leaving: bool,
     /// Since when this leader, leaving, has had nothing undecided.
     pub(super) through_since: Option<Time>,
-    /// A leader of this term said that its log has not what this run needs.
-    pub(super) cut_off: Option<Term>,
+    /// A leader said that its log has not what this run needs.
+    pub(super) cut_off: Option<CutOff>,
     /// A later generation began from this one's log and was met: this member serves no more.
     pub(super) superseded: bool,
     /// No leader, and no majority of the members in reach, since then.
@@ -116,6 +125,7 @@ pub struct Replica {
     /// When entries that could not be read are tried again, and how often that was said.
     pub(super) read_again: Time,
     pub(super) unread_repeats: Repeats,
+    pub(super) put_off_repeats: Repeats,
     /// This run has asked that another process lead, since what others need can't be read here.
     pub(super) passed_on: bool,
     /// What is waited for now, and how often each was said.
@@ -184,6 +194,7 @@ impl Replica {
             outpaced: None,
             read_again: now,
             unread_repeats: Repeats::default(),
+            put_off_repeats: Repeats::default(),
             passed_on: false,
             waiting: Waiting::default(),
             wait_repeats: BTreeMap::new(),
@@ -418,7 +429,7 @@ impl Replica {
         }
         if let Err(why) = node.step(message) {
             self.note_refused(from, why);
-        } else if kind == MessageType::MsgAppend && self.cut_off.is_some_and(|by| term >= by) {
+        } else if kind == MessageType::MsgAppend && self.cut_off.is_some_and(|by| term >= by.term) {
             self.cut_off = None;
             let text = format!("not cut off after all: {from} leads and goes on with this member");
             self.note("cut off", 1_000, Severity::Info, text);
@@ -437,7 +448,7 @@ impl Replica {
         if self.node().is_some_and(|node| node.formation().id != formation || is_over(node)) {
             return;
         }
-        if self.cut_off.replace(term).is_none() {
+        if self.cut_off.replace(CutOff { term, heard: self.now }).is_none() {
             let text = format!("cut off in term {term}, stays out until it is restarted: {reason}");
             self.out.events.push(Event::Notice(Severity::Error, text));
         }

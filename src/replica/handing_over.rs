@@ -29,7 +29,7 @@ struct Heir {
 impl Replica {
     pub(super) fn advance_hand_over(&mut self) {
         if self.hand_over.target().is_some_and(|(to, member)| !self.is_to_lead(to, member)) {
-            self.hand_over.call_off();
+            self.hand_over.call_off(self.now);
         }
         if self.leaving {
             self.let_go();

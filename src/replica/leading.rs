@@ -2,7 +2,8 @@
 
 use crate::ids::{LogIndex, MemberId, ProcessId, Time};
 
-use super::group::{Phase, Replica};
+use super::admission::CUT_OFF_REPEAT_MS;
+use super::group::{CutOff, Phase, Replica};
 use super::message::{PeerMessage, Report};
 use super::node::Node;
 use super::planted::{self, Bug};
@@ -145,7 +146,7 @@ impl Replica {
         let Some(node) = self.node() else { return };
         let delivered = self.streams.delivered_index();
         // Where memory is short every tick counts: what is not known to be delivered stays, unless it is on disk.
-        let is_short = !node.log().has_older() && node.log().bytes() >= self.making_room_from();
+        let is_short = !node.log().has_older() && self.memory_bytes() >= self.making_room_from();
         let is_urgent = is_short && delivered > self.report_delivered;
         if self.now.millis_since(self.report_sent) < self.config.timing.heartbeat_ms && !is_urgent {
             return;
@@ -175,33 +176,45 @@ impl Replica {
     fn keep_memory_bounded(&mut self) {
         let limit = self.config.limits.log_memory_bytes;
         let Some(node) = self.node() else { return };
-        let (bytes, has_disk) = (node.log().bytes(), node.log().has_older());
-        // Entries that are applied later share no memory with what the lanes hold.
         let replays = node.applies_from_disk();
-        let held = if replays { self.streams.held_bytes() } else { 0 };
-        let on_disk = node.persisted_and_committed();
+        if node.is_leader() && !node.log().has_older() {
+            let at_bound = node.log().bytes() >= limit;
+            self.decide_droppable(at_bound);
+        }
         if replays {
             self.streams.look(self.now);
         }
-        let Some(node) = self.node() else { return };
-        if node.is_leader() && !has_disk {
-            self.decide_droppable(bytes >= limit);
+        if self.memory_bytes() >= self.making_room_from() {
+            self.drop_from_memory(self.droppable_through(), (limit - limit / 8).saturating_sub(self.unshared_bytes()));
         }
-        if bytes + held >= self.making_room_from() {
-            let own = self.streams.delivered_index();
-            let through = match has_disk {
-                // They will be read when their turn has come.
-                true if replays => on_disk,
-                true => own,
-                false => self.retention.droppable().min(own),
-            };
-            self.drop_from_memory(through, (limit - limit / 8).saturating_sub(held));
-        }
-        let over = self.node().is_some_and(|n| n.log().bytes() >= limit);
+        let over = self.memory_bytes() >= limit;
         // Only callbacks that lag are a reason: what fills the log otherwise is a tail that was never
         // committed, and only the leader's entries can replace it.
         let lags = self.node().is_some_and(|n| self.streams.delivered_index() < n.commit_index());
         self.refuses_payload = over && (lags || planted::has(Bug::ForgetFullFollower)) && !self.leads();
+    }
+
+    /// What `raft.log_memory_bytes` bounds: the log in memory, and what the lanes hold beside it.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.node().map_or(0, |node| node.log().bytes()) + self.unshared_bytes()
+    }
+
+    /// What was read from disk to be applied stops at half the bound, up to a pass ([`Replica::applying`]). The other half is
+    /// the log's, however long a pass is.
+    fn unshared_bytes(&self) -> usize {
+        self.streams.unshared_bytes().min(self.config.limits.log_memory_bytes / 2)
+    }
+
+    /// The log in memory is not needed through here.
+    fn droppable_through(&self) -> LogIndex {
+        let Some(node) = self.node() else { return LogIndex(0) };
+        let own = self.streams.delivered_index();
+        match node.log().has_older() {
+            // They are read when their turn has come.
+            true if node.applies_from_disk() => node.persisted_and_committed(),
+            true => own,
+            false => self.retention.droppable().min(own),
+        }
     }
 
     /// At the bound itself a leader proposes nothing more, and this is looked at once a tick: making room starts a sixteenth
@@ -271,13 +284,14 @@ impl Replica {
         self.stuck_since.map_or(0, |since| self.now.millis_since(since))
     }
 
-    /// A member forgets its leader by a campaign. One that does not campaign, since it may not vote yet or was cut off,
-    /// forgets it when any other would have campaigned; raft-rs would name a leader that died for ever.
+    /// A member forgets its leader by a campaign. One that does not campaign, since it may not vote yet, was cut off, or has
+    /// its own log still to replay, forgets it when any other would have campaigned; raft-rs would name a leader that died for
+    /// ever.
     fn forget_a_silent_leader(&mut self) {
         let takes_part = self.takes_part();
         let silent_ticks = self.campaigns.longest_timeout_ticks();
         let Some(node) = self.node_mut().filter(|node| !node.is_leader()) else { return };
-        let campaigns = takes_part && node.is_voter();
+        let campaigns = takes_part && node.is_voter() && node.knows_the_members();
         let is_silent = node.leader().is_some() && node.election_elapsed_ticks() >= silent_ticks;
         if !campaigns && is_silent && !planted::has(Bug::RememberDeadLeader) {
             node.step_down();
@@ -293,6 +307,12 @@ impl Replica {
         others.any(|id| node.members().get(id.get()).is_none()) && !planted::has(Bug::MissLaterMember)
     }
 
+    /// A leader says so now, of members that this one need not know.
+    fn hears_that_it_is_out(&self) -> bool {
+        let is_fresh = |out: &CutOff| self.now.millis_since(out.heard) <= 2 * CUT_OFF_REPEAT_MS;
+        self.cut_off.as_ref().is_some_and(is_fresh) && !planted::has(Bug::MissLaterMember)
+    }
+
     /// Who replays its own log knows the members that its formation began with, not those of now: whether a majority is in
     /// reach can't be said yet.
     pub(super) fn can_count_members(&self) -> bool {
@@ -302,7 +322,9 @@ impl Replica {
     fn mind_being_stuck(&mut self) {
         self.forget_a_silent_leader();
         let Some(node) = self.node() else { return };
-        if node.leader().is_some() || !self.can_count_members() || self.superseded || self.sees_a_majority() || self.sees_a_later_member() {
+        let is_led = node.leader().is_some() || self.hears_that_it_is_out();
+        let knows_who_decides = self.can_count_members() && !self.superseded && !self.sees_a_later_member();
+        if is_led || !knows_who_decides || self.sees_a_majority() {
             self.stuck_since = None;
             return;
         }

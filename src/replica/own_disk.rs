@@ -41,7 +41,7 @@ impl Replica {
     /// What is to be applied here could not be read, and may be now.
     pub(super) fn mind_put_off(&mut self) {
         let Some(error) = self.node().and_then(|node| node.log().take_put_off()) else { return };
-        if self.unread_repeats.take_turn(self.now) {
+        if self.put_off_repeats.take_turn(self.now) {
             let text = format!("what is to be delivered here waits until this disk gives it: {error}; it is tried again");
             self.out.events.push(Event::Notice(Severity::Warning, text));
         }

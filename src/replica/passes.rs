@@ -17,6 +17,8 @@ use super::preference::Applied;
 
 /// Read from disk, handed to the lanes and not delivered yet: at most so much and one pass.
 const REPLAYED_BYTES: usize = 16 << 20;
+/// Of one turn, at most. A pass applies so much at most that heartbeats are answered in time.
+const PASSES_PER_TURN: u32 = 8;
 
 impl Replica {
     /// True when `advance` has something to do.
@@ -29,14 +31,14 @@ impl Replica {
             || self.may_propose() && !self.outbox.is_queue_empty()
     }
 
-    /// Proposes from the outboxes, runs raft-rs until it is quiet, and puts what is to be done into `out`. A member that
-    /// starts from its disk has much to apply: then `has_work` stays true, and the next turn goes on.
+    /// Proposes from the outboxes, runs raft-rs until it is quiet, and puts what is to be done into `out`. Where that takes
+    /// long, as with what a member that starts again has to apply, `has_work` stays true and the next turn goes on.
     pub fn advance(&mut self, out: &mut Outputs) {
         if let Some(node) = self.node_mut() {
             node.resume_reads();
         }
         self.campaign_if_due();
-        loop {
+        for _ in 0..PASSES_PER_TURN {
             self.update_leadership();
             self.propose_queued();
             let replays = self.node().is_some_and(Node::applies_from_disk);
@@ -91,11 +93,12 @@ impl Replica {
         }
         let applying = self.applying();
         let Some(node) = self.node_mut().filter(|n| n.has_ready(applying)) else { return false };
+        let replays = node.applies_from_disk();
         let pass = node.pass(applying);
         self.out.writes.extend(pass.write);
         self.route(pass.messages);
         for entry in &pass.committed {
-            if let Err(reason) = self.apply(entry) {
+            if let Err(reason) = self.apply(entry, !replays) {
                 self.stop(format!("{}: {reason}", self.config.group));
                 return false;
             }
@@ -121,7 +124,8 @@ impl Replica {
         }
     }
 
-    fn apply(&mut self, entry: &Entry) -> Result<(), String> {
+    /// `shared`: the log in memory holds it too.
+    fn apply(&mut self, entry: &Entry, shared: bool) -> Result<(), String> {
         let (index, term) = (LogIndex(entry.index), Term(entry.term));
         self.streams.begin_entry(index, term);
         match entry.get_entry_type() {
@@ -131,7 +135,7 @@ impl Replica {
                 self.observe();
             }
             _ if entry.data.is_empty() => {}
-            _ => self.apply_payload(entry)?,
+            _ => self.apply_payload(entry, shared)?,
         }
         let mut decided = std::mem::take(&mut self.decided);
         self.outbox.decide(index, term, &mut decided);
@@ -139,14 +143,14 @@ impl Replica {
         Ok(())
     }
 
-    fn apply_payload(&mut self, entry: &Entry) -> Result<(), String> {
+    fn apply_payload(&mut self, entry: &Entry, shared: bool) -> Result<(), String> {
         let payload = Payload::parse(&entry.data).map_err(|e| format!("entry {}: {e}", entry.index))?;
         if let Payload::Control(body) = &payload {
             let wish = Preference::decode(body).map_err(|e| format!("entry {}: {e}", entry.index))?;
             self.obey_wish(wish);
             return Ok(());
         }
-        if let Some(mut delivery) = self.streams.apply(payload, self.origin)? {
+        if let Some(mut delivery) = self.streams.apply(payload, self.origin, shared)? {
             if planted::has(Bug::CallbackByRole) {
                 delivery.executed_here = self.leads();
             }
@@ -169,7 +173,8 @@ impl Replica {
 
     pub(super) fn may_propose(&self) -> bool {
         let limits = &self.config.limits;
-        self.node().is_some_and(|n| n.is_leader() && n.log().bytes() < limits.log_memory_bytes)
+        self.node().is_some_and(Node::is_leader)
+            && self.memory_bytes() < limits.log_memory_bytes
             && self.leadership.is_announced()
             && !self.hand_over.has_called()
             && self.outbox.in_flight_bytes() < limits.in_flight_bytes

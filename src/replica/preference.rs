@@ -192,10 +192,12 @@ impl HandOver {
         self.failed.clear();
     }
 
-    /// The target is not to lead any more. Who was called can't be told.
-    pub fn call_off(&mut self) {
-        if self.target().is_some() {
+    /// The target is not to lead any more, or not there. Who was called can't be told. A failure like others: one whose
+    /// connection comes and goes must not hold submitters up each time.
+    pub fn call_off(&mut self, now: Time) {
+        if let Some((_, member)) = self.target() {
             self.stage = Stage::Idle;
+            self.note_failure(member, now);
         }
     }
 
@@ -377,7 +379,7 @@ mod tests {
         h.end(None, ms(0));
         assert!(!h.start(ProcessId(1), member(2), ms(1)));
         assert!(h.start(ProcessId(2), member(3), ms(1)), "another one has not failed");
-        h.call_off();
+        h.call_off(ms(1));
         assert!(!h.start(ProcessId(1), member(2), ms(1)));
         h.forgive();
         assert!(h.start(ProcessId(1), member(2), ms(1)));
@@ -387,10 +389,11 @@ mod tests {
     fn a_hand_over_is_called_off_until_the_target_was_called() {
         let mut h = HandOver::default();
         h.start(ProcessId(1), member(2), ms(0));
-        h.call_off();
+        h.call_off(ms(1));
         assert!(!h.is_active());
+        assert!(h.must_wait(member(2), ms(1)) && !h.must_wait(member(2), ms(1 + RETRY_MS)));
         let mut h = called();
-        h.call_off();
+        h.call_off(ms(1));
         assert!(h.is_active());
     }
 }

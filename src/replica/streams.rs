@@ -32,12 +32,23 @@ struct Stream {
     last_slot: Slot,
     delivered: Slot,
     open: Option<OpenLog>,
-    /// What the lane holds: last slot and bytes of each delivery.
-    held: VecDeque<(Slot, usize)>,
+    /// What the lane holds.
+    held: VecDeque<Held>,
     held_bytes: usize,
     /// What was delivered when this was last looked at, and since when it is that.
     seen: Option<(Slot, Time)>,
     stands_still: bool,
+}
+
+/// A delivery that has not returned from its callbacks.
+#[derive(Debug)]
+struct Held {
+    /// The entry that gave it.
+    index: LogIndex,
+    last_slot: Slot,
+    bytes: usize,
+    /// The log in memory has the same bytes.
+    shared: bool,
 }
 
 /// All streams of a group.
@@ -46,16 +57,10 @@ pub struct Streams {
     streams: BTreeMap<PartitionId, Stream>,
     last_term: Term,
     applied: LogIndex,
-    /// Deliveries of which the first is not finished, in log order.
-    undelivered: VecDeque<Undelivered>,
+    /// The first entry of which a lane holds something.
+    first_held: Option<LogIndex>,
     held_bytes: usize,
-}
-
-#[derive(Debug)]
-struct Undelivered {
-    index: LogIndex,
-    partition: PartitionId,
-    last_slot: Slot,
+    unshared_bytes: usize,
 }
 
 /// Why a committed entry can't be applied: a bug, or bytes of another version. The replica must stop.
@@ -68,8 +73,9 @@ impl Streams {
             streams: partitions.iter().map(|&p| (p, Stream::default())).collect(),
             last_term: Term(0),
             applied: LogIndex(0),
-            undelivered: VecDeque::new(),
+            first_held: None,
             held_bytes: 0,
+            unshared_bytes: 0,
         }
     }
 
@@ -89,8 +95,9 @@ impl Streams {
         }
     }
 
-    /// Applies the entry that `begin_entry` announced; `run_here` is this process's run.
-    pub fn apply(&mut self, payload: Payload, here: Origin) -> Result<Option<Delivery>, ApplyError> {
+    /// Applies the entry that `begin_entry` announced. `here` is this process's run; `shared`: the log in memory holds the
+    /// entry too.
+    pub fn apply(&mut self, payload: Payload, here: Origin, shared: bool) -> Result<Option<Delivery>, ApplyError> {
         let (origin, partition, body) = match payload {
             Payload::Logs { origin, partition, logs } => {
                 (origin, partition, Some(DeliveryBody::Logs(logs)))
@@ -101,15 +108,16 @@ impl Streams {
             Payload::Control(_) => return Ok(None),
         };
         let Some(body) = body else { return Ok(None) };
-        let bytes = body.byte_len() + DELIVERY_OVERHEAD_BYTES;
+        let (index, bytes) = (self.applied, body.byte_len() + DELIVERY_OVERHEAD_BYTES);
         let stream = self.stream(partition)?;
         let first_slot = Slot(stream.last_slot.0 + 1);
         stream.last_slot = Slot(stream.last_slot.0 + u64::from(body.logs()));
         let last_slot = stream.last_slot;
-        stream.held.push_back((last_slot, bytes));
+        stream.held.push_back(Held { index, last_slot, bytes, shared });
         stream.held_bytes += bytes;
-        self.undelivered.push_back(Undelivered { index: self.applied, partition, last_slot });
+        self.first_held.get_or_insert(index);
         self.held_bytes += bytes;
+        self.unshared_bytes += if shared { 0 } else { bytes };
         Ok(Some(Delivery { partition, first_slot, executed_here: origin == here, body }))
     }
 
@@ -154,26 +162,30 @@ impl Streams {
 
     /// The callbacks of `partition` returned for everything through `slot`.
     pub fn delivered(&mut self, partition: PartitionId, slot: Slot) {
-        if let Some(stream) = self.streams.get_mut(&partition) {
-            debug_assert!(slot <= stream.last_slot, "delivered {slot} of {}", stream.last_slot);
-            stream.delivered = stream.delivered.max(slot.min(stream.last_slot));
-            while let Some(&(_, bytes)) = stream.held.front().filter(|(last, _)| *last <= stream.delivered) {
-                stream.held_bytes -= bytes;
-                self.held_bytes -= bytes;
-                stream.held.pop_front();
-            }
+        let Some(stream) = self.streams.get_mut(&partition) else { return };
+        debug_assert!(slot <= stream.last_slot, "delivered {slot} of {}", stream.last_slot);
+        stream.delivered = stream.delivered.max(slot.min(stream.last_slot));
+        let mut held_the_first = false;
+        while let Some(held) = stream.held.front().filter(|held| held.last_slot <= stream.delivered) {
+            stream.held_bytes -= held.bytes;
+            self.held_bytes -= held.bytes;
+            self.unshared_bytes -= if held.shared { 0 } else { held.bytes };
+            held_the_first |= self.first_held == Some(held.index);
+            stream.held.pop_front();
         }
-        while let Some(first) = self.undelivered.front() {
-            if self.streams[&first.partition].delivered < first.last_slot {
-                break;
-            }
-            self.undelivered.pop_front();
+        if held_the_first {
+            self.first_held = self.streams.values().filter_map(|stream| stream.held.front()).map(|held| held.index).min();
         }
     }
 
     /// What all lanes hold.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// What lanes hold beside the log in memory.
+    pub fn unshared_bytes(&self) -> usize {
+        self.unshared_bytes
     }
 
     /// What lanes hold whose callbacks return. One that is blocked holds up its own partition only.
@@ -192,10 +204,7 @@ impl Streams {
 
     /// Every lane has delivered everything through this index.
     pub fn delivered_index(&self) -> LogIndex {
-        match self.undelivered.front() {
-            Some(first) => LogIndex(first.index.0 - 1),
-            None => self.applied,
-        }
+        self.first_held.map_or(self.applied, |first| LogIndex(first.0 - 1))
     }
 
     /// The last applied index.
@@ -227,7 +236,7 @@ mod tests {
         fn apply(&mut self, term: u64, chunk: &Chunk) -> Option<Delivery> {
             self.index += 1;
             self.streams.begin_entry(LogIndex(self.index), Term(term));
-            self.streams.apply(Payload::parse(&chunk.bytes).unwrap(), HERE).unwrap()
+            self.streams.apply(Payload::parse(&chunk.bytes).unwrap(), HERE, true).unwrap()
         }
     }
 
@@ -282,11 +291,29 @@ mod tests {
         assert_eq!(a.streams.delivered_index(), LogIndex(2));
     }
 
+    /// As a replay beside a blocked callback has it, for as long as the log is.
+    #[test]
+    fn nothing_is_kept_of_what_other_lanes_delivered_behind_a_blocked_one() {
+        let mut a = Applier::new();
+        a.apply(1, &logs(HERE, P, &[b"a"]));
+        for slot in 1..=1000 {
+            a.apply(1, &logs(HERE, PartitionId(1), &[b"x"]));
+            a.streams.delivered(PartitionId(1), Slot(slot));
+        }
+        assert_eq!(a.streams.streams.values().map(|stream| stream.held.len()).sum::<usize>(), 1);
+        assert_eq!(a.streams.delivered_index(), LogIndex(0));
+        a.apply(1, &logs(HERE, PartitionId(1), &[b"y"]));
+        a.streams.delivered(P, Slot(1));
+        assert_eq!(a.streams.delivered_index(), LogIndex(1001));
+        a.streams.delivered(PartitionId(1), Slot(1001));
+        assert_eq!((a.streams.delivered_index(), a.streams.held_bytes()), (LogIndex(1002), 0));
+    }
+
     #[test]
     fn an_entry_of_a_foreign_partition_is_an_error() {
         let mut streams = Streams::new(&[P]);
         streams.begin_entry(LogIndex(1), Term(1));
         let payload = Payload::parse(&logs(HERE, PartitionId(9), &[b"a"]).bytes).unwrap();
-        assert!(streams.apply(payload, HERE).unwrap_err().contains("partition 9"));
+        assert!(streams.apply(payload, HERE, true).unwrap_err().contains("partition 9"));
     }
 }

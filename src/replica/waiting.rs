@@ -48,7 +48,7 @@ impl Replica {
             Phase::Member(_) if self.disk_stands_for(1) => WaitsFor::Disk,
             Phase::Member(_) if self.hand_over.is_active() => WaitsFor::HandOver,
             Phase::Member(_) if self.refuses_payload => WaitsFor::Callbacks,
-            Phase::Member(node) if node.is_leader() && self.is_at_bound(node) => self.whom_the_bound_waits_for(node),
+            Phase::Member(node) if node.is_leader() && self.is_at_bound() => self.whom_the_bound_waits_for(node),
             Phase::Member(node) if !node.is_voter() && self.may_vote() => WaitsFor::Promotion,
             Phase::Member(_) => WaitsFor::Nothing,
         }
@@ -58,8 +58,8 @@ impl Replica {
         self.config.voters.contains(&self.config.me)
     }
 
-    fn is_at_bound(&self, node: &Node) -> bool {
-        node.log().bytes() >= self.config.limits.log_memory_bytes
+    fn is_at_bound(&self) -> bool {
+        self.memory_bytes() >= self.config.limits.log_memory_bytes
     }
 
     /// A log on disk leaves memory once it is delivered here; one in memory only, once the others have it too.
