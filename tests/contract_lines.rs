@@ -410,7 +410,7 @@ fn a_data_directory_of_another_grouping_is_refused_and_under_its_own_it_has_ever
 }
 
 #[test]
-fn a_shard_that_moved_to_other_ports_has_everything() {
+fn a_shard_that_moved_to_other_ports_has_everything_when_the_operator_says_so() {
     let _turn = turn();
     let place = tempfile::tempdir().unwrap();
     let shard = Shard::new("ab: raft", &format!("data_dir: {}", place.path().display()));
@@ -419,8 +419,17 @@ fn a_shard_that_moved_to_other_ports_has_everything() {
     helper::wait_for_submit(0).unwrap();
     assert_eq!(helper::shutdown(), Ok(()));
     shard.replace("s101:21001", "s101:21011");
+    // It might as well be another shard: they have the same names.
+    let Err(HelperError::Io(line)) = shard.try_set_up() else { panic!("a site has another port") };
+    let (_, former) = line.rsplit_once("say so with raft.moved_from: ").expect(&line);
+    shard.replace("raft: {", &format!("raft: {{moved_from: {former}, "));
     assert_eq!(restart_durably(&shard).recv_timeout(SOON), Ok(1));
+    assert_eq!(LINES.now(log::Level::Warn, "as raft.moved_from says; take that order out of the files").len(), 1);
     assert_eq!(helper::counters(0).map(|counters| counters.delivered_replayed).ok(), Some(1));
+    assert_eq!(helper::shutdown(), Ok(()));
+    // An order that was carried out has no effect any more.
+    assert_eq!(restart_durably(&shard).recv_timeout(SOON), Ok(1));
+    assert_eq!(LINES.now(log::Level::Warn, "as raft.moved_from says; take that order out of the files").len(), 1);
     assert_eq!(helper::shutdown(), Ok(()));
     // Another name is another shard, and it is said what may differ.
     shard.replace("s201", "s202");

@@ -74,8 +74,10 @@ pub struct RuntimeConfig {
     /// Of the topology without hosts and ports: a data directory says for which one it was written, and names its groups
     /// besides.
     pub shard_fingerprint: u64,
-    /// Of the topology with them, which earlier versions wrote there.
+    /// Of the topology with them, which tells shards with the same names apart there.
     pub addressed_fingerprint: u64,
+    /// The operator's order: what `addressed_fingerprint` was when the data directory was used last.
+    pub moved_from: Option<u64>,
     /// Host and port to listen on.
     pub listen: (String, u16),
     /// All other processes.
@@ -205,6 +207,7 @@ impl Storage {
             memory_tail_bytes: config.limits.log_memory_bytes as u64,
             shard_fingerprint: config.shard_fingerprint,
             addressed_fingerprint: config.addressed_fingerprint,
+            moved_from: config.moved_from,
             process: config.me,
             group: group.id,
             partitions: group.partitions.clone(),
