@@ -11,10 +11,13 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mako_raft::helper::{self, CallbackRole, HelperError};
+use mako_raft::ids::{GroupId, ProcessId};
+use mako_raft::storage::disk::simulated::SimulatedFiles;
+use mako_raft::storage::disk::{DiskLog, DiskOptions};
 
 use lines::LINES;
 
@@ -336,6 +339,18 @@ fn restart_durably(shard: &Shard) -> mpsc::Receiver<u64> {
     helper::setup2(0, 0).unwrap();
     led.recv_timeout(SOON).expect("leadership");
     slots
+}
+
+#[test]
+fn a_log_that_is_opened_on_a_disk_with_little_room_says_so() {
+    const SEGMENT_BYTES: u64 = 64 << 10;
+    let _turn = turn();
+    let files = SimulatedFiles::new();
+    files.set_capacity(Some(5 * SEGMENT_BYTES));
+    let options = DiskOptions { segment_bytes: SEGMENT_BYTES, ..DiskOptions::new(7, ProcessId(0), GroupId(0)) };
+    let (_, log) = DiskLog::open(Path::new("/data"), options, Arc::new(files)).unwrap();
+    assert_shows(&LINES.wait(log::Level::Warn, "are left for the log", 1)[0], &["durable log: /data: ", "it is never cut"]);
+    log.close().unwrap();
 }
 
 /// It has stopped itself for its directory's sake, says so once, shows it, and takes nothing any more.
