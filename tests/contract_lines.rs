@@ -107,6 +107,7 @@ fn setup_says_on_which_port_the_process_will_listen_and_that_it_is_the_first_sit
     assert_eq!(lines.len(), 1);
     assert!(lines[0].contains("first site (s101)"), "{}", lines[0]);
     assert_eq!(LINES.now(log::Level::Info, &format!("process 0 is localhost at {}:21001", shard.host)).len(), 1);
+    assert!(LINES.now(log::Level::Info, "an empty log begins in ").is_empty(), "it is in memory only");
     assert_eq!(helper::shutdown(), Ok(()));
 }
 
@@ -433,6 +434,8 @@ fn a_shard_that_moved_to_other_ports_has_everything_when_the_operator_says_so() 
     helper::submit(b"log", 0).unwrap();
     helper::wait_for_submit(0).unwrap();
     assert_eq!(helper::shutdown(), Ok(()));
+    assert_shows(&LINES.now(log::Level::Info, "an empty log begins in ")[0], &[&place.path().display().to_string(), " for group 0;"]);
+    LINES.begin();
     shard.replace("s101:21001", "s101:21011");
     // It might as well be another shard: they have the same names.
     let Err(HelperError::Io(line)) = shard.try_set_up() else { panic!("a site has another port") };
@@ -446,6 +449,7 @@ fn a_shard_that_moved_to_other_ports_has_everything_when_the_operator_says_so() 
     assert_eq!(restart_durably(&shard).recv_timeout(SOON), Ok(1));
     assert_eq!(LINES.now(log::Level::Warn, "as raft.moved_from says; take that order out of the files").len(), 1);
     assert_eq!(helper::shutdown(), Ok(()));
+    assert!(LINES.now(log::Level::Info, "an empty log begins in ").is_empty(), "it has been there since the first start");
     // Another name is another shard, and it is said what may differ.
     shard.replace("s201", "s202");
     let Err(HelperError::Io(line)) = shard.try_set_up() else { panic!("a site has another name") };

@@ -218,7 +218,18 @@ impl Storage {
             DiskLog::open(&disk::group_directory(directory, options.group), options, files.clone())
         };
         let logs: Result<Vec<_>, DiskError> = options.into_iter().map(open).collect();
-        logs.map(|logs| Storage { logs }).map_err(StartError::Disk)
+        let logs = logs.map_err(StartError::Disk)?;
+        let empty = config.groups.iter().zip(&logs).filter(|(_, (recovered, _))| recovered.is_none());
+        let empty: Vec<String> = empty.map(|(group, _)| group.id.to_string()).collect();
+        if !empty.is_empty() {
+            // The first start of a shard, or a wrong path: only the operator knows.
+            log::info!(
+                "durable log: an empty log begins in {} for {}; if this process has had logs on disk, stop it: they are not there",
+                directory.display(),
+                empty.join(", ")
+            );
+        }
+        Ok(Storage { logs })
     }
 }
 
