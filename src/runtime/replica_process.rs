@@ -11,7 +11,7 @@ use crate::ffi::signals::HostMask;
 use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::output::Status;
 use crate::replica::payload::Origin;
-use crate::replica::{Limits, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
+use crate::replica::{Limits, NotResumed, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
 use crate::storage::disk::{self, DiskError, DiskLog, DiskOptions, Durability, FileSystem, Prepare, RealFiles};
 use crate::storage::OlderEntries;
 use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounters, TransportError, TransportLimits};
@@ -133,6 +133,19 @@ pub enum StartError {
     System(io::Error),
     /// A replica refused its configuration or what was recovered.
     Replica(String),
+    /// A replica could not read more of what was recovered.
+    Unread(String),
+}
+
+impl StartError {
+    /// Why the replica of `group` does not go on.
+    pub(crate) fn of_replica(group: GroupId, reason: NotResumed) -> Self {
+        let text = format!("{group}: {reason}");
+        match reason {
+            NotResumed::Refused(_) => Self::Replica(text),
+            NotResumed::Unread(_) => Self::Unread(text),
+        }
+    }
 }
 
 impl fmt::Display for StartError {
@@ -144,6 +157,7 @@ impl fmt::Display for StartError {
                 write!(f, "can't start: {error}; look at the limits of this process (ulimit -n, -u and -v)")
             }
             Self::Replica(text) => f.write_str(text),
+            Self::Unread(text) => write!(f, "can't start: {text}"),
         }
     }
 }
@@ -154,7 +168,7 @@ impl std::error::Error for StartError {
             Self::Transport(error) => Some(error),
             Self::Disk(error) => Some(error),
             Self::System(error) => Some(error),
-            Self::Replica(_) => None,
+            Self::Replica(_) | Self::Unread(_) => None,
         }
     }
 }
@@ -644,7 +658,7 @@ fn open_groups(
         let view = Arc::new(GroupView::new(layout.id));
         let older = disk.as_ref().map(|disk| disk.reader());
         let replica = Replica::new(replica_config(config, layout, older), recovered)
-            .map_err(|error| StartError::Replica(format!("{}: {error}", layout.id)))?;
+            .map_err(|reason| StartError::of_replica(layout.id, reason))?;
         let port = |&partition| {
             let (intake, ledger, lane) = open_port(config, callbacks, buffers, wakeup, partition);
             Arc::new(Port { partition, intake, ledger, lane, view: view.clone(), failure: failure.clone() })
