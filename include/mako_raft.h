@@ -41,8 +41,10 @@
  *              it returned for the last time. The thread of a callback that is still running when
  *              shutdown gives up on it (MAKO_RAFT_UNFINISHED) is left alone. If that callback returns
  *              later, the outcome callback is told there of what it delivered and of what is lost, the
- *              destructors of what the thread called run there, and the thread ends. What shutdown
- *              would have forgotten besides keeps its context for ever.
+ *              destructors of what the thread called run there, and the thread ends. The threads of
+ *              other partitions have ended, and run the destructors of what they called, as ever. Only
+ *              what no thread had taken up, registered since its partition's last log, keeps its context
+ *              for ever.
  *              "Inside a callback" is also inside a destructor, and, on a thread of the library,
  *              inside the destructors of C++ thread_local objects that callbacks made there: these
  *              run when the thread ends, and shutdown waits for them.
@@ -98,14 +100,14 @@ enum mako_raft_status
     MAKO_RAFT_OK = 0,
     // An argument, a file, a key or a value is wrong. Nothing was changed.
     MAKO_RAFT_INVALID = 1,
-    // The call is not allowed now: a second setup, setup2 before setup, shutdown from inside a
-    // callback. Nothing was changed.
+    // The call is not allowed now: a second setup, setup2 before setup, any call before the setup or
+    // setup2 that it needs, shutdown from inside a callback. Nothing was changed.
     MAKO_RAFT_ORDER = 2,
     // This process does not lead; the log was not accepted.
     MAKO_RAFT_NOT_LEADER = 3,
     // The partition's queue stayed full for raft.submit_wait_ms; the log was not accepted.
     MAKO_RAFT_QUEUE_FULL = 4,
-    // The library is shutting down, was shut down, or was never set up.
+    // The library is shutting down or was shut down.
     MAKO_RAFT_SHUT_DOWN = 5,
     // An address can't be bound, a directory can't be written.
     MAKO_RAFT_IO = 6,
@@ -441,9 +443,10 @@ int32_t mako_raft_get_epoch(void);
 void mako_raft_set_epoch(int32_t epoch);
 
 // Fills `*counters` for `partition`. After a shutdown they are the last run's, until the next setup.
-// Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is not set, or a partition that does not
-// exist or has no replica in this process; MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN after a
-// shutdown where there was no setup2.
+// Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is not set, a partition that the shard
+// does not have, or one that has no replica in this process while the library runs; MAKO_RAFT_ORDER
+// before the first setup, and between setup and setup2; MAKO_RAFT_SHUT_DOWN after a shutdown that left
+// no such counters, since there was no setup2, or this process had no replica of the partition.
 mako_raft_status mako_raft_get_counters(uint32_t partition,
                                         struct mako_raft_counters *counters);
 

@@ -11,10 +11,13 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mako_raft::helper::{self, CallbackRole, HelperError};
+use mako_raft::ids::{GroupId, ProcessId};
+use mako_raft::storage::disk::simulated::SimulatedFiles;
+use mako_raft::storage::disk::{DiskLog, DiskOptions};
 
 use lines::LINES;
 
@@ -104,6 +107,7 @@ fn setup_says_on_which_port_the_process_will_listen_and_that_it_is_the_first_sit
     assert_eq!(lines.len(), 1);
     assert!(lines[0].contains("first site (s101)"), "{}", lines[0]);
     assert_eq!(LINES.now(log::Level::Info, &format!("process 0 is localhost at {}:21001", shard.host)).len(), 1);
+    assert!(LINES.now(log::Level::Info, "an empty log begins in ").is_empty(), "it is in memory only");
     assert_eq!(helper::shutdown(), Ok(()));
 }
 
@@ -338,6 +342,18 @@ fn restart_durably(shard: &Shard) -> mpsc::Receiver<u64> {
     slots
 }
 
+#[test]
+fn a_log_that_is_opened_on_a_disk_with_little_room_says_so() {
+    const SEGMENT_BYTES: u64 = 64 << 10;
+    let _turn = turn();
+    let files = SimulatedFiles::new();
+    files.set_capacity(Some(5 * SEGMENT_BYTES));
+    let options = DiskOptions { segment_bytes: SEGMENT_BYTES, ..DiskOptions::new(7, ProcessId(0), GroupId(0)) };
+    let (_, log) = DiskLog::open(Path::new("/data"), options, Arc::new(files)).unwrap();
+    assert_shows(&LINES.wait(log::Level::Warn, "are left for the log", 1)[0], &["durable log: /data: ", "it is never cut"]);
+    log.close().unwrap();
+}
+
 /// It has stopped itself for its directory's sake, says so once, shows it, and takes nothing any more.
 fn assert_stopped_for_its_directory(shard: &Shard, what: &str) {
     let line = LINES.wait(log::Level::Error, "this replica stops and acknowledges nothing from now on", 1).remove(0);
@@ -410,7 +426,7 @@ fn a_data_directory_of_another_grouping_is_refused_and_under_its_own_it_has_ever
 }
 
 #[test]
-fn a_shard_that_moved_to_other_ports_has_everything() {
+fn a_shard_that_moved_to_other_ports_has_everything_when_the_operator_says_so() {
     let _turn = turn();
     let place = tempfile::tempdir().unwrap();
     let shard = Shard::new("ab: raft", &format!("data_dir: {}", place.path().display()));
@@ -418,10 +434,22 @@ fn a_shard_that_moved_to_other_ports_has_everything() {
     helper::submit(b"log", 0).unwrap();
     helper::wait_for_submit(0).unwrap();
     assert_eq!(helper::shutdown(), Ok(()));
+    assert_shows(&LINES.now(log::Level::Info, "an empty log begins in ")[0], &[&place.path().display().to_string(), " for group 0;"]);
+    LINES.begin();
     shard.replace("s101:21001", "s101:21011");
+    // It might as well be another shard: they have the same names.
+    let Err(HelperError::Io(line)) = shard.try_set_up() else { panic!("a site has another port") };
+    let (_, former) = line.rsplit_once("say so with raft.moved_from: ").expect(&line);
+    shard.replace("raft: {", &format!("raft: {{moved_from: {former}, "));
     assert_eq!(restart_durably(&shard).recv_timeout(SOON), Ok(1));
+    assert_eq!(LINES.now(log::Level::Warn, "as raft.moved_from says; take that order out of the files").len(), 1);
     assert_eq!(helper::counters(0).map(|counters| counters.delivered_replayed).ok(), Some(1));
     assert_eq!(helper::shutdown(), Ok(()));
+    // An order that was carried out has no effect any more.
+    assert_eq!(restart_durably(&shard).recv_timeout(SOON), Ok(1));
+    assert_eq!(LINES.now(log::Level::Warn, "as raft.moved_from says; take that order out of the files").len(), 1);
+    assert_eq!(helper::shutdown(), Ok(()));
+    assert!(LINES.now(log::Level::Info, "an empty log begins in ").is_empty(), "it has been there since the first start");
     // Another name is another shard, and it is said what may differ.
     shard.replace("s201", "s202");
     let Err(HelperError::Io(line)) = shard.try_set_up() else { panic!("a site has another name") };

@@ -2,7 +2,7 @@
 //! for a follower a little at a time. Neither may take memory or time by the length of the log.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use mako_raft::ids::{GroupId, MemberId, PartitionId, ProcessId, RunId, Slot, Time};
@@ -43,6 +43,8 @@ struct Disk {
     last: u64,
     partitions: u64,
     read: Arc<AtomicU64>,
+    /// The process has no file handle left to read with.
+    out_of_handles: Arc<AtomicBool>,
 }
 
 fn entry(index: u64, partitions: u64) -> Entry {
@@ -59,6 +61,9 @@ fn entry(index: u64, partitions: u64) -> Entry {
 impl OlderEntries for Disk {
     fn read(&self, low: u64, high: u64, max_bytes: u64) -> std::io::Result<Vec<Entry>> {
         assert!(high <= self.last + 1, "{high}");
+        if self.out_of_handles.load(Ordering::Relaxed) {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         let mut bytes = 0;
         let mut entries = Vec::new();
         for index in low..high {
@@ -82,6 +87,10 @@ struct Host {
     replica: Replica,
     /// Bytes that were read from its disk.
     read: Arc<AtomicU64>,
+    /// See [`Disk::out_of_handles`].
+    out_of_handles: Arc<AtomicBool>,
+    /// What it has said.
+    notices: Vec<String>,
     /// Handed over and not yet taken by the callbacks.
     lane: VecDeque<Delivery>,
     delivered: u64,
@@ -97,6 +106,8 @@ impl Host {
     /// Its logs are of `partitions` in turn, and the last `tail` entries are in memory.
     fn restarted_with(process: u16, last: u64, now: Time, partitions: u64, limits: Limits, tail: u64) -> Self {
         let read = Arc::new(AtomicU64::new(0));
+        let out_of_handles = Arc::new(AtomicBool::new(false));
+        let disk = Disk { last: last + LATER_MAX, partitions, read: read.clone(), out_of_handles: out_of_handles.clone() };
         let config = ReplicaConfig {
             group: GroupId(0),
             me: ProcessId(process),
@@ -109,7 +120,7 @@ impl Host {
             campaign_at_start: true,
             restore: None,
             durable: true,
-            older: Some(Box::new(Disk { last: last + LATER_MAX, partitions, read: read.clone() })),
+            older: Some(Box::new(disk)),
             timing: Timing::default(),
             limits,
             seed: 1 + u64::from(process),
@@ -125,7 +136,8 @@ impl Host {
             older: None,
         };
         let replica = Replica::new(config, Some(recovered)).unwrap();
-        Self { replica, read, lane: VecDeque::new(), delivered: 0, gate: Gate::Closed { leader: None } }
+        let (lane, notices, gate) = (VecDeque::new(), Vec::new(), Gate::Closed { leader: None });
+        Self { replica, read, out_of_handles, notices, lane, delivered: 0, gate }
     }
 
     /// One turn; what it sends, and how much it read from disk, in `receive` before it too.
@@ -140,6 +152,7 @@ impl Host {
             match event {
                 Event::Fatal(reason) => panic!("{reason}"),
                 Event::Gate(gate) => self.gate = gate,
+                Event::Notice(_, text) => self.notices.push(text),
                 _ => {}
             }
         }
@@ -228,6 +241,42 @@ fn a_restart_applies_a_long_log_at_the_pace_of_its_callbacks() {
     }
     assert_eq!(host.delivered, LAST - 1);
     assert!(!host.replica.waits_for_deliveries());
+}
+
+#[test]
+fn a_replay_without_a_file_handle_rests_until_a_tick_says_so_once_and_goes_on_when_there_is_one() {
+    const LAST: u64 = 40;
+    const SAID: &str = "what is to be delivered here waits until this disk gives it";
+    let mut now = Time(1_000_000);
+    let mut host = Host::restarted(1, LAST, now);
+    host.out_of_handles.store(true, Ordering::Relaxed);
+    let rest = |host: &mut Host| {
+        let mut turns = 0;
+        while host.replica.has_work() {
+            host.turn();
+            turns += 1;
+            assert!(turns < 20, "what can't be read is not tried again before a tick");
+        }
+    };
+    rest(&mut host);
+    for _ in 0..5 {
+        now = now.plus_millis(10);
+        host.replica.tick(now);
+        rest(&mut host);
+    }
+    let said = host.notices.iter().filter(|text| text.contains(SAID)).count();
+    assert_eq!((said, host.lane.len()), (1, 0), "{:?}", host.notices);
+    // What it was told of the last tick holds until the next.
+    host.out_of_handles.store(false, Ordering::Relaxed);
+    rest(&mut host);
+    assert!(host.lane.is_empty());
+    now = now.plus_millis(10);
+    host.replica.tick(now);
+    rest(&mut host);
+    while host.deliver_one() {
+        rest(&mut host);
+    }
+    assert_eq!(host.delivered, LAST - 1);
 }
 
 /// Process 2, which leads, is connected to `host` and has sent `message` in `term`.

@@ -32,11 +32,14 @@ fn a_wrong_line_is_answered_before_anything_is_built() {
     }
 }
 
-/// With a cargo and a cmake that only say how it went.
+/// With a cargo and a cmake that only say how it went; that there are others, so that nothing is installed.
 #[test]
 fn tests_that_can_not_be_built_are_a_failure_in_the_last_line() {
     let tools = tempfile::tempdir().unwrap();
-    for (name, script) in [("cargo", "echo 'test result: ok. 3 passed; 0 failed'"), ("cmake", "exit 1")] {
+    let cargo = "echo 'test result: ok. 3 passed; 0 failed'";
+    let [cmake, compiler, make, installer] = ["exit 1"; 4];
+    let fakes = [("cargo", cargo), ("cmake", cmake), ("g++", compiler), ("make", make), ("apt-get", installer), ("sudo", installer)];
+    for (name, script) in fakes {
         let path = tools.path().join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();

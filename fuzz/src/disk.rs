@@ -64,6 +64,7 @@ pub(super) fn options() -> DiskOptions {
         memory_tail_bytes: 1 << 10,
         shard_fingerprint: 7,
         addressed_fingerprint: 8,
+        moved_from: None,
         process: ProcessId(0),
         group: GroupId(0),
         partitions: vec![PartitionId(0)],

@@ -48,7 +48,7 @@ pub(super) fn fingerprint(processes: &[Process], sites: &[Site], partitions: &[P
     hash.0
 }
 
-/// As [`fingerprint`], but for hosts and ports: what the logs of a shard depend on. Its processes may move.
+/// As [`fingerprint`], but for hosts and ports: what stays when the processes of a shard move. Other shards may have the same.
 pub(super) fn fingerprint_of_names(processes: &[Process], sites: &[Site], partitions: &[Partition]) -> u64 {
     let mut hash = Fnv1a(Fnv1a::OFFSET_BASIS);
     hash.text("mako-raft names 1");

@@ -21,9 +21,9 @@ pub struct Topology {
     /// The process named by `-P`.
     pub me: ProcessId,
     /// Equal in processes whose sites, processes, hosts and ports are equal, whatever `me` and the
-    /// `raft` section are. What peers compare is made of it.
+    /// `raft` section are. What peers compare is made of it, and a data directory bears it: Mako's shards have the same names.
     pub fingerprint: u64,
-    /// The same without hosts and ports. A data directory bears it.
+    /// The same without hosts and ports. A data directory bears it too: with other names it is another shard's, even if that moved.
     pub names_fingerprint: u64,
 }
 

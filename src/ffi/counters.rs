@@ -40,9 +40,10 @@ pub struct mako_raft_counters {
 }
 
 /// Fills `*counters` for `partition`. After a shutdown they are the last run's, until the next setup.
-/// Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is not set, or a partition that does not
-/// exist or has no replica in this process; MAKO_RAFT_ORDER before setup2, MAKO_RAFT_SHUT_DOWN after a
-/// shutdown where there was no setup2.
+/// Errors: MAKO_RAFT_INVALID for a null pointer, a `size` that is not set, a partition that the shard
+/// does not have, or one that has no replica in this process while the library runs; MAKO_RAFT_ORDER
+/// before the first setup, and between setup and setup2; MAKO_RAFT_SHUT_DOWN after a shutdown that left
+/// no such counters, since there was no setup2, or this process had no replica of the partition.
 #[no_mangle]
 pub unsafe extern "C" fn mako_raft_get_counters(
     partition: u32,

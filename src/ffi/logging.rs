@@ -79,6 +79,7 @@ pub(super) fn install() {
 
 fn messages() -> Option<&'static Messages> {
     *MESSAGES.get_or_init(|| {
+        say_panics_without_sigpipe();
         let filter = env_logger::Env::default().default_filter_or("info");
         let stderr = env_logger::Builder::from_env(filter).format_timestamp_millis().build();
         let level = stderr.filter();
@@ -88,6 +89,15 @@ fn messages() -> Option<&'static Messages> {
         log::set_max_level(level);
         Some(messages)
     })
+}
+
+/// A panic's own line goes to standard error as well, by whatever hook there is, and on a thread with the host's signal mask.
+fn say_panics_without_sigpipe() {
+    // A thread that panics may not change the hook.
+    if !std::thread::panicking() {
+        let former = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| signals::without_sigpipe(|| former(panic))));
+    }
 }
 
 /// Sends the library's messages to `sink` in place of standard error, from now on; a null `sink`
@@ -140,4 +150,34 @@ pub unsafe extern "C" fn mako_raft_log(level: i32, message: *const c_char) {
             log::log!(target: "mako_raft::host", level, "{message}");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_a_panic_writes_raises_no_sigpipe() {
+        static MASK: AtomicU64 = AtomicU64::new(0);
+        const NAME: &str = "panics on purpose";
+        let default = std::panic::take_hook();
+        // Other tests of this program may panic meanwhile: they get the usual line.
+        std::panic::set_hook(Box::new(move |panic| match std::thread::current().name() {
+            Some(NAME) => MASK.store(signals::mask(), Ordering::SeqCst),
+            _ => default(panic),
+        }));
+        say_panics_without_sigpipe();
+        let panicking = std::thread::Builder::new().name(NAME.into()).spawn(|| {
+            let before = signals::mask();
+            assert!(std::panic::catch_unwind(|| panic!("as a defect would")).is_err());
+            (before, signals::mask())
+        });
+        let (before, after) = panicking.expect("a thread").join().expect("the panic was caught");
+        drop(std::panic::take_hook());
+        let sigpipe = 1 << (libc::SIGPIPE - 1);
+        assert_eq!((MASK.load(Ordering::SeqCst), after), (before | sigpipe, before));
+        assert_eq!(before & sigpipe, 0, "or this shows nothing");
+    }
 }

@@ -112,16 +112,17 @@ pub(super) fn without_sigpipe(write: impl FnOnce()) {
     }
 }
 
+/// This thread's mask as the kernel reports it, one bit per signal from 1.
+#[cfg(test)]
+pub(super) fn mask() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a mask");
+    u64::from_str_radix(line.trim(), 16).expect("hexadecimal")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// This thread's mask as the kernel reports it, one bit per signal from 1.
-    fn mask() -> u64 {
-        let status = std::fs::read_to_string("/proc/thread-self/status").expect("Linux has it");
-        let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a mask");
-        u64::from_str_radix(line.trim(), 16).expect("hexadecimal")
-    }
 
     fn is_blocked(mask: u64, signal: libc::c_int) -> bool {
         mask & (1 << (signal - 1)) != 0

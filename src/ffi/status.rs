@@ -11,14 +11,14 @@ pub enum mako_raft_status {
     MAKO_RAFT_OK = 0,
     /// An argument, a file, a key or a value is wrong. Nothing was changed.
     MAKO_RAFT_INVALID = 1,
-    /// The call is not allowed now: a second setup, setup2 before setup, shutdown from inside a
-    /// callback. Nothing was changed.
+    /// The call is not allowed now: a second setup, setup2 before setup, any call before the setup or
+    /// setup2 that it needs, shutdown from inside a callback. Nothing was changed.
     MAKO_RAFT_ORDER = 2,
     /// This process does not lead; the log was not accepted.
     MAKO_RAFT_NOT_LEADER = 3,
     /// The partition's queue stayed full for raft.submit_wait_ms; the log was not accepted.
     MAKO_RAFT_QUEUE_FULL = 4,
-    /// The library is shutting down, was shut down, or was never set up.
+    /// The library is shutting down or was shut down.
     MAKO_RAFT_SHUT_DOWN = 5,
     /// An address can't be bound, a directory can't be written.
     MAKO_RAFT_IO = 6,

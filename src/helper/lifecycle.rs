@@ -353,3 +353,19 @@ fn end_life() -> Forgotten {
 pub fn hosts(file: &str) -> Result<BTreeMap<String, String>, HelperError> {
     config::hosts(file).map_err(|error| HelperError::Invalid(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::GroupId;
+    use crate::replica::NotResumed;
+
+    #[test]
+    fn a_log_that_can_not_be_read_at_setup2_is_an_error_of_the_system_and_a_wrong_one_is_invalid() {
+        let error = |reason| start_error(&StartError::of_replica(GroupId(3), reason));
+        let unread = NotResumed::Unread("reading the term of index 7: Too many open files".into());
+        let text = "can't start: group 3: reading the term of index 7: Too many open files";
+        assert_eq!(error(unread), HelperError::Io(text.into()));
+        assert_eq!(error("wrong".to_owned().into()), HelperError::Invalid("group 3: wrong".into()));
+    }
+}

@@ -36,7 +36,7 @@ pub fn microbench() -> Result<(), HelperError> {
     }
     let started = Instant::now();
     let results: Vec<Result<Latencies, HelperError>> = std::thread::scope(|scope| {
-        let runs: Vec<_> = led.iter().map(|port| scope.spawn(|| run(port, outstanding, total))).collect();
+        let runs: Vec<_> = led.iter().map(|port| scope.spawn(|| run(&**port, outstanding, total))).collect();
         let panicked = |_| Err(HelperError::Internal("microbench: a thread panicked".into()));
         runs.into_iter().map(|run| run.join().unwrap_or_else(panicked)).collect()
     });
@@ -65,29 +65,67 @@ fn why_not(port: &Port) -> HelperError {
     explain(port.refusal().unwrap_or(Refusal::NotLeader(port.leader())), port)
 }
 
+/// What the loop asks of a partition.
+trait Target {
+    /// The ticket of a log of its own.
+    fn submit(&self) -> Result<u64, HelperError>;
+    /// Returns when the fate of the log with this ticket is known.
+    fn wait(&self, ticket: u64) -> Result<(), HelperError>;
+    fn settled(&self) -> u64;
+    fn lost(&self) -> u64;
+    fn why_not(&self) -> HelperError;
+}
+
+impl Target for Port {
+    fn submit(&self) -> Result<u64, HelperError> {
+        Port::submit(self, LOG).map_err(|refusal| explain(refusal, self))
+    }
+
+    fn wait(&self, ticket: u64) -> Result<(), HelperError> {
+        match self.wait_settled(ticket, Instant::now() + STALL) {
+            Waited::Settled => Ok(()),
+            // Where it leads again by now, that is another leadership.
+            Waited::Ended => Err(why_not(self)),
+            Waited::TimedOut => {
+                let text = format!("microbench: partition {}: nothing was committed for {STALL:?}", self.partition());
+                Err(HelperError::Unfinished(text))
+            }
+        }
+    }
+
+    fn settled(&self) -> u64 {
+        Port::settled(self)
+    }
+
+    fn lost(&self) -> u64 {
+        self.counters().lost
+    }
+
+    fn why_not(&self) -> HelperError {
+        why_not(self)
+    }
+}
+
 /// One partition's closed loop.
-fn run(port: &Port, outstanding: u64, total: u64) -> Result<Latencies, HelperError> {
+fn run(port: &impl Target, outstanding: u64, total: u64) -> Result<Latencies, HelperError> {
     let mut latencies = Latencies::default();
+    let lost_before = port.lost();
     let mut in_flight: VecDeque<(u64, Instant)> = VecDeque::new();
     let mut sent = 0;
     while sent < total || !in_flight.is_empty() {
         while sent < total && (in_flight.len() as u64) < outstanding {
             let submitted_at = Instant::now();
-            let ticket = port.submit(LOG).map_err(|refusal| explain(refusal, port))?;
+            let ticket = port.submit()?;
             in_flight.push_back((ticket, submitted_at));
             sent += 1;
         }
         let Some(&(oldest, _)) = in_flight.front() else { break };
-        match port.wait_settled(oldest, Instant::now() + STALL) {
-            Waited::Settled => {}
-            // Where it leads again by now, that is another leadership.
-            Waited::Ended => return Err(why_not(port)),
-            Waited::TimedOut => {
-                let text = format!("microbench: partition {}: nothing was committed for {STALL:?}", port.partition());
-                return Err(HelperError::Unfinished(text));
-            }
-        }
+        port.wait(oldest)?;
         let (settled, now) = (port.settled(), Instant::now());
+        // Read behind what is settled: logs that are lost with leadership are settled too, and not done.
+        if port.lost() > lost_before {
+            return Err(port.why_not());
+        }
         while let Some(&(ticket, submitted_at)) = in_flight.front() {
             if ticket > settled {
                 break;
@@ -157,6 +195,8 @@ fn bucket_start(index: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -165,6 +205,42 @@ mod tests {
             let start = bucket_start(bucket(us));
             assert!(start <= us && us - start <= us / STEPS as u64, "{us} is put at {start}");
         }
+    }
+
+    /// Takes every log; the last of these are lost with leadership, after all were taken.
+    struct Deposed {
+        taken: Cell<u64>,
+        keeps: u64,
+    }
+
+    impl Target for Deposed {
+        fn submit(&self) -> Result<u64, HelperError> {
+            self.taken.set(self.taken.get() + 1);
+            Ok(self.taken.get())
+        }
+
+        fn wait(&self, _ticket: u64) -> Result<(), HelperError> {
+            Ok(())
+        }
+
+        fn settled(&self) -> u64 {
+            self.taken.get()
+        }
+
+        fn lost(&self) -> u64 {
+            self.taken.get().saturating_sub(self.keeps)
+        }
+
+        fn why_not(&self) -> HelperError {
+            HelperError::NotLeader { leader: None }
+        }
+    }
+
+    #[test]
+    fn logs_that_are_lost_with_leadership_are_not_counted_as_done() {
+        let run = |keeps| run(&Deposed { taken: Cell::new(0), keeps }, 4, 10).map(|latencies| latencies.count);
+        assert_eq!(run(9), Err(HelperError::NotLeader { leader: None }));
+        assert_eq!(run(10), Ok(10));
     }
 
     #[test]

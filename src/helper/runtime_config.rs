@@ -37,6 +37,7 @@ pub(super) fn runtime_config(configuration: &Configuration, run: RunId) -> Runti
         fingerprint: topology.greeted_fingerprint(settings.grouping),
         shard_fingerprint: topology.names_fingerprint,
         addressed_fingerprint: topology.fingerprint,
+        moved_from: settings.moved_from,
         listen: (me.host.clone(), me.listen_port),
         peers: peers(topology),
         limits: limits(settings, groups.len()),
@@ -129,8 +130,14 @@ fn size(bytes: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::sync::Arc;
+
     use super::*;
     use crate::config;
+    use crate::runtime::Storage;
+    use crate::storage::disk::simulated::SimulatedFiles;
+    use crate::storage::disk::FileSystem;
     use crate::transport::handshake::{explain_refused, explain_refusing, judge, Greeting, Identity};
 
     #[test]
@@ -155,6 +162,31 @@ mod tests {
         assert!(lines.iter().all(|line| line.contains("another raft.grouping (--raft-groups)")), "{lines:?}");
         let alike = configured("b", "--raft-groups=single");
         assert_eq!(judge(&Greeting::hello(identity(&alike), a.me), identity(&a), None, true), Ok(()));
+    }
+
+    /// Mako's shards have the same names: only ports tell these two apart.
+    #[test]
+    fn the_data_directory_of_one_sample_shard_is_refused_by_the_other_until_the_operator_says_that_it_moved() {
+        let files: Arc<dyn FileSystem> = Arc::new(SimulatedFiles::new());
+        let configured = |shard: &str, order: Option<u64>| {
+            let path = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(name).display().to_string();
+            let (mode, sites) = (path("none_raft.yml"), path(shard));
+            let arguments = ["", "-f", &mode, "-f", &sites, "-P", "p1", "-r", "/data"].map(String::from);
+            let order = order.map(|order| format!("{order:016x}"));
+            let environment = |name: &str| order.clone().filter(|_| name == "MAKO_RAFT_MOVED_FROM").map(OsString::from);
+            runtime_config(&config::load(&arguments, &environment).unwrap(), RunId(1))
+        };
+        let open = |config: &RuntimeConfig| Storage::open_on(config, 8 << 10, &files).map(drop).map_err(|why| why.to_string());
+        let (zero, one) = ("raft6_shardidx0.yml", "raft6_shardidx1.yml");
+        let former = configured(zero, None).addressed_fingerprint;
+        assert_eq!(configured(zero, None).shard_fingerprint, configured(one, None).shard_fingerprint);
+        assert_eq!(open(&configured(zero, None)), Ok(()));
+        let said = open(&configured(one, None)).unwrap_err();
+        assert!(said.contains(&format!("say so with raft.moved_from: {former:016x}")), "{said}");
+        assert_eq!(open(&configured(zero, None)), Ok(()), "nothing was changed");
+        assert_eq!(open(&configured(one, Some(former))), Ok(()));
+        assert_eq!(open(&configured(one, Some(former))), Ok(()), "an order that was carried out is no error");
+        assert!(open(&configured(zero, None)).is_err());
     }
 
     #[test]

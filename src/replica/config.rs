@@ -1,5 +1,7 @@
 //! What a replica is told when it starts.
 
+use std::fmt;
+
 use crate::ids::{GroupId, MemberId, PartitionId, ProcessId, RunId, Time};
 use crate::storage::OlderEntries;
 
@@ -41,6 +43,28 @@ pub struct ReplicaConfig {
     pub seed: u64,
     /// The clock now.
     pub now: Time,
+}
+
+/// Why a replica does not go on from what was recovered.
+#[derive(Debug)]
+pub enum NotResumed {
+    /// It can't be right.
+    Refused(String),
+    /// More of it could not be read, for now or for good.
+    Unread(String),
+}
+
+impl From<String> for NotResumed {
+    fn from(reason: String) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl fmt::Display for NotResumed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Refused(reason) | Self::Unread(reason)) = self;
+        f.write_str(reason)
+    }
 }
 
 /// After too many were lost at once: who may go on alone, and from what (DESIGN "Too many lost at once").

@@ -18,7 +18,7 @@ use crate::storage::memory::MemoryLog;
 
 use super::admission::Marks;
 use super::campaigns::Campaigns;
-use super::config::{Recovered, ReplicaConfig};
+use super::config::{NotResumed, Recovered, ReplicaConfig};
 use super::control::Preference;
 use super::formation::Formation;
 use super::forming::{Forming, Unformed};
@@ -160,7 +160,7 @@ pub struct Replica {
 
 impl Replica {
     /// A replica that knows nobody yet, or the member that `recovered` describes.
-    pub fn new(config: ReplicaConfig, recovered: Option<Recovered>) -> Result<Self, String> {
+    pub fn new(config: ReplicaConfig, recovered: Option<Recovered>) -> Result<Self, NotResumed> {
         let now = config.now;
         let origin = Origin { process: config.me, run: config.run };
         let others = config.voters.iter().chain(&config.learners).copied().filter(|&p| p != config.me);
@@ -236,9 +236,9 @@ impl Replica {
     }
 
     /// Continues as the member that the data directory describes.
-    fn resume(&mut self, recovered: Recovered) -> Result<(), String> {
+    fn resume(&mut self, recovered: Recovered) -> Result<(), NotResumed> {
         let Recovered { formation, member, mut hard_state, last_index, tail, older } = recovered;
-        judging::formation(&formation)?;
+        judging::formation(&formation).map_err(str::to_owned)?;
         if planted::has(Bug::ForgetVoteAtRestart) {
             hard_state.vote = 0;
         }

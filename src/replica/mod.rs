@@ -41,5 +41,5 @@ mod status;
 mod streams;
 mod waiting;
 
-pub use config::{Limits, Recovered, ReplicaConfig, RestoreOrder, Timing};
+pub use config::{Limits, NotResumed, Recovered, ReplicaConfig, RestoreOrder, Timing};
 pub use group::Replica;

@@ -141,6 +141,7 @@ impl Shard {
             fingerprint: 7,
             shard_fingerprint: 7,
             addressed_fingerprint: 8,
+            moved_from: None,
             listen: (self.peers[usize::from(me)].host.clone(), self.peers[usize::from(me)].port),
             peers: self.peers.iter().filter(|peer| peer.id != ProcessId(me)).cloned().collect(),
             groups: all.chunks(per_group).enumerate().map(group).collect(),

@@ -11,7 +11,7 @@ use crate::ffi::signals::HostMask;
 use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::output::Status;
 use crate::replica::payload::Origin;
-use crate::replica::{Limits, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
+use crate::replica::{Limits, NotResumed, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
 use crate::storage::disk::{self, DiskError, DiskLog, DiskOptions, Durability, FileSystem, Prepare, RealFiles};
 use crate::storage::OlderEntries;
 use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounters, TransportError, TransportLimits};
@@ -74,8 +74,10 @@ pub struct RuntimeConfig {
     /// Of the topology without hosts and ports: a data directory says for which one it was written, and names its groups
     /// besides.
     pub shard_fingerprint: u64,
-    /// Of the topology with them, which earlier versions wrote there.
+    /// Of the topology with them, which tells shards with the same names apart there.
     pub addressed_fingerprint: u64,
+    /// The operator's order: what `addressed_fingerprint` was when the data directory was used last.
+    pub moved_from: Option<u64>,
     /// Host and port to listen on.
     pub listen: (String, u16),
     /// All other processes.
@@ -131,6 +133,19 @@ pub enum StartError {
     System(io::Error),
     /// A replica refused its configuration or what was recovered.
     Replica(String),
+    /// A replica could not read more of what was recovered.
+    Unread(String),
+}
+
+impl StartError {
+    /// Why the replica of `group` does not go on.
+    pub(crate) fn of_replica(group: GroupId, reason: NotResumed) -> Self {
+        let text = format!("{group}: {reason}");
+        match reason {
+            NotResumed::Refused(_) => Self::Replica(text),
+            NotResumed::Unread(_) => Self::Unread(text),
+        }
+    }
 }
 
 impl fmt::Display for StartError {
@@ -142,6 +157,7 @@ impl fmt::Display for StartError {
                 write!(f, "can't start: {error}; look at the limits of this process (ulimit -n, -u and -v)")
             }
             Self::Replica(text) => f.write_str(text),
+            Self::Unread(text) => write!(f, "can't start: {text}"),
         }
     }
 }
@@ -152,7 +168,7 @@ impl std::error::Error for StartError {
             Self::Transport(error) => Some(error),
             Self::Disk(error) => Some(error),
             Self::System(error) => Some(error),
-            Self::Replica(_) => None,
+            Self::Replica(_) | Self::Unread(_) => None,
         }
     }
 }
@@ -205,6 +221,7 @@ impl Storage {
             memory_tail_bytes: config.limits.log_memory_bytes as u64,
             shard_fingerprint: config.shard_fingerprint,
             addressed_fingerprint: config.addressed_fingerprint,
+            moved_from: config.moved_from,
             process: config.me,
             group: group.id,
             partitions: group.partitions.clone(),
@@ -215,7 +232,18 @@ impl Storage {
             DiskLog::open(&disk::group_directory(directory, options.group), options, files.clone())
         };
         let logs: Result<Vec<_>, DiskError> = options.into_iter().map(open).collect();
-        logs.map(|logs| Storage { logs }).map_err(StartError::Disk)
+        let logs = logs.map_err(StartError::Disk)?;
+        let empty = config.groups.iter().zip(&logs).filter(|(_, (recovered, _))| recovered.is_none());
+        let empty: Vec<String> = empty.map(|(group, _)| group.id.to_string()).collect();
+        if !empty.is_empty() {
+            // The first start of a shard, or a wrong path: only the operator knows.
+            log::info!(
+                "durable log: an empty log begins in {} for {}; if this process has had logs on disk, stop it: they are not there",
+                directory.display(),
+                empty.join(", ")
+            );
+        }
+        Ok(Storage { logs })
     }
 }
 
@@ -630,7 +658,7 @@ fn open_groups(
         let view = Arc::new(GroupView::new(layout.id));
         let older = disk.as_ref().map(|disk| disk.reader());
         let replica = Replica::new(replica_config(config, layout, older), recovered)
-            .map_err(|error| StartError::Replica(format!("{}: {error}", layout.id)))?;
+            .map_err(|reason| StartError::of_replica(layout.id, reason))?;
         let port = |&partition| {
             let (intake, ledger, lane) = open_port(config, callbacks, buffers, wakeup, partition);
             Arc::new(Port { partition, intake, ledger, lane, view: view.clone(), failure: failure.clone() })

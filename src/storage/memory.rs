@@ -9,6 +9,7 @@ use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
 
 use super::disk::DiskError;
 use super::OlderEntries;
+use crate::replica::NotResumed;
 use crate::replica::planted::{self, Bug};
 
 /// What an entry costs in memory beside its payload: the `Entry` itself, rounded up.
@@ -89,12 +90,12 @@ fn with_all_uncommitted(
     commit: u64,
     last_index: u64,
     older: Option<&dyn OlderEntries>,
-) -> Result<Vec<Entry>, String> {
+) -> Result<Vec<Entry>, NotResumed> {
     let first = tail.first().map_or(last_index + 1, |e| e.index);
     let next = commit + 1;
     let Some(older) = older.filter(|_| next < first) else { return Ok(tail) };
-    let mut out =
-        read_all(older, next, first).map_err(|e| format!("reading uncommitted entries {next}..{first}: {e}"))?;
+    let unread = |e| NotResumed::Unread(format!("reading uncommitted entries {next}..{first}: {e}"));
+    let mut out = read_all(older, next, first).map_err(unread)?;
     out.extend(tail);
     Ok(out)
 }
@@ -137,18 +138,18 @@ impl MemoryLog {
         last_index: u64,
         tail: Vec<Entry>,
         older: Option<Box<dyn OlderEntries>>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, NotResumed> {
         let tail = with_all_uncommitted(tail, hard_state.commit, last_index, older.as_deref())?;
         let first = tail.first().map_or(last_index + 1, |e| e.index);
         if tail.last().is_some_and(|e| e.index != last_index) {
-            return Err(format!("the recovered tail does not end at index {last_index}"));
+            return Err(format!("the recovered tail does not end at index {last_index}").into());
         }
         let term_before_first = match (&older, first) {
             (_, 1) => 0,
             (Some(older), _) => older
                 .term(first - 1)
-                .map_err(|e| format!("reading the term of index {}: {e}", first - 1))?,
-            (None, _) => return Err(format!("entries before index {first} are missing")),
+                .map_err(|e| NotResumed::Unread(format!("reading the term of index {}: {e}", first - 1)))?,
+            (None, _) => return Err(format!("entries before index {first} are missing").into()),
         };
         let bytes = tail.iter().map(cost).sum();
         let log = Self { hard_state, entries: tail.into(), first, term_before_first, bytes, ..Self::new(conf_state, older) };
@@ -455,6 +456,19 @@ mod tests {
         fn term(&self, _index: u64) -> std::io::Result<u64> {
             Ok(1)
         }
+    }
+
+    #[test]
+    fn what_can_not_be_read_at_the_start_is_no_wrong_log() {
+        let recovered = |tail| {
+            let older = Unreadable(rustix::io::Errno::MFILE.raw_os_error(), std::sync::Arc::default());
+            let hard_state = HardState { commit: 2, term: 1, ..HardState::default() };
+            MemoryLog::recovered(ConfState::default(), hard_state, 5, tail, Some(Box::new(older))).map(drop).unwrap_err()
+        };
+        let unread = recovered(vec![entry(5, 1)]);
+        assert!(matches!(&unread, NotResumed::Unread(text) if text.starts_with("reading uncommitted entries 3..5: ")), "{unread}");
+        let wrong = recovered(vec![entry(3, 1)]);
+        assert!(matches!(&wrong, NotResumed::Refused(_)), "{wrong}");
     }
 
     fn on_unreadable(errno: rustix::io::Errno) -> (MemoryLog, std::sync::Arc<std::sync::atomic::AtomicU64>) {

@@ -17,6 +17,7 @@ pub fn config(me: ProcessId, listen: (String, u16), peers: Vec<PeerAddress>, gro
         fingerprint: 7,
         shard_fingerprint: 7,
         addressed_fingerprint: 8,
+        moved_from: None,
         listen,
         peers,
         groups,

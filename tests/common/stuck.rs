@@ -1,4 +1,4 @@
-//! A shard of one process whose first callback never returns.
+//! A shard of one process and two partitions whose first callback never returns.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -24,8 +24,8 @@ pub fn in_a_callback(raft: &str) -> Stuck {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("shard.yml");
     let text = format!(
-        "site:\n  server:\n    - [\"s101:{PORT}\"]\nprocess:\n  s101: localhost\nhost:\n  localhost: {host}\n\
-         raft: {{{raft}}}\n"
+        "site:\n  server:\n    - [\"s101:{PORT}\"]\n    - [\"s201:21002\"]\nprocess:\n  s101: localhost\n  s201: localhost\nhost:\n  \
+         localhost: {host}\nraft: {{{raft}}}\n"
     );
     std::fs::write(&file, text).unwrap();
     let arguments = ["", "-f", &file.display().to_string(), "-P", "localhost"].map(String::from);

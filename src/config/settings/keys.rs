@@ -29,6 +29,7 @@ pub(super) enum Kind {
     Durability,
     ControlPort,
     Restore,
+    MovedFrom,
 }
 
 const KIB: u64 = 1 << 10;
@@ -167,6 +168,14 @@ pub const KEYS: &[Key] = &[
                 says the value; it is good for once, since the next generation is another formation.",
         kind: Kind::Restore,
     },
+    Key {
+        name: "moved_from",
+        default: "",
+        about: "The operator's order after the shard's hosts or ports have changed: a data directory that bears this fingerprint \
+                of the former ones is taken, and bears the present one from then on. The line that refuses it says the value; \
+                a directory with the present one needs no order.",
+        kind: Kind::MovedFrom,
+    },
 ];
 
 impl Key {
@@ -192,6 +201,7 @@ impl Key {
             Kind::Restore => {
                 "the name of a voting process, a colon, and the formation's 16 hexadecimal digits (several with commas)".to_owned()
             }
+            Kind::MovedFrom => "16 hexadecimal digits".to_owned(),
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct Settings {
     pub control_port: Option<u16>,
     /// The operator's act: whom this process lets begin the next generation.
     pub restore: Option<RestoreOrder>,
+    /// The operator's order: a data directory that bears this fingerprint of hosts and ports is this shard's.
+    pub moved_from: Option<u64>,
 }
 
 /// `raft.restore`.
@@ -149,6 +151,7 @@ impl Default for Settings {
             durability: Durability::Fsync,
             control_port: None,
             restore: None,
+            moved_from: None,
         };
         for key in KEYS {
             let node = yaml::parse(key.default).expect("the table's defaults are YAML");

@@ -39,6 +39,7 @@ fn the_defaults_are_those_of_the_contract() {
         durability: Durability::Fsync,
         control_port: None,
         restore: None,
+        moved_from: None,
     };
     assert_eq!(Settings::default(), expected);
     assert_eq!(read(""), expected);
@@ -50,7 +51,8 @@ fn every_key_of_the_table_can_be_given_in_the_file() {
                 drain_ms: 1\n  submit_wait_ms: 2\n  busy_poll_us: 0\n  preferred_leader: s202\n  grouping: partition\n  \
                 election_codes: {first: null, gained: 0, lost: ~}\n  queue_bytes: 1MiB\n  log_memory_bytes: 2 GiB\n  \
                 max_log_bytes: 4096\n  fragment_bytes: \"64 KiB\"\n  data_dir: /var/lib/a shard\n  durability: os\n  \
-                control_port: 9100\n  restore: p1:00abcdef01234567, 0000000000000001\n";
+                control_port: 9100\n  restore: p1:00abcdef01234567, 0000000000000001\n  \
+                moved_from: 0000000000000123\n";
     for key in KEYS {
         assert!(text.contains(&format!("  {}: ", key.name)), "{} is in the text", key.name);
     }
@@ -74,6 +76,7 @@ fn every_key_of_the_table_can_be_given_in_the_file() {
         durability: Durability::Os,
         control_port: Some(9_100),
         restore: Some(RestoreOrder { survivor: ProcessId(1), formations: vec![0x00ab_cdef_0123_4567, 1] }),
+        moved_from: Some(0x123),
     };
     assert_eq!(read(text), expected);
 }
@@ -252,6 +255,10 @@ fn values_that_do_not_go_together_are_refused_at_the_one_that_was_given() {
             "  restore: p1:0123456789abcde\n",
             "a.yml:8: raft.restore: \"p1:0123456789abcde\"; expected the name of a voting process, a colon, and the formation's 16 \
              hexadecimal digits (several with commas)",
+        ),
+        (
+            "  moved_from: 123\n",
+            "a.yml:8: raft.moved_from: \"123\"; expected 16 hexadecimal digits",
         ),
         (
             "  absent_ms: 599\n",

@@ -78,6 +78,13 @@ pub(super) fn set(
                 _ => return Err(refused()),
             }
         }
+        Kind::MovedFrom => {
+            settings.moved_from = match &node.value {
+                Value::Null => None,
+                Value::Scalar(text) => Some(sixteen_digits(text).ok_or_else(refused)?),
+                _ => return Err(refused()),
+            }
+        }
     }
     Ok(())
 }
@@ -98,11 +105,12 @@ fn restore_order(
             expected: format!("the name of a voting process, such as {}, a colon, and a formation", quoted(near)),
         });
     };
-    let formations: Option<Vec<u64>> = formations.split(',').map(|digits| formation_id(digits.trim())).collect();
+    let formations: Option<Vec<u64>> = formations.split(',').map(|digits| sixteen_digits(digits.trim())).collect();
     Ok(RestoreOrder { survivor: survivor.id, formations: formations.ok_or_else(&refused)? })
 }
 
-fn formation_id(digits: &str) -> Option<u64> {
+/// A formation or a fingerprint, as our lines have it.
+fn sixteen_digits(digits: &str) -> Option<u64> {
     let is_one = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_one.then(|| u64::from_str_radix(digits, 16).ok())?
 }

@@ -252,7 +252,7 @@ fn the_fingerprint_changes_with_every_name_host_port_and_place() {
 }
 
 #[test]
-fn what_a_data_directory_bears_changes_with_every_name_and_place_and_with_no_host_or_port() {
+fn the_fingerprint_of_names_changes_with_every_name_and_place_and_with_no_host_or_port() {
     let fingerprint = |text: &str, process: &str| Files::with(text).load(&["-P", process]).unwrap().topology.names_fingerprint;
     let plain = fingerprint(SHARD, "p1");
     for (from, to) in [("7201", "7209"), ("7101", "9101"), ("10.0.0.2", "10.0.0.3"), ("10.0.0.1", "elsewhere")] {

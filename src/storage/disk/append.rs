@@ -425,7 +425,16 @@ fn meta_and_log(
     let expected = Meta::expected(options);
     let meta = Meta::read(files, directory)?;
     if let Some(meta) = &meta {
-        meta.check(&expected, directory)?;
+        meta.check(options, directory)?;
+        if meta.fingerprint != expected.fingerprint {
+            log::warn!(
+                "durable log: {} was of a shard whose hosts and ports had the fingerprint {:016x}, and is of one with {:016x} from \
+                 now on, as raft.moved_from says; take that order out of the files",
+                directory.display(),
+                meta.fingerprint,
+                expected.fingerprint
+            );
+        }
     }
     let found = recovery::recover(files, directory)?;
     if meta.is_none() && found.is_some() {

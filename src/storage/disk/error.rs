@@ -35,12 +35,21 @@ pub enum DiskError {
         /// The other process, where it wrote its number.
         pid: Option<u32>,
     },
-    /// The directory belongs to another shard, or to one whose files said something else.
+    /// The directory belongs to a shard with other names or partitions.
     Shard {
         /// The file that says so.
         path: PathBuf,
-        /// An earlier version wrote it, whose fingerprint has hosts and ports in it.
-        has_addresses: bool,
+        /// On disk.
+        found: u64,
+        /// In this process's configuration.
+        expected: u64,
+    },
+    /// The directory belongs to a shard with other hosts or ports, and no order says that it moved.
+    Moved {
+        /// The file that says so.
+        path: PathBuf,
+        /// And the names are the same. An earlier version did not keep them apart.
+        names_are_known: bool,
         /// On disk.
         found: u64,
         /// In this process's configuration.
@@ -147,17 +156,24 @@ impl fmt::Display for DiskError {
                 }
                 write!(f, "; each replica process needs a data directory of its own")
             }
-            Self::Shard { path, has_addresses, found, expected } => {
-                let what = if *has_addresses {
-                    "an earlier version wrote it, for which hosts and ports count as well as names and partitions. Where only \
-                     those have changed, start once with the former ones, and then with these"
+            Self::Shard { path, found, expected } => write!(
+                f,
+                "durable log: {} has shard fingerprint {found:016x}, this process is configured with {expected:016x}; is \
+                 raft.data_dir the directory of another shard? If not, the names of sites or processes, their order, or the \
+                 partitions are others (hosts and ports do not count)",
+                path.display()
+            ),
+            Self::Moved { path, names_are_known, found, expected } => {
+                let check = if *names_are_known {
+                    ""
                 } else {
-                    "the names of sites or processes, their order, or the partitions are others (hosts and ports do not count)"
+                    " (an earlier version wrote it: look that names and partitions are the same, which can't be told here)"
                 };
                 write!(
                     f,
-                    "durable log: {} has shard fingerprint {found:016x}, this process is configured with {expected:016x}; is \
-                     raft.data_dir the directory of another shard? If not, {what}",
+                    "durable log: {} is of a shard whose hosts and ports have the fingerprint {found:016x}, this process is \
+                     configured with {expected:016x}; is raft.data_dir the directory of another shard (shards may have the same \
+                     names)? If not, and it is this shard that has moved{check}, say so with raft.moved_from: {found:016x}",
                     path.display()
                 )
             }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
+use super::room;
+
 /// A directory of log files. Paths are whole paths; methods may be called from any thread.
 pub trait FileSystem: Send + Sync {
     /// Creates `directory` and its parents unless they exist, durably.
@@ -35,7 +37,7 @@ pub trait FileSystem: Send + Sync {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.open_directory(directory)?.sync()
     }
-    /// How many more bytes files in `directory` may take.
+    /// How many more bytes files in `directory` may take; an error where the file system does not tell.
     fn free_bytes(&self, directory: &Path) -> io::Result<u64>;
     /// Which file `path` names now.
     fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
@@ -175,7 +177,9 @@ impl FileSystem for RealFiles {
 
     fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
         let system = rustix::fs::statvfs(directory)?;
-        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+        let blocks = [system.f_blocks, system.f_bfree, system.f_bavail];
+        let free = room::free_bytes(blocks, system.f_frsize, rustix::process::geteuid().is_root());
+        free.ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {

@@ -31,7 +31,7 @@ pub fn check_layout(files: &dyn FileSystem, data_directory: &Path, logs: &[DiskO
         let directory = group_directory(data_directory, group);
         let Some(ours) = logs.iter().find(|log| log.group == group).or(logs.first()) else { continue };
         // A directory of another shard or process is told apart first: nobody changed a setting there.
-        meta.check_owner(&Meta::expected(ours), &directory)?;
+        meta.check_owner(ours, &directory)?;
         if !expected.contains(&group.0.into()) {
             let here = format!("no {group}, but {}", named("group", &expected));
             return differs(directory.join(meta::NAME), group.to_string(), here);

@@ -22,7 +22,7 @@ const META_MAX_BYTES: usize = 64 << 10;
 /// What `META` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
-    /// With hosts and ports: a version that writes `shard` too compares it no more.
+    /// With hosts and ports. Mako's shards repeat their names, so nothing else tells one from another.
     pub fingerprint: u64,
     /// Without them; `None` from a version that didn't write it.
     pub shard: Option<u64>,
@@ -73,8 +73,9 @@ impl Meta {
     }
 
     /// Refuses a directory of another shard, process or group, or of a group with other partitions.
-    pub fn check(&self, expected: &Meta, directory: &Path) -> Result<(), DiskError> {
-        self.check_owner(expected, directory)?;
+    pub fn check(&self, options: &DiskOptions, directory: &Path) -> Result<(), DiskError> {
+        self.check_owner(options, directory)?;
+        let expected = Meta::expected(options);
         differs(directory, "group", self.group.to_string(), expected.group.to_string())?;
         match (&self.partitions, &expected.partitions) {
             (Some(found), Some(expected)) if found != expected => {
@@ -85,17 +86,19 @@ impl Meta {
         }
     }
 
-    /// Refuses a directory of another shard or process.
-    pub fn check_owner(&self, expected: &Meta, directory: &Path) -> Result<(), DiskError> {
-        let (found, expected_here) = match (self.shard, expected.shard) {
-            (Some(found), Some(expected)) => (found, expected),
-            _ => (self.fingerprint, expected.fingerprint),
-        };
-        if found != expected_here {
-            let (path, has_addresses) = (directory.join(NAME), self.shard.is_none());
-            return Err(DiskError::Shard { path, has_addresses, found, expected: expected_here });
+    /// Refuses a directory of another shard or process. One with other addresses is taken where the operator's order says
+    /// that it is the one that moved.
+    pub fn check_owner(&self, options: &DiskOptions, directory: &Path) -> Result<(), DiskError> {
+        let expected = options.shard_fingerprint;
+        if let Some(found) = self.shard.filter(|&found| found != expected) {
+            return Err(DiskError::Shard { path: directory.join(NAME), found, expected });
         }
-        differs(directory, "process", self.process.to_string(), expected.process.to_string())
+        let (found, expected) = (self.fingerprint, options.addressed_fingerprint);
+        if found != expected && options.moved_from != Some(found) {
+            let (path, names_are_known) = (directory.join(NAME), self.shard.is_some());
+            return Err(DiskError::Moved { path, names_are_known, found, expected });
+        }
+        differs(directory, "process", self.process.to_string(), options.process.0.to_string())
     }
 
     /// Replaces `META` durably.

@@ -79,8 +79,11 @@ pub struct DiskOptions {
     pub memory_tail_bytes: u64,
     /// A number for what the log depends on in the shard's configuration: a directory written under another one is refused.
     pub shard_fingerprint: u64,
-    /// One for hosts and ports too. Earlier versions wrote no other: their directories are taken where it is the same.
+    /// One for hosts and ports too, which alone tells two shards with the same names apart: a directory with another one is
+    /// refused as well.
     pub addressed_fingerprint: u64,
+    /// The operator's order: a directory with this one in place of `addressed_fingerprint` is taken, and has that from then on.
+    pub moved_from: Option<u64>,
     /// This process.
     pub process: ProcessId,
     /// The group.
@@ -99,6 +102,7 @@ impl DiskOptions {
             memory_tail_bytes: 256 << 20,
             shard_fingerprint,
             addressed_fingerprint: shard_fingerprint,
+            moved_from: None,
             process,
             group,
             partitions: vec![PartitionId(0)],

@@ -29,7 +29,8 @@ impl Room {
             self.warned_at_bytes = self.warned_at_bytes.filter(|&warned| free_bytes <= warned.saturating_mul(2));
             return None;
         }
-        if self.warned_at_bytes.is_some_and(|warned| free_bytes > warned / 2) {
+        // Nothing is half of nothing: at 0 the last word has been said.
+        if self.warned_at_bytes.is_some_and(|warned| warned == 0 || free_bytes > warned / 2) {
             return None;
         }
         self.warned_at_bytes = Some(free_bytes);
@@ -40,6 +41,13 @@ impl Room {
             free_bytes / 1_000_000
         ))
     }
+}
+
+/// What a process may still take of a file system with so many blocks, so many of them free, and so many of those for
+/// everybody; `None` where there are none at all, as in one that does not know its size. Root may have what is kept for root.
+pub(super) fn free_bytes([blocks, free, for_everybody]: [u64; 3], block_bytes: u64, is_root: bool) -> Option<u64> {
+    let left = if is_root { free } else { for_everybody };
+    (blocks > 0).then(|| left.saturating_mul(block_bytes))
 }
 
 #[cfg(test)]
@@ -61,6 +69,24 @@ mod tests {
         assert!(after(10, 29).is_some());
         assert_eq!(after(10, 100), None, "room was made");
         assert!(after(10, 50).is_some(), "and is gone again");
+    }
+
+    #[test]
+    fn a_disk_that_comes_to_its_end_is_said_a_few_times_and_at_0_no_more() {
+        let mut room = Room::default();
+        let halves = std::iter::successors(Some(4 * SEGMENT_BYTES), |free| (*free > 0).then_some(free / 2));
+        let said = halves.filter_map(|free| room.look(free, SEGMENT_BYTES, None)).count();
+        assert!((10..40).contains(&said), "{said}");
+        let seconds = Some(Duration::from_secs(1));
+        assert_eq!([0; 3].map(|free| room.look(free, SEGMENT_BYTES, seconds)), [None, None, None]);
+        assert_eq!(room.look(100 * GB, SEGMENT_BYTES, seconds), None, "room was made");
+        assert!(room.look(0, SEGMENT_BYTES, seconds).is_some(), "and is gone again");
+    }
+
+    #[test]
+    fn what_is_kept_for_root_counts_for_root_and_without_a_size_nothing_is_known() {
+        assert_eq!([false, true].map(|is_root| free_bytes([100, 5, 0], 4096, is_root)), [Some(0), Some(5 * 4096)]);
+        assert_eq!(free_bytes([0, 0, 0], 4096, false), None);
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl Disk {
             memory_tail_bytes: tail_bytes(random),
             shard_fingerprint: FINGERPRINT,
             addressed_fingerprint: FINGERPRINT,
+            moved_from: None,
             process: ProcessId(process),
             group: GroupId(0),
             partitions: vec![PartitionId(0)],

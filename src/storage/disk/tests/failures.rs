@@ -191,20 +191,44 @@ fn a_directory_of_another_shard_process_or_group_is_refused_with_both_values() {
 }
 
 #[test]
-fn a_directory_follows_its_shard_to_other_addresses_one_of_an_earlier_version_when_it_was_opened_with_the_former() {
+fn a_directory_with_other_addresses_is_refused_and_follows_its_shard_on_the_operators_order_alone() {
     let files = SimulatedFiles::new();
-    open(&files).unwrap().1.close().unwrap();
-    let moved = || DiskOptions { addressed_fingerprint: 0xadd2, ..options() };
-    open_with(&files, moved()).unwrap().1.close().unwrap();
+    let (_, mut log) = open(&files).unwrap();
+    log.append(&[first_write(), one(1)]).unwrap();
+    log.close().unwrap();
+    let moved = |moved_from| DiskOptions { addressed_fingerprint: 0xadd2, moved_from, ..options() };
+    let refused = |options| open_with(&files, options).map(drop).unwrap_err().to_string();
+    for order in [None, Some(0xadd2), Some(0xbad)] {
+        let text = refused(moved(order));
+        let parts = ["fingerprint 0000000000000add,", "with 000000000000add2;", "raft.moved_from: 0000000000000add"];
+        assert!(parts.iter().all(|part| text.contains(part)) && !text.contains("earlier version"), "{text}");
+    }
+    // No order makes other names the same shard.
+    let renamed = DiskOptions { shard_fingerprint: 0xabc, ..moved(Some(0xadd)) };
+    assert!(refused(renamed).contains("shard fingerprint"));
+    // From the first opening with the order on it is at home there, with the order and without it, and nowhere else.
+    for order in [Some(0xadd), Some(0xadd), None] {
+        let (recovered, log) = open_with(&files, moved(order)).unwrap();
+        assert_eq!(recovered.map(|recovered| recovered.last_index), Some(1));
+        log.close().unwrap();
+    }
+    assert!(refused(options()).contains("raft.moved_from: 000000000000add2"));
+}
+
+#[test]
+fn a_directory_of_an_earlier_version_that_moved_is_taken_on_the_order_and_has_both_fingerprints_then() {
+    let files = SimulatedFiles::new();
     open(&files).unwrap().1.close().unwrap();
     // As the versions wrote it that had one number for everything.
     let meta = Meta::read(&files, Path::new(DIRECTORY)).unwrap().unwrap();
     Meta { shard: None, ..meta }.write(&files, Path::new(DIRECTORY)).unwrap();
-    let text = open_with(&files, moved()).map(drop).unwrap_err().to_string();
-    let parts = ["0000000000000add,", "000000000000add2;", "hosts and ports count", "start once with the former ones"];
+    let moved = |moved_from| DiskOptions { addressed_fingerprint: 0xadd2, moved_from, ..options() };
+    let text = open_with(&files, moved(None)).map(drop).unwrap_err().to_string();
+    let parts = ["0000000000000add,", "000000000000add2;", "an earlier version wrote it", "raft.moved_from: 0000000000000add"];
     assert!(parts.iter().all(|part| text.contains(part)), "{text}");
-    open(&files).unwrap().1.close().unwrap();
-    open_with(&files, moved()).unwrap();
+    open_with(&files, moved(Some(0xadd))).unwrap().1.close().unwrap();
+    let meta = Meta::read(&files, Path::new(DIRECTORY)).unwrap().unwrap();
+    assert_eq!((meta.shard, meta.fingerprint), (Some(0xfeed_beef), 0xadd2));
 }
 
 #[test]

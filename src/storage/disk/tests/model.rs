@@ -24,6 +24,7 @@ pub fn options() -> DiskOptions {
         memory_tail_bytes: 4 << 10,
         shard_fingerprint: 0xfeed_beef,
         addressed_fingerprint: 0xadd,
+        moved_from: None,
         process: ProcessId(2),
         group: GroupId(1),
         partitions: vec![PartitionId(4), PartitionId(5), PartitionId(7)],
