@@ -251,7 +251,8 @@ void mako_raft_names_free(struct mako_raft_names *names);
 // value is a normal start. `shard_index` only appears in messages; -1 where there is none.
 // Errors: MAKO_RAFT_ORDER before mako_raft_setup, a second time, or inside a callback;
 // MAKO_RAFT_IO when the address can't be bound, or there are no descriptors or threads left (after
-// which setup2 may be tried again). Looking up the peers' names takes 2 s at most; it goes on later.
+// which setup2 may be tried again). Looking up names takes the system's time for this process's own, which
+// is waited for, and 2 s at most for the peers', which goes on later.
 mako_raft_status mako_raft_setup2(int32_t action,
                                   int32_t shard_index);
 
@@ -275,8 +276,8 @@ mako_raft_status mako_raft_pre_shutdown_step(void);
 // calls nobody back and touches nothing of the library. Addresses written as numbers need none.
 //
 // Errors: MAKO_RAFT_ORDER inside a callback; MAKO_RAFT_UNFINISHED when a callback, or the destructor of
-// a thread_local object on a thread that has called back, is still running 10 s after shutdown began
-// (its thread is left alone, and a later setup is refused).
+// a thread_local object on a thread that has called back, is still running 10 s after shutdown began, or
+// 2 s after the drain where raft.drain_ms is longer (its thread is left alone, and a later setup is refused).
 mako_raft_status mako_raft_shutdown(void);
 
 // An operator's act, for a survivor that can't find a majority of its members any more because too
@@ -294,7 +295,7 @@ mako_raft_status mako_raft_restore_alone(void);
 
 // Reads the "host" section of a YAML file: process name to address. Needs no setup.
 //
-// On MAKO_RAFT_OK, `*hosts` is a new list. Errors: MAKO_RAFT_INVALID or MAKO_RAFT_IO for a file
+// On MAKO_RAFT_OK, `*hosts` is a new list. Errors: MAKO_RAFT_INVALID for a file
 // that can't be read, is not YAML, or has no such section.
 mako_raft_status mako_raft_get_hosts(const char *file, struct mako_raft_hosts **hosts);
 
@@ -427,7 +428,8 @@ uint16_t mako_raft_leader_site(uint32_t partition);
 // has stopped itself. The wish then changes nothing.
 mako_raft_status mako_raft_set_preferred_leader(int32_t site_id);
 
-// Makes this process the preferred leader and asks the present one to hand over. Returns at once.
+// Makes this process the preferred leader and asks the present one to hand over. Returns when it has
+// asked, in the time of one turn of the library's loop as a rule, 10 s at most.
 // From then on logs are accepted and kept, for 5 s at most: where leadership has not come by then,
 // those that were kept are lost, and later ones are refused.
 // Errors: MAKO_RAFT_ORDER before setup2, and when the library is held up for 5 s (by its disk, say): it

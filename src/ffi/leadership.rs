@@ -33,7 +33,8 @@ pub extern "C" fn mako_raft_set_preferred_leader(site_id: i32) -> mako_raft_stat
     checked(|| helper::set_preferred_leader(site_id))
 }
 
-/// Makes this process the preferred leader and asks the present one to hand over. Returns at once.
+/// Makes this process the preferred leader and asks the present one to hand over. Returns when it has
+/// asked, in the time of one turn of the library's loop as a rule, 10 s at most.
 /// From then on logs are accepted and kept, for 5 s at most: where leadership has not come by then,
 /// those that were kept are lost, and later ones are refused.
 /// Errors: MAKO_RAFT_ORDER before setup2, and when the library is held up for 5 s (by its disk, say): it

@@ -110,7 +110,8 @@ pub unsafe extern "C" fn mako_raft_names_free(names: *mut mako_raft_names) {
 /// value is a normal start. `shard_index` only appears in messages; -1 where there is none.
 /// Errors: MAKO_RAFT_ORDER before mako_raft_setup, a second time, or inside a callback;
 /// MAKO_RAFT_IO when the address can't be bound, or there are no descriptors or threads left (after
-/// which setup2 may be tried again). Looking up the peers' names takes 2 s at most; it goes on later.
+/// which setup2 may be tried again). Looking up names takes the system's time for this process's own, which
+/// is waited for, and 2 s at most for the peers', which goes on later.
 #[no_mangle]
 pub extern "C" fn mako_raft_setup2(action: i32, shard_index: i32) -> mako_raft_status {
     checked(|| signals::blocked(|| helper::setup2(action, shard_index)))
@@ -139,8 +140,8 @@ pub extern "C" fn mako_raft_pre_shutdown_step() -> mako_raft_status {
 /// calls nobody back and touches nothing of the library. Addresses written as numbers need none.
 ///
 /// Errors: MAKO_RAFT_ORDER inside a callback; MAKO_RAFT_UNFINISHED when a callback, or the destructor of
-/// a thread_local object on a thread that has called back, is still running 10 s after shutdown began
-/// (its thread is left alone, and a later setup is refused).
+/// a thread_local object on a thread that has called back, is still running 10 s after shutdown began, or
+/// 2 s after the drain where raft.drain_ms is longer (its thread is left alone, and a later setup is refused).
 #[no_mangle]
 pub extern "C" fn mako_raft_shutdown() -> mako_raft_status {
     checked(helper::shutdown)
@@ -164,7 +165,7 @@ pub extern "C" fn mako_raft_restore_alone() -> mako_raft_status {
 
 /// Reads the "host" section of a YAML file: process name to address. Needs no setup.
 ///
-/// On MAKO_RAFT_OK, `*hosts` is a new list. Errors: MAKO_RAFT_INVALID or MAKO_RAFT_IO for a file
+/// On MAKO_RAFT_OK, `*hosts` is a new list. Errors: MAKO_RAFT_INVALID for a file
 /// that can't be read, is not YAML, or has no such section.
 #[no_mangle]
 pub unsafe extern "C" fn mako_raft_get_hosts(

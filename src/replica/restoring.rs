@@ -141,7 +141,9 @@ impl Replica {
         log.set_hard_state(hard_state.clone());
         log.set_conf_state(members::initial_conf_state(&formation));
         let (timing, limits) = (&self.config.timing, &self.config.limits);
-        let mut node = Node::new(formation, id, log, applied, timing, limits, self.config.durable)?;
+        let made = Node::new(formation, id, log, applied, timing, limits, self.config.durable);
+        // The former node is gone: there is nothing to go back to.
+        let mut node = made.inspect_err(|reason| self.stop(format!("{}: going on alone: {reason}", self.config.group)))?;
         node.number_writes_after(last_write);
         if let Some(mut write) = node.membership_write() {
             write.hard_state = Some(hard_state);

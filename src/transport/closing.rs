@@ -24,7 +24,7 @@ impl Transport {
     /// Sends what is queued for at most `close_ms`, then closes everything; the port is free when it
     /// returns. No events come any more, and `send` finds no connection. Idempotent.
     ///
-    /// This is the one call that waits, and so the one that reads a clock.
+    /// Beside [`Transport::bind`] this is the one call that waits, and so the one that reads a clock.
     pub fn close(&mut self) {
         self.listener = None;
         self.accepting = false;

@@ -1,7 +1,7 @@
 //! Listening, dialling, the handshake, frames, and back-pressure per peer, on mio.
 //!
-//! Knows processes, runs and frames, and nothing of Raft beyond "bytes for process X". It never
-//! blocks, and reads no clock: the event-loop thread that owns it hands in the time. Open `room.rs`
+//! Knows processes, runs and frames, and nothing of Raft beyond "bytes for process X". Once
+//! bound it never blocks, and reads no clock, until it is closed: the event-loop thread that owns it hands in the time. Open `room.rs`
 //! first: it is the facade; `handshake.rs` says who may connect to whom, `frame.rs` what the bytes look
 //! like, `outbox.rs` in which order they leave.
 //!
