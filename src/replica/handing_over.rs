@@ -93,6 +93,19 @@ impl Replica {
         Some((to, heir.member))
     }
 
+    /// Logs that this run had accepted are lost, in this group or another.
+    pub fn lost_accepted(&self) -> bool {
+        self.lost_accepted
+    }
+
+    /// This run lost logs that it had accepted in another group: what its host has executed is in all of them.
+    pub fn lost_in_another_group(&mut self) {
+        if !std::mem::replace(&mut self.lost_accepted, true) {
+            self.stir();
+            self.campaigns.draw(false, &mut self.rng);
+        }
+    }
+
     /// The voters that could lead in this one's place: in reach, and not about to end.
     fn heirs(&self) -> impl Iterator<Item = Heir> + '_ {
         let election_ms = self.config.timing.election_ms;

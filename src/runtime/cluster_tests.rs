@@ -621,6 +621,51 @@ fn who_does_not_lead_every_group_accepts_for_none_of_them() {
     end_all(nodes);
 }
 
+fn group_status(node: &Node, group: usize) -> crate::replica::output::Status {
+    node.runtime.status().expect("an answer").swap_remove(group).1
+}
+
+fn wait_for_votes(node: &Node) {
+    let deadline = Instant::now() + SOON;
+    while (0..2).any(|group| group_status(node, group).voters.len() < 3) {
+        assert!(Instant::now() < deadline, "it was not given its votes back");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Each log is taken, for longer than a hand-over takes.
+fn assert_serves(node: &Node) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        (0..2).for_each(|partition| assert!(node.submit(partition, b"served") > 0));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_run_that_lost_logs_in_one_group_is_given_none() {
+    let mut shard = Shard::new(3, 2);
+    shard.grouping = Grouping::Partition;
+    shard.adjust = |config| {
+        config.timing.form_wait_ms = 100;
+        config.groups.iter_mut().for_each(|group| group.preferred = None);
+    };
+    let others = vec![shard.start(1), shard.start(2)];
+    let leader = &others[wait_for_a_leader(&others)];
+    let designated = shard.start(0);
+    designated.submit(1, b"early, and too late for that");
+    wait_for_votes(leader);
+    let deadline = Instant::now() + SOON;
+    while !(0..2).all(|group| group_status(&designated, group).lost_accepted) {
+        assert!(Instant::now() < deadline, "it was lost in one group");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    designated.runtime.set_preferred(Some(ProcessId(0))).unwrap();
+    assert_serves(leader);
+    end_all(others);
+    designated.end();
+}
+
 /// Turns a bare transport until `wanted` arrives.
 fn turn_until(transport: &mut Transport, poll: &mut mio::Poll, wanted: impl Fn(&TransportEvent) -> bool) {
     assert!(turn_for(transport, poll, SOON, wanted), "not within {SOON:?}");

@@ -164,6 +164,7 @@ impl EventLoop {
             self.transport.tick(time);
         }
         if ticks > 0 {
+            self.tell_what_is_lost();
             self.groups.iter_mut().for_each(|group| group.replica.pass_ticks(time, ticks));
             if now >= self.next_look {
                 self.next_look = now + LOOK_EVERY;
@@ -546,6 +547,13 @@ impl EventLoop {
         let queues = self.groups.iter().any(|group| group.voting_index.is_some() && group.gate == Gate::Queue);
         for group in &mut self.groups {
             group.set_door(self.leadership.gate(group.gate, queues));
+        }
+    }
+
+    /// What the host has executed, and others have not, is in one database.
+    fn tell_what_is_lost(&mut self) {
+        if self.groups.iter().any(|group| group.replica.lost_accepted()) {
+            self.groups.iter_mut().for_each(|group| group.replica.lost_in_another_group());
         }
     }
 
