@@ -238,6 +238,15 @@ impl fmt::Display for WaitsFor {
     }
 }
 
+/// Whom the log prefers as its leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish {
+    /// Nobody, where the preference is disabled.
+    pub whom: Option<ProcessId>,
+    /// How often a host's wish was seen in the log, be it for the same process.
+    pub asked: u64,
+}
+
 /// A moment's view, for counters and the status line.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
