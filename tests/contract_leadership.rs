@@ -183,7 +183,7 @@ fn a_suspended_leader_keeps_logs_and_goes_on_with_them_without_an_announcement()
     // With this in its log alone, nobody else can be elected.
     cluster.submit(0, "proposed");
     cluster.run_ms(1_500);
-    assert_eq!((cluster.hosts[0].gate, cluster.hosts[0].replica.status().role), (Gate::Queue, "suspended"));
+    assert_eq!((cluster.hosts[0].gate, cluster.hosts[0].replica.status().role), (Gate::Suspended, "suspended"));
     cluster.submit(0, "kept");
     cluster.run_ms(1_000);
     assert_eq!(cluster.hosts[0].lost, 0);

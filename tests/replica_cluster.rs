@@ -281,7 +281,7 @@ fn who_asks_for_leadership_as_it_learns_of_its_loss_takes_no_log_of_the_former_o
     let mut cluster = formed();
     cluster.cut_off = Some(0);
     cluster.run_ms(2_000);
-    assert_eq!(cluster.hosts[&0].gate, Gate::Queue, "suspended");
+    assert_eq!(cluster.hosts[&0].gate, Gate::Suspended, "suspended");
     let successor = (1..3).find(|p| cluster.hosts[p].gate == Gate::Open).expect("another leads");
     cluster.submit(0, P0, &[b"of the former leadership"]);
     cluster.submit_to_intake(0, P0, &[b"of the former leadership, too"]);

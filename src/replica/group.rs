@@ -530,10 +530,11 @@ impl Replica {
     }
 
     /// While set, the leader hands leadership to this process (keeps the leaders of several groups of one
-    /// process together). `None` returns to the preference.
+    /// process together), or keeps it where it is this one. `None` returns to the preference.
     pub fn set_companion(&mut self, leader: Option<ProcessId>) {
-        self.stir();
-        self.companion = leader;
+        if std::mem::replace(&mut self.companion, leader) != leader {
+            self.stir();
+        }
     }
 
     /// Contract section 3.7: say goodbye, never campaign again, go on acknowledging and delivering.

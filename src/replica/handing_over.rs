@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use crate::ids::{LogIndex, MemberId, ProcessId};
 
 use super::group::{Phase, Replica};
-use super::output::Severity;
+use super::output::{Severity, Wish};
 use super::planted::{self, Bug};
 use super::preference::Step;
 
@@ -81,16 +81,67 @@ impl Replica {
             );
             return self.note("lost accepted", 30_000, Severity::Warning, text);
         }
-        if self.hand_over.start(to, member, self.now) {
+        // It may have to stay for the sake of other groups.
+        if self.preferred() == Some(to) && self.hand_over.start(to, member, self.now) {
             let text = format!("handing leadership to {to}, the preferred leader");
             self.note("hand-over", 0, Severity::Info, text);
         }
     }
 
     fn hand_over_target(&self) -> Option<(ProcessId, MemberId)> {
-        let to = self.preferred().filter(|_| self.leadership.is_announced())?;
+        let elsewhere = self.preferred().filter(|&to| to != self.config.me);
+        let to = elsewhere.or(self.wishes.preferred()).filter(|_| self.leadership.is_announced())?;
         let heir = self.heirs().find(|heir| heir.process == to && heir.is_near)?;
         Some((to, heir.member))
+    }
+
+    /// Whom the log prefers, whoever the companion is.
+    pub fn wish(&self) -> Wish {
+        self.wishes.current()
+    }
+
+    /// Leadership is being handed over.
+    pub fn hands_over(&self) -> bool {
+        self.hand_over.is_active()
+    }
+
+    /// This member can't lead before its process is restarted.
+    pub fn is_out(&self) -> bool {
+        self.cut_off.is_some() || self.superseded
+    }
+
+    /// Logs that this run had accepted are lost, in this group or another.
+    pub fn lost_accepted(&self) -> bool {
+        self.lost_accepted
+    }
+
+    /// This run lost logs that it had accepted in another group: what its host has executed is in all of them.
+    pub fn lost_in_another_group(&mut self) {
+        if !std::mem::replace(&mut self.lost_accepted, true) {
+            self.stir();
+            self.campaigns.draw(false, &mut self.rng);
+        }
+    }
+
+    /// Who could be given leadership now, where this process leads.
+    pub fn ready_heirs(&self) -> Vec<ProcessId> {
+        if !self.leads() {
+            return Vec::new();
+        }
+        let is_ready = |heir: &Heir| heir.is_near && !heir.lost_accepted && !self.hand_over.must_wait(heir.member, self.now);
+        self.heirs().filter(is_ready).map(|heir| heir.process).collect()
+    }
+
+    /// Leads no more, where leadership has to go to another, who would not obey a call.
+    pub fn leave_it_to_an_election(&mut self) {
+        if !self.leads() || self.hand_over.is_active() || !self.only_an_election_helps() {
+            return;
+        }
+        let text = "leading no more, since another process leads other groups: the others lost logs that they had accepted, and \
+                    have to elect one of them";
+        self.note("hand-over", 0, Severity::Warning, text.into());
+        self.node_mut().expect("it leads").step_down();
+        self.observe();
     }
 
     /// The voters that could lead in this one's place: in reach, and not about to end.

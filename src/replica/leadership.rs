@@ -151,7 +151,7 @@ impl Leadership {
             (true, true) => Gate::Open,
             // Only a leader that said goodbye hands over before it was told that it leads.
             (false, true) if handing_over => Gate::Hold,
-            (true, false) => Gate::Queue,
+            (true, false) => Gate::Suspended,
             (false, _) if keeps => Gate::Queue,
             (false, _) => Gate::Closed { leader: self.leader() },
         }
@@ -225,7 +225,7 @@ mod tests {
     fn a_suspended_leader_keeps_logs_and_goes_on_without_an_announcement() {
         let mut l = Leadership::new(false);
         step(&mut l, 0, LEADING, 5);
-        assert_eq!(step(&mut l, 10, RaftView::Leaderless, 5), [QUEUE]);
+        assert_eq!(step(&mut l, 10, RaftView::Leaderless, 5), [Event::Gate(Gate::Suspended)]);
         assert_eq!(step(&mut l, 20, RaftView::Leading { since: LogIndex(9) }, 5), [OPEN]);
     }
 

@@ -106,8 +106,10 @@ impl DeliveryBody {
 pub enum Gate {
     /// This process leads, and that was announced.
     Open,
-    /// Accept and keep: not leading yet, asked for leadership, or suspended (contract section 4).
+    /// Accept and keep for a leadership to come: not leading yet, or asked for it (contract section 4).
     Queue,
+    /// Accept and keep for the leadership that was announced: nobody is known to lead now.
+    Suspended,
     /// Make submitters wait, neither accepting nor refusing: leadership is about to be handed over, and
     /// what was accepted before must commit first. Inside a callback, where waiting would deadlock, accept.
     /// Once the intakes are empty, say so with [`super::Replica::intakes_drained`].
@@ -234,6 +236,15 @@ impl fmt::Display for WaitsFor {
             Self::Restart => "a restart",
         })
     }
+}
+
+/// Whom the log prefers as its leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish {
+    /// Nobody, where the preference is disabled.
+    pub whom: Option<ProcessId>,
+    /// How often a host's wish was seen in the log, be it for the same process.
+    pub asked: u64,
 }
 
 /// A moment's view, for counters and the status line.

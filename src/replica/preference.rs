@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use crate::ids::{MemberId, ProcessId, Term, Time};
 
 use super::control::Preference;
+use super::output::Wish;
 use super::payload::Origin;
 
 /// A wish is repeated at this interval until it is seen in the log.
@@ -29,7 +30,7 @@ const HELD_TIMEOUTS: u64 = 10;
 /// The shard's wish as the log has it, and this process's own wish on its way there.
 #[derive(Debug)]
 pub struct Wishes {
-    preferred: Option<ProcessId>,
+    current: Wish,
     seen: BTreeMap<(ProcessId, u64), u64>,
     mine: Option<Preference>,
     made: u64,
@@ -40,12 +41,18 @@ pub struct Wishes {
 impl Wishes {
     /// The preference that the configuration gives.
     pub fn new(preferred: Option<ProcessId>) -> Self {
-        Self { preferred, seen: BTreeMap::new(), mine: None, made: 0, sent_at: None, proposed: Default::default() }
+        let current = Wish { whom: preferred, asked: 0 };
+        Self { current, seen: BTreeMap::new(), mine: None, made: 0, sent_at: None, proposed: Default::default() }
     }
 
     /// Whom the shard prefers.
     pub fn preferred(&self) -> Option<ProcessId> {
-        self.preferred
+        self.current.whom
+    }
+
+    /// The same, told from an earlier wish for the same process.
+    pub fn current(&self) -> Wish {
+        self.current
     }
 
     /// The host asks for another preference.
@@ -90,8 +97,8 @@ impl Wishes {
             return Applied::Before;
         }
         *last = wish.number;
-        let is_change = self.preferred != wish.preferred;
-        self.preferred = wish.preferred;
+        let is_change = self.current.whom != wish.preferred;
+        self.current = Wish { whom: wish.preferred, asked: self.current.asked + 1 };
         if is_change { Applied::Changes } else { Applied::Confirms }
     }
 }
@@ -311,8 +318,8 @@ mod tests {
     fn a_wish_that_is_what_the_shard_prefers_already_is_one_all_the_same() {
         let mut wishes = Wishes::new(Some(ProcessId(2)));
         let wish = Preference { origin: A, number: 1, preferred: Some(ProcessId(2)) };
-        assert_eq!(wishes.apply(wish), Applied::Confirms);
-        assert_eq!(wishes.apply(wish), Applied::Before);
+        assert_eq!((wishes.apply(wish), wishes.current().asked), (Applied::Confirms, 1));
+        assert_eq!((wishes.apply(wish), wishes.current().asked), (Applied::Before, 1));
     }
 
     #[test]

@@ -426,20 +426,29 @@ fn a_data_directory_of_another_process_is_refused_at_the_start() {
 
 /// Registers a callback that reports its first call and returns when told to.
 fn block(node: &Node, callbacks: &Callbacks, partition: u32) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+    block_as(CallbackRole::Leader, &node.witness, callbacks, partition)
+}
+
+fn block_as(
+    role: CallbackRole,
+    witness: &Arc<Witness>,
+    callbacks: &Callbacks,
+    partition: u32,
+) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (entered, enters) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let slot = callbacks.partitions[&PartitionId(partition)].clone();
-    let witness = node.witness.clone();
+    let witness = witness.clone();
     let mut blocking = true;
     slot.register(
-        CallbackRole::Leader,
+        role,
         Box::new(move |call| {
             if std::mem::take(&mut blocking) {
                 entered.send(()).expect("the test listens");
                 // An error means that the test let go.
                 let _ = released.recv_timeout(SOON * 2);
             }
-            let seen = Seen { role: CallbackRole::Leader, slot: call.slot, log: call.log.bytes().to_vec() };
+            let seen = Seen { role, slot: call.slot, log: call.log.bytes().to_vec() };
             locked(&witness.seen).entry(call.partition).or_default().push(seen);
             witness.changed.notify_all();
             0
@@ -620,6 +629,138 @@ fn who_does_not_lead_every_group_accepts_for_none_of_them() {
     (0..2).for_each(|partition| assert!(nodes[leader].submit(partition, b"now") > 0));
     (0..2).for_each(|partition| assert_eq!(nodes[leader].witness.wait_delivered(partition, 1)[0].log, b"now"));
     end_all(nodes);
+}
+
+/// Two groups of three processes; process 1 makes the first move, 0 is preferred.
+fn two_groups() -> Shard {
+    let mut shard = Shard::new(3, 2);
+    shard.grouping = Grouping::Partition;
+    shard.adjust = |config| {
+        config.timing.form_wait_ms = 100;
+        config.groups.iter_mut().for_each(|group| group.designated = Some(ProcessId(1)));
+    };
+    shard
+}
+
+/// Processes 1 and 2, of which 1 leads, with more in the second group than a preferred process may lack.
+fn start_without_the_preferred(shard: &Shard) -> Vec<Node> {
+    let nodes = vec![shard.start(1), shard.start(2)];
+    nodes[0].wait_gained();
+    for n in 0..60 {
+        nodes[0].submit(1, &numbered(1, n));
+        assert_eq!(nodes[0].port(1).wait_idle(), Waited::Settled);
+    }
+    // Who has delivered what was committed a moment ago passes for one that keeps up.
+    std::thread::sleep(Duration::from_secs(1));
+    nodes
+}
+
+/// The preferred process, whose callback of the second group does not return until it is told to.
+fn start_the_preferred_blocked(shard: &Shard) -> (Node, mpsc::Sender<()>) {
+    let witness = Arc::new(Witness::default());
+    let callbacks = witness.callbacks(shard.partitions);
+    let (enters, release) = block_as(CallbackRole::Follower, &witness, &callbacks, 1);
+    let config = shard.config(0);
+    let storage = Storage::open(&config).unwrap();
+    let runtime = Bound::new(config, storage, &callbacks).unwrap().start().unwrap();
+    enters.recv_timeout(SOON).unwrap();
+    (Node { runtime, witness }, release)
+}
+
+fn group_status(node: &Node, group: usize) -> crate::replica::output::Status {
+    node.runtime.status().expect("an answer").swap_remove(group).1
+}
+
+fn wait_for_votes(node: &Node) {
+    let deadline = Instant::now() + SOON;
+    while (0..2).any(|group| group_status(node, group).voters.len() < 3) {
+        assert!(Instant::now() < deadline, "it was not given its votes back");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Each log is taken, for longer than a hand-over takes.
+fn assert_serves(node: &Node) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        (0..2).for_each(|partition| assert!(node.submit(partition, b"served") > 0));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_preferred_process_gets_no_group_before_it_could_be_given_all_and_the_shard_serves_meanwhile() {
+    let shard = two_groups();
+    let others = start_without_the_preferred(&shard);
+    let (preferred, release) = start_the_preferred_blocked(&shard);
+    wait_for_votes(&others[0]);
+    assert_serves(&others[0]);
+    release.send(()).unwrap();
+    preferred.wait_gained();
+    (0..2).for_each(|partition| assert!(preferred.submit(partition, b"now") > 0));
+    end_all(others);
+    preferred.end();
+}
+
+#[test]
+fn a_run_that_lost_logs_in_one_group_is_given_none() {
+    let mut shard = Shard::new(3, 2);
+    shard.grouping = Grouping::Partition;
+    shard.adjust = |config| {
+        config.timing.form_wait_ms = 100;
+        config.groups.iter_mut().for_each(|group| group.preferred = None);
+    };
+    let others = vec![shard.start(1), shard.start(2)];
+    let leader = &others[wait_for_a_leader(&others)];
+    let designated = shard.start(0);
+    designated.submit(1, b"early, and too late for that");
+    wait_for_votes(leader);
+    let deadline = Instant::now() + SOON;
+    while !(0..2).all(|group| group_status(&designated, group).lost_accepted) {
+        assert!(Instant::now() < deadline, "it was lost in one group");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    designated.runtime.set_preferred(Some(ProcessId(0))).unwrap();
+    assert_serves(leader);
+    end_all(others);
+    designated.end();
+}
+
+/// Of two elections that begin at once each has its own winner, most of the time.
+#[test]
+fn a_shard_whose_groups_are_led_by_two_processes_gets_one_leader() {
+    let ends = || {
+        let mut shard = two_groups();
+        shard.adjust = |config| {
+            config.timing.form_wait_ms = 100;
+            config.groups.iter_mut().for_each(|group| group.designated = Some(ProcessId(1)));
+            // It waits less than the first process, in the second group.
+            config.groups[1].preferred = Some(ProcessId(2));
+        };
+        let mut others = start_without_the_preferred(&shard);
+        let (preferred, release) = start_the_preferred_blocked(&shard);
+        wait_for_votes(&others[0]);
+        others.remove(0).runtime.shutdown().expect("abrupt: no goodbye, no drain");
+        let survivor = others.remove(0);
+        let leaders = || [0, 1].map(|group| group_status(&survivor, group).leader);
+        let deadline = Instant::now() + SOON;
+        while leaders().iter().any(|leader| leader.is_none_or(|leader| leader == ProcessId(1))) {
+            assert!(Instant::now() < deadline, "nobody leads");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let is_split = leaders() == [Some(ProcessId(0)), Some(ProcessId(2))];
+        if is_split {
+            survivor.wait_gained();
+            assert_serves(&survivor);
+            assert!(locked(&preferred.witness.codes).is_empty(), "it never led both");
+        }
+        release.send(()).unwrap();
+        preferred.wait_gained();
+        (0..2).for_each(|partition| assert!(preferred.submit(partition, b"now") > 0));
+        [survivor, preferred].into_iter().for_each(|node| drop(node.runtime.shutdown()));
+        is_split
+    };
+    assert!((0..5).any(|_| ends()), "there never was a split");
 }
 
 /// Turns a bare transport until `wanted` arrives.

@@ -57,8 +57,8 @@ impl ShardLeadership {
     /// accepts for none of its groups (contract section 4). `queues`: one of the groups keeps logs for a leadership to come.
     pub(super) fn gate(&self, own: Gate, queues: bool) -> Gate {
         match own {
-            Gate::Open | Gate::Hold if !self.is_announced && queues => Gate::Queue,
-            Gate::Open | Gate::Hold if !self.is_announced => Gate::Closed { leader: None },
+            Gate::Open | Gate::Hold | Gate::Suspended if !self.is_announced && queues => Gate::Queue,
+            Gate::Open | Gate::Hold | Gate::Suspended if !self.is_announced => Gate::Closed { leader: None },
             own => own,
         }
     }
@@ -199,6 +199,17 @@ mod tests {
         assert_eq!(shard.apply(0, Leadership::Lost), None);
         assert_eq!(shard.apply(1, gained(false)), None);
         assert_eq!(shard.apply(0, gained(true)), Some(gained(false)));
+    }
+
+    #[test]
+    fn a_group_that_is_suspended_after_the_shard_was_lost_accepts_nothing() {
+        let gained = Leadership::Gained { first: false };
+        let mut shard = ShardLeadership::new(2);
+        assert_eq!(shard.apply(0, gained).or(shard.apply(1, gained)), Some(gained));
+        assert_eq!(shard.gate(Gate::Suspended, false), Gate::Suspended, "it may go on as the leader of the shard");
+        assert_eq!(shard.apply(0, Leadership::Lost), Some(Leadership::Lost));
+        assert_eq!(shard.gate(Gate::Suspended, false), Gate::Closed { leader: None });
+        assert_eq!(shard.gate(Gate::Queue, true), Gate::Queue, "the host asked for leadership");
     }
 
     #[test]

@@ -29,6 +29,7 @@ use super::replica_process::NotRestored;
 use super::shared::{mark_loop_thread, Command, Shared};
 use super::throttle::Throttle;
 use super::ticks::Ticks;
+use super::together::{next_after, Aim, Look, Stand, Together};
 use super::watch::{Line, Watch};
 
 /// Readiness events taken from one poll; what does not fit comes with the next.
@@ -88,6 +89,7 @@ pub(super) struct EventLoop {
     /// Changes of leadership of the pass that is acted on.
     announcements: Vec<Leadership>,
     leadership: ShardLeadership,
+    together: Together,
     /// Who waits for the effects of a command.
     after_turn: Vec<mpsc::SyncSender<()>>,
 }
@@ -124,6 +126,7 @@ impl EventLoop {
             watch: Watch::default(),
             announcements: Vec::new(),
             leadership: ShardLeadership::new(voting),
+            together: Together::new(),
             after_turn: Vec::new(),
         }
     }
@@ -164,6 +167,8 @@ impl EventLoop {
             self.transport.tick(time);
         }
         if ticks > 0 {
+            self.tell_what_is_lost();
+            self.keep_together(time);
             self.groups.iter_mut().for_each(|group| group.replica.pass_ticks(time, ticks));
             if now >= self.next_look {
                 self.next_look = now + LOOK_EVERY;
@@ -321,6 +326,7 @@ impl EventLoop {
                 }
                 TransportEvent::Down { peer, reason } => {
                     self.say_connection(peer, format!("is disconnected: {reason}"));
+                    self.together.forget(peer);
                     for group in self.groups.iter_mut().filter(|group| group.peers.contains(&peer)) {
                         group.replica.peer_down(peer);
                     }
@@ -525,7 +531,7 @@ impl EventLoop {
                 group.view.set_leader(term, leader);
                 let who = leader.map_or("nobody known".to_string(), |leader| leader.to_string());
                 log::info!("{}: leader in term {term}: {who}", group.id);
-                self.keep_together();
+                self.keep_together(self.time(Instant::now()));
             }
             Event::Released { partition, bytes } => {
                 if let Some(port) = self.port_index(partition) {
@@ -549,11 +555,53 @@ impl EventLoop {
         }
     }
 
-    /// With several groups all follow the first one's leader, since Mako's workers run on one process.
-    fn keep_together(&mut self) {
-        let Some((first, others)) = self.groups.split_first_mut() else { return };
+    /// What the host has executed, and others have not, is in one database.
+    fn tell_what_is_lost(&mut self) {
+        if self.groups.iter().any(|group| group.replica.lost_accepted()) {
+            self.groups.iter_mut().for_each(|group| group.replica.lost_in_another_group());
+        }
+    }
+
+    /// With several groups one process has to lead them all: see `together.rs`. Looked at before the replicas' ticks, in which
+    /// hand-overs begin.
+    fn keep_together(&mut self, now: Time) {
+        if self.groups.len() < 2 {
+            return;
+        }
+        let me = self.me;
+        let (first, others) = self.groups.split_first_mut().expect("several");
+        let is_known_there = |leader: &ProcessId| first.peers.contains(leader);
+        let stand = |group: &GroupRun| Stand {
+            leader: group.leader.filter(is_known_there),
+            is_out: group.replica.is_out(),
+            ready: group.replica.ready_heirs(),
+        };
+        let first_stand = stand(first);
+        let others_stand: Vec<Stand> =
+            others.iter().filter(|group| group.voting_index.is_some()).map(stand).collect();
+        let look = Look {
+            me,
+            wish: first.replica.wish(),
+            hands_over: first.replica.hands_over(),
+            first: &first_stand,
+            others: &others_stand,
+        };
+        let aim = self.together.decide(now, &look);
+        if let Some((level, line)) = self.together.news(now, &look) {
+            log::log!(level, "{}: {line}", first.id);
+        }
+        first.replica.set_companion(aim.companion(me));
+        if aim == Aim::Elect {
+            first.replica.leave_it_to_an_election();
+        }
         for group in others {
-            group.replica.set_companion(first.leader.filter(|leader| group.peers.contains(leader)));
+            let leader = match first_stand.is_out {
+                false => first.leader,
+                // It does not know who leads the first group, and passes the others on to somebody who may.
+                true if group.replica.hands_over() => continue,
+                true => next_after(me, &group.replica.ready_heirs()),
+            };
+            group.replica.set_companion(leader.filter(|leader| group.peers.contains(leader)));
         }
     }
 }

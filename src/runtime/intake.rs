@@ -388,7 +388,7 @@ impl Queue {
             Door::Gate(Gate::Closed { leader }) => Some(Refusal::NotLeader(leader)),
             Door::Stopped => Some(Refusal::Stopped),
             // Under `Hold` a log is neither accepted nor refused yet: see `may_enter`.
-            Door::Gate(Gate::Open | Gate::Queue | Gate::Hold) if closings == self.closings => None,
+            Door::Gate(Gate::Open | Gate::Queue | Gate::Suspended | Gate::Hold) if closings == self.closings => None,
             Door::Gate(_) => Some(Refusal::NotLeader(None)),
         }
     }

@@ -10,8 +10,8 @@
 //!                                 '-- sockets (transport), replicas, the clock
 //! ```
 //!
-//! Open `replica_process.rs` for start and shutdown, `event_loop.rs` for a turn (`group_run.rs` is a group in it), `intake.rs` and
-//! `lane.rs` for the two ends of a log's journey.
+//! Open `replica_process.rs` for start and shutdown, `event_loop.rs` for a turn (`group_run.rs` is a group in it, `together.rs`
+//! brings several groups' leaders together), `intake.rs` and `lane.rs` for the two ends of a log's journey.
 
 mod buffers;
 mod busy_poll;
@@ -33,6 +33,7 @@ mod roster;
 mod shared;
 pub(crate) mod throttle;
 mod ticks;
+mod together;
 mod wake_chain;
 mod wakeup;
 mod watch;

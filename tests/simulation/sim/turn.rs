@@ -304,7 +304,7 @@ impl World {
 fn line(event: &Output) -> String {
     match event {
         Output::Gate(Gate::Open) => "gate open".into(),
-        Output::Gate(Gate::Queue) => "gate queues".into(),
+        Output::Gate(Gate::Queue | Gate::Suspended) => "gate queues".into(),
         Output::Gate(Gate::Hold) => "gate holds".into(),
         Output::Gate(Gate::Closed { leader: None }) => "gate closed, leader unknown".into(),
         Output::Gate(Gate::Closed { leader: Some(leader) }) => format!("gate closed, p{} leads", leader.0),

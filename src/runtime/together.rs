@@ -1,0 +1,354 @@
+//! One leader for all groups of a shard (`raft.grouping: partition`): where the leadership of each is to go. Pure: the loop,
+//! which alone sees all groups, says how they stand, and tells the replicas what comes of it.
+//!
+//! Who does not lead every group accepts logs for none, so two leaders are an outage. The rule:
+//!
+//! - The others follow the first group's leader, at once, wherever they can be given to it.
+//! - The first group goes to the preferred process only when that could be given *every* group: it has nearly everything, and its
+//!   run has lost nothing. Until then it stays.
+//! - Where another process has led one of the others for [`FOLLOW_MS`], it can't be given to the first group's leader. Then the
+//!   first group moves: to that process, if it could be given all that is led here, else to the next process that could. Where
+//!   nobody would obey a call, since all have lost logs, there is an election.
+//!
+//! So there is one direction at a time: the first group's leader waits, the others come; it goes only after they did not. If any
+//! process can be given every group, the first group comes to it, since it passes over nobody, and the others follow. A preferred
+//! process that had the first group and did not get the rest gives it back, and is tried again ever more rarely.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{ProcessId, Time};
+use crate::repeats::Repeats;
+use crate::replica::output::Wish;
+
+/// The others have so long to follow the first group. A hand-over may drain for 2 s and is tried again after half a second.
+const FOLLOW_MS: u64 = 5_000;
+/// Who gave the first group back is not preferred for so long, and twice as long each time.
+const TRIED_MS: u64 = 30_000;
+const TRIED_MS_MAX: u64 = 960_000;
+
+/// How one group stands, as this process knows it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stand {
+    pub(super) leader: Option<ProcessId>,
+    /// This process can't lead it before it is restarted.
+    pub(super) is_out: bool,
+    /// Where this process leads it: who could be given leadership now.
+    pub(super) ready: Vec<ProcessId>,
+}
+
+/// All that a decision goes by.
+pub(super) struct Look<'a> {
+    pub(super) me: ProcessId,
+    /// Whom the first group's log prefers.
+    pub(super) wish: Wish,
+    /// The first group is being handed over.
+    pub(super) hands_over: bool,
+    pub(super) first: &'a Stand,
+    /// The other groups that this process votes in.
+    pub(super) others: &'a [Stand],
+}
+
+/// What becomes of the first group's leadership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// It goes where the log prefers.
+    Wish,
+    /// It stays here, whomever the log prefers.
+    Stay,
+    /// It goes to this process, since the others do not come.
+    Give(ProcessId),
+    /// Nobody can be given it: an election may bring it to another.
+    Elect,
+}
+
+impl Aim {
+    /// What the first group's replica is told: whom to give leadership, whatever the log prefers.
+    pub(super) fn companion(self, me: ProcessId) -> Option<ProcessId> {
+        match self {
+            Aim::Wish => None,
+            Aim::Stay | Aim::Elect => Some(me),
+            Aim::Give(to) => Some(to),
+        }
+    }
+}
+
+/// Who has led the first group, and for how long the leaders have been several.
+#[derive(Debug)]
+pub(super) struct Together {
+    aim: Aim,
+    /// This process leads the first group and another one of the others.
+    split_since: Option<Time>,
+    /// What is remembered here is of this wish; a host that asks anew is obeyed at once.
+    wish: Wish,
+    first_leader: Option<ProcessId>,
+    /// It got the first group from here, and does not lead the others yet.
+    on_trial: Option<ProcessId>,
+    tried: BTreeMap<ProcessId, Tried>,
+    moves_said: Repeats,
+    stays_said: Repeats,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Tried {
+    not_before: Time,
+    /// The next pause.
+    pause_ms: u64,
+}
+
+impl Together {
+    pub(super) fn new() -> Self {
+        Self {
+            aim: Aim::Wish,
+            split_since: None,
+            wish: Wish::default(),
+            first_leader: None,
+            on_trial: None,
+            tried: BTreeMap::new(),
+            moves_said: Repeats::default(),
+            stays_said: Repeats::default(),
+        }
+    }
+
+    /// The connection to `process` is gone: what comes next may be another run.
+    pub(super) fn forget(&mut self, process: ProcessId) {
+        self.tried.remove(&process);
+        self.on_trial = self.on_trial.filter(|&tried| tried != process);
+    }
+
+    /// Where the first group's leadership is to go now.
+    pub(super) fn decide(&mut self, now: Time, look: &Look<'_>) -> Aim {
+        self.learn(now, look);
+        if look.first.leader != Some(look.me) {
+            (self.split_since, self.aim) = (None, Aim::Wish);
+            return self.aim;
+        }
+        let is_split = look.others.iter().any(|group| look.is_elsewhere(group));
+        self.split_since = is_split.then(|| self.split_since.unwrap_or(now));
+        // What made it begin may be another now. It ends by itself, soon.
+        if look.hands_over {
+            return self.aim;
+        }
+        self.aim = match self.split_since {
+            None if self.may_follow_the_wish(now, look) => Aim::Wish,
+            Some(since) if now.millis_since(since) >= FOLLOW_MS => self.move_on(now, look),
+            None | Some(_) => Aim::Stay,
+        };
+        self.aim
+    }
+
+    /// What the operator should know of the last decision, if it is time to say it.
+    pub(super) fn news(&mut self, now: Time, look: &Look<'_>) -> Option<(log::Level, String)> {
+        match (self.aim, look.wish.whom) {
+            (Aim::Give(to), _) => self.moves_said.take_turn(now).then(|| {
+                let text = format!(
+                    "leadership goes to {to}: other groups are led elsewhere and can't be given to this process, and logs are \
+                     accepted by a process that leads them all"
+                );
+                (log::Level::Warn, text)
+            }),
+            (Aim::Stay, Some(to)) if self.split_since.is_none() && look.first.ready.contains(&to) => {
+                self.stays_said.take_turn(now).then(|| {
+                    let text = format!(
+                        "leadership stays here until {to}, the preferred leader, can be given the other groups too: in one of \
+                         them it has not caught up, or it did not take them a while ago"
+                    );
+                    (log::Level::Info, text)
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn may_follow_the_wish(&self, now: Time, look: &Look<'_>) -> bool {
+        let Some(to) = look.wish.whom.filter(|&to| to != look.me) else { return true };
+        let waits = self.tried.get(&to).is_some_and(|tried| now < tried.not_before);
+        !waits && look.others.iter().all(|group| group.leader == Some(look.me) && group.ready.contains(&to))
+    }
+
+    fn move_on(&mut self, now: Time, look: &Look<'_>) -> Aim {
+        let candidates: Vec<ProcessId> =
+            look.first.ready.iter().copied().filter(|&process| look.could_be_given_all(process)).collect();
+        let only_other = look.only_other_leader().filter(|leader| candidates.contains(leader));
+        match only_other.or_else(|| next_after(look.me, &candidates)) {
+            Some(to) => Aim::Give(to),
+            None => {
+                self.split_since = Some(now);
+                Aim::Elect
+            }
+        }
+    }
+
+    fn learn(&mut self, now: Time, look: &Look<'_>) {
+        if self.wish != look.wish {
+            self.wish = look.wish;
+            self.tried.clear();
+        }
+        let Some(leader) = look.first.leader else { return };
+        let former = self.first_leader.replace(leader);
+        if former == Some(look.me) && leader != look.me {
+            self.on_trial = Some(leader);
+        }
+        let Some(tried) = self.on_trial else { return };
+        if leader == look.me {
+            let last = self.tried.get(&tried).map_or(TRIED_MS, |tried| tried.pause_ms);
+            let next = Tried { not_before: now.plus_millis(last), pause_ms: (2 * last).min(TRIED_MS_MAX) };
+            self.tried.insert(tried, next);
+        } else if leader == tried && look.others.iter().all(|group| group.leader == Some(leader)) {
+            self.tried.remove(&tried);
+        } else if leader == tried {
+            return;
+        }
+        self.on_trial = None;
+    }
+}
+
+impl Look<'_> {
+    fn is_elsewhere(&self, group: &Stand) -> bool {
+        group.is_out || group.leader.is_some_and(|leader| leader != self.me)
+    }
+
+    fn could_be_given_all(&self, process: ProcessId) -> bool {
+        let mut led_here = self.others.iter().filter(|group| group.leader == Some(self.me));
+        led_here.all(|group| group.ready.contains(&process))
+    }
+
+    /// Who leads all the groups that are not led here.
+    fn only_other_leader(&self) -> Option<ProcessId> {
+        let mut elsewhere = self.others.iter().filter(|group| self.is_elsewhere(group)).map(|group| group.leader);
+        let leader = elsewhere.next()??;
+        elsewhere.all(|other| other == Some(leader)).then_some(leader)
+    }
+}
+
+/// The next of `processes` behind `me`, in a circle: whoever gives to the next passes over nobody.
+pub(super) fn next_after(me: ProcessId, processes: &[ProcessId]) -> Option<ProcessId> {
+    let behind = processes.iter().filter(|&&process| process > me).min();
+    behind.or_else(|| processes.iter().filter(|&&process| process != me).min()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X: ProcessId = ProcessId(0);
+    const Y: ProcessId = ProcessId(1);
+    const Z: ProcessId = ProcessId(2);
+    const PREFERS_X: Wish = Wish { whom: Some(X), asked: 0 };
+
+    fn ms(ms: u64) -> Time {
+        Time(0).plus_millis(ms)
+    }
+
+    fn led_by(leader: ProcessId) -> Stand {
+        Stand { leader: Some(leader), ..Stand::default() }
+    }
+
+    /// Led by the process that looks.
+    fn ours(me: ProcessId, ready: &[ProcessId]) -> Stand {
+        Stand { leader: Some(me), ready: ready.to_vec(), ..Stand::default() }
+    }
+
+    fn decide(together: &mut Together, at: Time, me: ProcessId, groups: &[Stand]) -> Aim {
+        let (first, others) = groups.split_first().expect("a group");
+        together.decide(at, &Look { me, wish: PREFERS_X, hands_over: false, first, others })
+    }
+
+    #[test]
+    fn the_first_group_waits_until_the_preferred_process_could_be_given_every_group() {
+        let mut y = Together::new();
+        assert_eq!(decide(&mut y, ms(0), Y, &[ours(Y, &[X]), ours(Y, &[Z])]), Aim::Stay, "it replays the second still");
+        assert_eq!(decide(&mut y, ms(60_000), Y, &[ours(Y, &[X]), ours(Y, &[])]), Aim::Stay, "for as long as it takes");
+        assert_eq!(decide(&mut y, ms(60_010), Y, &[ours(Y, &[X]), Stand::default()]), Aim::Stay, "nobody leads it");
+        assert_eq!(decide(&mut y, ms(60_020), Y, &[ours(Y, &[X]), ours(Y, &[X, Z])]), Aim::Wish);
+        assert_eq!(decide(&mut y, ms(60_030), Y, &[led_by(X), ours(Y, &[X])]), Aim::Wish, "not ours to decide now");
+    }
+
+    #[test]
+    fn a_hand_over_that_runs_is_not_called_off_by_a_moment_in_which_the_other_is_behind() {
+        let mut y = Together::new();
+        assert_eq!(decide(&mut y, ms(0), Y, &[ours(Y, &[X]), ours(Y, &[X])]), Aim::Wish);
+        let (first, others) = (ours(Y, &[X]), [ours(Y, &[])]);
+        let mut look = Look { me: Y, wish: PREFERS_X, hands_over: true, first: &first, others: &others };
+        assert_eq!(y.decide(ms(10), &look), Aim::Wish);
+        look.hands_over = false;
+        assert_eq!(y.decide(ms(20), &look), Aim::Stay);
+    }
+
+    #[test]
+    fn where_the_others_do_not_come_the_first_group_follows_their_leader_and_stays_there() {
+        let (mut x, mut y) = (Together::new(), Together::new());
+        // The run of X lost logs in the second group: nobody gives it that.
+        let of_x = [ours(X, &[Y, Z]), led_by(Y)];
+        assert_eq!(decide(&mut x, ms(0), X, &of_x), Aim::Stay, "the others may come");
+        assert_eq!(decide(&mut x, ms(FOLLOW_MS - 1), X, &of_x), Aim::Stay);
+        assert_eq!(decide(&mut x, ms(FOLLOW_MS), X, &of_x), Aim::Give(Y));
+        assert_eq!(decide(&mut x, ms(6_000), X, &[led_by(Y), led_by(Y)]), Aim::Wish);
+        assert_eq!(decide(&mut y, ms(6_000), Y, &[ours(Y, &[Z]), ours(Y, &[Z])]), Aim::Stay);
+    }
+
+    #[test]
+    fn a_split_that_ends_and_comes_again_has_its_whole_time() {
+        let mut x = Together::new();
+        assert_eq!(decide(&mut x, ms(0), X, &[ours(X, &[Y]), led_by(Y)]), Aim::Stay);
+        assert_eq!(decide(&mut x, ms(FOLLOW_MS), X, &[ours(X, &[Y]), ours(X, &[Y])]), Aim::Wish);
+        assert_eq!(decide(&mut x, ms(FOLLOW_MS + 10), X, &[ours(X, &[Y]), led_by(Y)]), Aim::Stay);
+    }
+
+    #[test]
+    fn whoever_can_lead_every_group_comes_to_it_whatever_the_others_lack() {
+        // X can't lead the second group, Y not the third, and each leads what the other can't. Z can lead all.
+        let mut x = Together::new();
+        let of_x = [ours(X, &[Y, Z]), led_by(Y), ours(X, &[Z])];
+        decide(&mut x, ms(0), X, &of_x);
+        assert_eq!(decide(&mut x, ms(FOLLOW_MS), X, &of_x), Aim::Give(Z), "Y would not be given the third");
+        let mut y = Together::new();
+        let out = Stand { is_out: true, ..Stand::default() };
+        let of_y = [ours(Y, &[X, Z]), out, ours(Y, &[X, Z])];
+        decide(&mut y, ms(0), Y, &of_y);
+        assert_eq!(decide(&mut y, ms(FOLLOW_MS), Y, &of_y), Aim::Give(Z), "who leads the second is not known");
+        assert_eq!((next_after(Z, &[X, Y]), next_after(X, &[X]), next_after(Y, &[X, Z])), (Some(X), None, Some(Z)));
+    }
+
+    #[test]
+    fn where_nobody_can_be_given_the_first_group_an_election_is_due_now_and_then() {
+        let mut x = Together::new();
+        let split = [ours(X, &[]), led_by(Y)];
+        let asked: Vec<u64> =
+            (0..=2 * FOLLOW_MS).step_by(10).filter(|&at| decide(&mut x, ms(at), X, &split) == Aim::Elect).collect();
+        assert_eq!(asked, [FOLLOW_MS, 2 * FOLLOW_MS]);
+    }
+
+    #[test]
+    fn a_preferred_process_that_gives_the_first_group_back_is_tried_again_ever_more_rarely() {
+        let mut y = Together::new();
+        let (all_ready, taken) = ([ours(Y, &[X]), ours(Y, &[X])], [led_by(X), ours(Y, &[X])]);
+        let mut at = 0;
+        for pause_ms in [TRIED_MS, 2 * TRIED_MS, 4 * TRIED_MS] {
+            assert_eq!(decide(&mut y, ms(at), Y, &all_ready), Aim::Wish);
+            decide(&mut y, ms(at), Y, &taken);
+            assert_eq!(decide(&mut y, ms(at), Y, &all_ready), Aim::Stay);
+            assert_eq!(decide(&mut y, ms(at + pause_ms - 1), Y, &all_ready), Aim::Stay);
+            at += pause_ms;
+        }
+        assert_eq!(decide(&mut y, ms(at), Y, &all_ready), Aim::Wish);
+        decide(&mut y, ms(at), Y, &taken);
+        decide(&mut y, ms(at), Y, &[led_by(X), led_by(X)]);
+        assert_eq!(decide(&mut y, ms(at), Y, &all_ready), Aim::Wish, "it led them all");
+    }
+
+    #[test]
+    fn another_run_of_who_gave_it_back_and_a_host_that_asks_anew_need_not_wait() {
+        let mut y = Together::new();
+        let (all_ready, taken) = ([ours(Y, &[X]), ours(Y, &[X])], [led_by(X), ours(Y, &[X])]);
+        let gives_back = |y: &mut Together| {
+            [&all_ready, &taken, &all_ready].map(|groups| decide(y, ms(0), Y, groups))[2]
+        };
+        assert_eq!(gives_back(&mut y), Aim::Stay);
+        y.forget(X);
+        assert_eq!(decide(&mut y, ms(0), Y, &all_ready), Aim::Wish);
+        assert_eq!(gives_back(&mut y), Aim::Stay);
+        let (first, others) = all_ready.split_first().unwrap();
+        let wish = Wish { asked: 1, ..PREFERS_X };
+        assert_eq!(y.decide(ms(0), &Look { me: Y, wish, hands_over: false, first, others }), Aim::Wish);
+    }
+}
