@@ -527,8 +527,7 @@ impl EventLoop {
                 None => log::error!("{}: {change:?} in a group where this process has no vote", group.id),
             },
             Event::Leader { term, leader } => {
-                group.leader = leader;
-                group.view.set_leader(term, leader);
+                group.view.set_leader(leader);
                 let who = leader.map_or("nobody known".to_string(), |leader| leader.to_string());
                 log::info!("{}: leader in term {term}: {who}", group.id);
                 self.keep_together(self.time(Instant::now()));
@@ -572,7 +571,7 @@ impl EventLoop {
         let (first, others) = self.groups.split_first_mut().expect("several");
         let is_known_there = |leader: &ProcessId| first.peers.contains(leader);
         let stand = |group: &GroupRun| Stand {
-            leader: group.leader.filter(is_known_there),
+            leader: group.view.leader().filter(is_known_there),
             is_out: group.replica.is_out(),
             ready: group.replica.ready_heirs(),
         };
@@ -596,7 +595,7 @@ impl EventLoop {
         }
         for group in others {
             let leader = match first_stand.is_out {
-                false => first.leader,
+                false => first.view.leader(),
                 // It does not know who leads the first group, and passes the others on to somebody who may.
                 true if group.replica.hands_over() => continue,
                 true => next_after(me, &group.replica.ready_heirs()),

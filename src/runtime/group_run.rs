@@ -30,7 +30,6 @@ pub(super) struct GroupRun {
     pub(super) gate: Gate,
     /// What submitters meet: the gate, where this process leads the shard.
     door: Option<Gate>,
-    pub(super) leader: Option<ProcessId>,
 }
 
 impl GroupRun {
@@ -55,7 +54,6 @@ impl GroupRun {
             voting_index,
             gate: Gate::Closed { leader: None },
             door: None,
-            leader: None,
         }
     }
 
@@ -137,7 +135,7 @@ impl GroupRun {
     /// A lane's progress would let this group go on: a full outbox holds back submissions, or leadership
     /// waits for the logs of earlier leaders; or a replay waits for its callbacks.
     pub(super) fn waits_for_lanes(&self, me: ProcessId) -> bool {
-        let announcing = self.leader == Some(me) && !matches!(self.gate, Gate::Open | Gate::Hold);
+        let announcing = self.view.leader() == Some(me) && !matches!(self.gate, Gate::Open | Gate::Hold);
         announcing || self.has_filled_intake() || self.replica.waits_for_deliveries()
     }
 

@@ -1,11 +1,11 @@
 //! What the threads of one replica process share.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{mpsc, Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::ids::{GroupId, PartitionId, ProcessId, Slot, Term};
+use crate::ids::{GroupId, PartitionId, ProcessId, Slot};
 use crate::replica::output::Status;
 use crate::transport::TransportCounters;
 
@@ -136,16 +136,14 @@ pub(super) struct GroupView {
     pub(super) group: GroupId,
     /// Process id + 1; 0 for nobody known.
     leader: AtomicU32,
-    term: AtomicU64,
 }
 
 impl GroupView {
     pub(super) fn new(group: GroupId) -> Self {
-        Self { group, leader: AtomicU32::new(0), term: AtomicU64::new(0) }
+        Self { group, leader: AtomicU32::new(0) }
     }
 
-    pub(super) fn set_leader(&self, term: Term, leader: Option<ProcessId>) {
-        self.term.store(term.0, Ordering::Relaxed);
+    pub(super) fn set_leader(&self, leader: Option<ProcessId>) {
         self.leader.store(leader.map_or(0, |process| u32::from(process.0) + 1), Ordering::Relaxed);
     }
 
