@@ -308,7 +308,7 @@ impl Replica {
     }
 
     /// A leader says so now, of members that this one need not know.
-    fn hears_that_it_is_out(&self) -> bool {
+    pub(super) fn hears_that_it_is_out(&self) -> bool {
         let is_fresh = |out: &CutOff| self.now.millis_since(out.heard) <= 2 * CUT_OFF_REPEAT_MS;
         self.cut_off.as_ref().is_some_and(is_fresh) && !planted::has(Bug::MissLaterMember)
     }

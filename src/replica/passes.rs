@@ -38,11 +38,15 @@ impl Replica {
             node.resume_reads();
         }
         self.campaign_if_due();
-        for _ in 0..PASSES_PER_TURN {
+        for pass in 1.. {
             self.update_leadership();
             self.propose_queued();
             let replays = self.node().is_some_and(Node::applies_from_disk);
-            if !self.run_raft() || replays {
+            if !self.run_raft() {
+                break;
+            }
+            if replays || pass == PASSES_PER_TURN {
+                self.update_leadership();
                 break;
             }
         }

@@ -115,6 +115,9 @@ impl Replica {
         if node.is_leader() || node.leader().is_some() {
             return Err("the shard has a leader: nothing has to be restored".into());
         }
+        if self.hears_that_it_is_out() {
+            return Err("a leader says that this replica is out: the shard lives, so restart this one".into());
+        }
         if !self.can_count_members() {
             return Err("this replica still replays its log, and does not know the members of now: ask again".into());
         }

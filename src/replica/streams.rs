@@ -57,8 +57,6 @@ pub struct Streams {
     streams: BTreeMap<PartitionId, Stream>,
     last_term: Term,
     applied: LogIndex,
-    /// The first entry of which a lane holds something.
-    first_held: Option<LogIndex>,
     held_bytes: usize,
     unshared_bytes: usize,
 }
@@ -73,7 +71,6 @@ impl Streams {
             streams: partitions.iter().map(|&p| (p, Stream::default())).collect(),
             last_term: Term(0),
             applied: LogIndex(0),
-            first_held: None,
             held_bytes: 0,
             unshared_bytes: 0,
         }
@@ -115,7 +112,6 @@ impl Streams {
         let last_slot = stream.last_slot;
         stream.held.push_back(Held { index, last_slot, bytes, shared });
         stream.held_bytes += bytes;
-        self.first_held.get_or_insert(index);
         self.held_bytes += bytes;
         self.unshared_bytes += if shared { 0 } else { bytes };
         Ok(Some(Delivery { partition, first_slot, executed_here: origin == here, body }))
@@ -165,16 +161,11 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&partition) else { return };
         debug_assert!(slot <= stream.last_slot, "delivered {slot} of {}", stream.last_slot);
         stream.delivered = stream.delivered.max(slot.min(stream.last_slot));
-        let mut held_the_first = false;
         while let Some(held) = stream.held.front().filter(|held| held.last_slot <= stream.delivered) {
             stream.held_bytes -= held.bytes;
             self.held_bytes -= held.bytes;
             self.unshared_bytes -= if held.shared { 0 } else { held.bytes };
-            held_the_first |= self.first_held == Some(held.index);
             stream.held.pop_front();
-        }
-        if held_the_first {
-            self.first_held = self.streams.values().filter_map(|stream| stream.held.front()).map(|held| held.index).min();
         }
     }
 
@@ -204,7 +195,11 @@ impl Streams {
 
     /// Every lane has delivered everything through this index.
     pub fn delivered_index(&self) -> LogIndex {
-        self.first_held.map_or(self.applied, |first| LogIndex(first.0 - 1))
+        if self.held_bytes == 0 {
+            return self.applied;
+        }
+        let first = self.streams.values().filter_map(|stream| stream.held.front()).map(|held| held.index).min();
+        first.map_or(self.applied, |first| LogIndex(first.0 - 1))
     }
 
     /// The last applied index.

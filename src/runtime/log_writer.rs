@@ -279,20 +279,22 @@ impl LogWriter {
     }
 }
 
-/// How much is synced at once: as much as this disk takes within half a second. A disk writes the most of these for some
-/// ten times as long as it syncs; a shutdown has to wait for the batch that is being written.
+/// How much is synced at once: about as much as this disk takes within half a second, for a shutdown has to wait for what is
+/// being written. A write is not cut, however long: it has a pass's entries, a leader's window (`in_flight_bytes`) at most.
 struct BatchLimit {
     bytes: u64,
 }
 
 impl Default for BatchLimit {
     fn default() -> Self {
-        Self { bytes: 1 << 20 }
+        Self { bytes: Self::MOST }
     }
 }
 
 impl BatchLimit {
-    const LEAST: u64 = 64 << 10;
+    /// So that a disk with slow syncs, and a high rate, is not held to many small ones.
+    const LEAST: u64 = 1 << 20;
+    /// A disk writes this for some ten times as long as it syncs.
     const MOST: u64 = 8 << 20;
     const TIME: Duration = Duration::from_millis(500);
 
@@ -313,8 +315,8 @@ impl BatchLimit {
     fn ended(&mut self, bytes: u64, took: Duration) {
         if took > Self::TIME {
             self.bytes = (self.bytes / 2).max(Self::LEAST);
-        } else if bytes >= self.bytes / 2 && took < Self::TIME / 4 {
-            self.bytes = (self.bytes * 2).min(Self::MOST);
+        } else if bytes >= self.bytes / 2 {
+            self.bytes = (self.bytes + self.bytes / 8).min(Self::MOST);
         }
     }
 }

@@ -242,19 +242,21 @@ fn a_queue_that_the_disk_takes_in_time_is_written_to_its_end() {
 /// On a disk that takes 1 MB a second a shutdown must not have to wait eight of them for the batch that is being written.
 #[test]
 fn batches_are_what_the_disk_takes_in_half_a_second() {
-    let batch_after = |batches: usize, bytes_per_s: u64| {
+    let queued: Vec<Write> = (2..514).map(|id| write(id, 64 << 10)).collect();
+    let batch_after = |took: fn(u64) -> u64| {
         let mut limit = BatchLimit::default();
-        let queued: Vec<Write> = (2..514).map(|id| write(id, 64 << 10)).collect();
-        for _ in 0..batches {
+        for _ in 0..40 {
             let (_, bytes) = limit.cut(&queued);
-            limit.ended(bytes, Duration::from_millis(bytes * 1000 / bytes_per_s));
+            limit.ended(bytes, Duration::from_millis(took(bytes)));
         }
         limit.cut(&queued).1
     };
-    assert!((7 << 20..=8 << 20).contains(&batch_after(20, 500_000_000)));
-    assert!((256 << 10..=512 << 10).contains(&batch_after(20, 1_000_000)));
-    let one_that_is_longer = BatchLimit::default().cut(&[write(2, 20 << 20), write(3, 1)]);
-    assert_eq!(one_that_is_longer.0, 1);
+    let mib = 1 << 20;
+    assert!((7 * mib..=8 * mib).contains(&batch_after(|bytes| bytes / 500_000)), "a quick disk");
+    assert!(batch_after(|bytes| bytes / 1_000) <= mib, "1 MB a second");
+    assert!((2 * mib..=6 * mib).contains(&batch_after(|bytes| bytes / 8_000)), "8 MB a second");
+    assert!(batch_after(|_| 300) >= 7 * mib, "a high rate, and 0.3 s for each sync");
+    assert_eq!(BatchLimit::default().cut(&[write(2, 20 << 20), write(3, 1)]).0, 1, "a write is not cut");
 }
 
 #[test]
