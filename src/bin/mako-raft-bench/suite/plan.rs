@@ -67,6 +67,9 @@ pub struct Durations {
 /// Of a cell that is taken a second time, with the host's allocator, the name begins with this.
 pub const PRELOADED: &str = "preloaded ";
 
+/// Of a cell that is taken a second time, called as Mako does, the name begins with this.
+pub const CXX: &str = "c++ ";
+
 /// The set, each floor next to what it is compared with. Logs that last lie in `data`; `preload` is the host's
 /// allocator.
 pub fn items(durations: Durations, data: &Path, preload: Option<&Path>) -> Vec<Item> {
@@ -103,7 +106,7 @@ impl Plan {
 
     /// The last cell once more, called as Mako does.
     fn and_from_cxx(&mut self, cell: Cell) {
-        let name = self.items.last().map(|item| format!("c++ {}", item.name));
+        let name = self.items.last().map(|item| format!("{CXX}{}", item.name));
         self.items.push(Item { name: name.unwrap_or_default(), subject: Subject::CxxCell(cell) });
     }
 
@@ -177,13 +180,19 @@ impl Plan {
         self.floor("floor partitions/64", Subject::ThreadsFloor(64));
         for (in_all, counts) in [(MANY_IN_ALL, [1, 64].as_slice()), (MOST_IN_ALL, &[1]), (OUTSTANDING_IN_ALL, &PARTITIONS)] {
             for &count in counts {
-                self.cell(format!("partitions/{in_all}/{count}"), |cell| share(cell, count, in_all));
+                let cell = self.cell(format!("partitions/{in_all}/{count}"), |cell| share(cell, count, in_all));
+                if count == 1 || count == 64 {
+                    self.and_from_cxx(cell);
+                }
             }
         }
         for count in &PARTITIONS[1..] {
-            self.cell(format!("each/{count}"), |cell| {
+            let cell = self.cell(format!("each/{count}"), |cell| {
                 (cell.partitions, cell.pace) = (*count, Pace::Closed { outstanding: 1024 });
             });
+            if *count == 64 {
+                self.and_from_cxx(cell);
+            }
         }
         for count in [6, 64] {
             self.cell(format!("groups/{count}"), |cell| {
@@ -195,12 +204,14 @@ impl Plan {
 
     fn durable(&mut self, data: &Path) {
         self.floor("floor durable/100", Subject::DurableFloor(100));
-        self.cell("durable/latency".into(), |cell| cell.durable = Some(data.to_owned()));
+        let cell = self.cell("durable/latency".into(), |cell| cell.durable = Some(data.to_owned()));
+        self.and_from_cxx(cell);
         self.floor("floor durable/1048576", Subject::DurableFloor(1 << 20));
-        self.cell("durable/rate".into(), |cell| {
+        let cell = self.cell("durable/rate".into(), |cell| {
             cell.durable = Some(data.to_owned());
             (cell.sizes, cell.pace) = (Sizes::Fixed(1 << 10), Pace::Closed { outstanding: 1024 });
         });
+        self.and_from_cxx(cell);
     }
 
     fn special(&mut self) {
@@ -247,12 +258,12 @@ mod tests {
     fn every_c_plus_plus_cell_stands_behind_the_same_one_from_rust() {
         let items = set();
         let pairs: Vec<_> = items.windows(2).filter(|pair| matches!(pair[1].subject, Subject::CxxCell(_))).collect();
-        assert_eq!(pairs.len(), 5);
+        assert_eq!(pairs.len(), 13);
         for pair in pairs {
             let (Subject::Cell(rust), Subject::CxxCell(cxx)) = (&pair[0].subject, &pair[1].subject) else {
                 panic!("{} stands behind {}", pair[1].name, pair[0].name);
             };
-            assert_eq!((rust, format!("c++ {}", pair[0].name)), (cxx, pair[1].name.clone()));
+            assert_eq!((rust, format!("{CXX}{}", pair[0].name)), (cxx, pair[1].name.clone()));
         }
     }
 
