@@ -260,8 +260,9 @@ void load(const Words &words, const Streams &streams) {
     uint64_t end = words.number("end");
     submitters.emplace_back(new Submitter{stream, words.text(big ? "big" : "size"), end, stream.delivered()});
     Submitter *submitter = submitters.back().get();
-    if (big) stream.counted = false;
-    if (!big) stream.time_from = words.number("begin");
+    bool apart = words.has("apart") && i == words.number("apart");
+    if (big || apart) stream.counted = false;
+    else stream.time_from = words.number("begin");
     double every = words.has("rate") ? 1e9 * double(counted) / strtod(words.text("rate").c_str(), nullptr) : 0;
     uint64_t outstanding = big ? 1 : words.number("outstanding");
     uint64_t spacing_ns = big ? words.number("big_every_ms") * 1000000 : 0;
@@ -283,13 +284,20 @@ void load(const Words &words, const Streams &streams) {
   else say("loaded submitted=" + std::to_string(submitted) + percentiles(streams));
 }
 
+// What the streams have delivered: those in the figures, logs of the others, bytes of all.
+struct Done {
+  explicit Done(const Streams &streams) {
+    for (const auto &stream : streams) {
+      uint64_t of_stream = stream->bytes.load();
+      all_bytes += of_stream;
+      (stream->counted ? logs : apart) += stream->delivered();
+      if (stream->counted) bytes += of_stream;
+    }
+  }
+  uint64_t logs = 0, bytes = 0, apart = 0, all_bytes = 0;
+};
+
 void window(const Words &words, const Streams &streams) {
-  auto sum = [&streams](bool of_bytes) {
-    uint64_t total = 0;
-    for (const auto &stream : streams)
-      if (stream->counted) total += of_bytes ? stream->bytes.load() : stream->delivered();
-    return total;
-  };
   auto cpu_ns = [](const rusage &used) {
     return uint64_t(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000000 +
            uint64_t(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000;
@@ -297,14 +305,18 @@ void window(const Words &words, const Streams &streams) {
   rusage before = {}, after = {};
   sleep_until(words.number("begin"));
   getrusage(RUSAGE_SELF, &before);
-  uint64_t logs = sum(false), bytes = sum(true), start = now_ns();
+  Done first(streams);
+  uint64_t start = now_ns();
   sleep_until(words.number("end"));
-  uint64_t logs_after = sum(false), bytes_after = sum(true), took = now_ns() - start;
+  Done last(streams);
+  uint64_t took = now_ns() - start;
   getrusage(RUSAGE_SELF, &after);
   std::ostringstream out;
   out << "window took_ns=" << took << " cpu_ns=" << cpu_ns(after) - cpu_ns(before) << " peak_kib=" << after.ru_maxrss
       << " voluntary=" << after.ru_nvcsw - before.ru_nvcsw << " involuntary=" << after.ru_nivcsw - before.ru_nivcsw
-      << " done=" << logs_after - logs << " bytes=" << bytes_after - bytes;
+      << " done=" << last.logs - first.logs << " bytes=" << last.bytes - first.bytes
+      << " apart=" << last.apart - first.apart << " all_before=" << first.all_bytes
+      << " all_bytes=" << last.all_bytes - first.all_bytes;
   say(out.str());
 }
 

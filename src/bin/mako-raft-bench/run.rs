@@ -42,8 +42,15 @@ pub struct Figures {
     pub processes: Vec<ProcessFigures>,
     /// In this process's user space: on the leader, and on each follower.
     pub copies_per_byte: (f64, f64),
-    /// Logs checked on every replica.
-    pub verified: u64,
+    /// Logs checked, by replica. A replica with slow callbacks is not waited for, so it may have fewer.
+    pub verified: Vec<u64>,
+    /// The longest time without a delivery on the leader, in ms; looked at while a follower is stopped.
+    pub longest_gap_ms: Option<f64>,
+    /// Logs per second of partitions that are not in the figures.
+    pub apart_per_s: f64,
+    /// Payload bytes delivered, as a part of `raft.log_memory_bytes`: until it was measured, and at the end. From 1 on
+    /// the log was full, whatever a log costs beside its bytes.
+    pub log_filled: Option<(f64, f64)>,
 }
 
 /// Runs `cell` with replicas of the program `node`.
@@ -77,12 +84,7 @@ fn drive(cluster: &mut Cluster, cell: &Cell) -> Result<Figures, String> {
         replica.order(&format!("window {span}"))?;
     }
     let stopped = cell.trouble == Trouble::StoppedFollower;
-    if stopped {
-        clock::sleep_until(begin);
-        cluster.signal(2, Signal::STOP)?;
-        clock::sleep_until(end);
-        cluster.signal(2, Signal::CONT)?;
-    }
+    let longest_gap_ms = if stopped { Some(stop_follower(cluster, begin, end)?) } else { None };
     let within = Duration::from_secs_f64(cell.seconds + cell.warmup) + DONE_WITHIN;
     let windows: Result<Vec<Words>, String> =
         cluster.replicas.iter().map(|replica| replica.expect("window", within)).collect();
@@ -94,20 +96,59 @@ fn drive(cluster: &mut Cluster, cell: &Cell) -> Result<Figures, String> {
     // A slow replica's share is checked as far as it has come.
     let whole: &[usize] = if cell.trouble == Trouble::SlowCallback { &[0, 2] } else { &[0, 1, 2] };
     cluster.wait_delivered(whole, submitted, if stopped { CAUGHT_UP_WITHIN } else { DONE_WITHIN })?;
-    check_order(&mut cluster.replicas)?;
-    figures(cell, loaded.as_ref(), &windows?, submitted)
+    let verified = check_order(&mut cluster.replicas)?;
+    Ok(Figures { verified, longest_gap_ms, ..figures(cell, loaded.as_ref(), &windows?)? })
 }
 
-fn check_order(replicas: &mut [ReplicaProcess]) -> Result<(), String> {
-    for replica in replicas {
-        if replica.ask("state", cluster::ANSWER_WITHIN)?.get::<u8>("failed")? == 1 {
-            return Err(format!("{}: a log was out of order", replica.name));
+/// Stops the last replica from `begin` to `end`, and looks meanwhile how long nothing is delivered on the leader: a
+/// closed loop submits nothing while it waits, so its percentiles don't show it.
+fn stop_follower(cluster: &mut Cluster, begin: u64, end: u64) -> Result<f64, String> {
+    clock::sleep_until(begin);
+    cluster.signal(2, Signal::STOP)?;
+    let mut gaps = Gaps::new(begin);
+    while clock::now_ns() < end {
+        let state = cluster.replicas[0].ask("state", cluster::ANSWER_WITHIN)?;
+        gaps.look(clock::now_ns(), state.get("delivered")?);
+        std::thread::sleep(cluster::LOOK_EVERY);
+    }
+    cluster.signal(2, Signal::CONT)?;
+    Ok(gaps.longest_ns as f64 / 1e6)
+}
+
+/// How long a count stood still, to within the time between two looks.
+struct Gaps {
+    count: u64,
+    since_ns: u64,
+    longest_ns: u64,
+}
+
+impl Gaps {
+    fn new(now_ns: u64) -> Self {
+        Self { count: 0, since_ns: now_ns, longest_ns: 0 }
+    }
+
+    fn look(&mut self, now_ns: u64, count: u64) {
+        self.longest_ns = self.longest_ns.max(now_ns.saturating_sub(self.since_ns));
+        if count != self.count {
+            (self.count, self.since_ns) = (count, now_ns);
         }
     }
-    Ok(())
 }
 
-fn figures(cell: &Cell, loaded: Option<&Words>, windows: &[Words], verified: u64) -> Result<Figures, String> {
+/// How many logs each has delivered, all of them in order.
+fn check_order(replicas: &mut [ReplicaProcess]) -> Result<Vec<u64>, String> {
+    let mut delivered = Vec::new();
+    for replica in replicas {
+        let state = replica.ask("state", cluster::ANSWER_WITHIN)?;
+        if state.get::<u8>("failed")? == 1 {
+            return Err(format!("{}: a log was out of order", replica.name));
+        }
+        delivered.push(state.get("delivered")?);
+    }
+    Ok(delivered)
+}
+
+fn figures(cell: &Cell, loaded: Option<&Words>, windows: &[Words]) -> Result<Figures, String> {
     let leader = windows.first().ok_or("no process was measured")?;
     let seconds = leader.get::<u64>("took_ns")? as f64 / 1e9;
     let logs = leader.get::<u64>("done")? as f64;
@@ -123,13 +164,23 @@ fn figures(cell: &Cell, loaded: Option<&Words>, windows: &[Words], verified: u64
             switches: switches as f64 / per,
         })
     };
+    // A build of another commit may not say these.
+    let log_filled = match (leader.find::<u64>("all_before")?, leader.find::<u64>("all_bytes")?) {
+        (Some(before), Some(meanwhile)) => {
+            let part = |bytes: u64| bytes as f64 / cell.log_memory_bytes() as f64;
+            Some((part(before), part(before + meanwhile)))
+        }
+        _ => None,
+    };
     Ok(Figures {
         logs_per_s: logs / seconds,
         mb_per_s: leader.get::<u64>("bytes")? as f64 / seconds / 1e6,
         latency: loaded.map_or(Ok(Summary::default()), latency)?,
         processes: windows.iter().map(process).collect::<Result<_, _>>()?,
         copies_per_byte: copies::per_byte(cell),
-        verified,
+        apart_per_s: leader.find::<u64>("apart")?.unwrap_or(0) as f64 / seconds,
+        log_filled,
+        ..Figures::default()
     })
 }
 
@@ -142,4 +193,20 @@ fn latency(words: &Words) -> Result<Summary, String> {
         p999: words.get("p999")?,
         max: words.get("max")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_ends_with_a_delivery_or_with_the_last_look() {
+        let mut gaps = Gaps::new(100);
+        for (now_ns, count) in [(110, 5), (120, 6), (150, 6), (160, 7)] {
+            gaps.look(now_ns, count);
+        }
+        assert_eq!(gaps.longest_ns, 40);
+        gaps.look(260, 7);
+        assert_eq!(gaps.longest_ns, 100, "nothing came until the end");
+    }
 }

@@ -42,6 +42,7 @@ enum Pace {
 /// The order can't be understood.
 pub fn start(words: &Words, streams: &[Arc<Stream>]) -> Result<(), String> {
     let big: Option<usize> = words.find("big")?;
+    let apart: Option<usize> = words.find("apart")?;
     let counted = streams.len() - usize::from(big.is_some());
     let pace = match words.find::<f64>("rate")? {
         Some(rate) => Pace::Open { every_ns: 1e9 * counted as f64 / rate },
@@ -58,6 +59,8 @@ pub fn start(words: &Words, streams: &[Arc<Stream>]) -> Result<(), String> {
                 Some(ms) => Pace::Spaced { every_ns: ms * 1_000_000 },
                 None => Pace::Closed { outstanding: 1 },
             };
+            stream.leave_uncounted();
+        } else if apart == Some(index) {
             stream.leave_uncounted();
         } else {
             stream.time_from(plan.begin_ns);

@@ -79,6 +79,7 @@ fn measured(out: &Path, record: &Record, peers: &Peers) -> Result<String, String
     text += &pictures(out, &plots::draw(results))?;
     text += &tables::surfaces(results);
     text += &tables::allocators(results);
+    text += &tables::troubles(results);
     text += &peers.table(results);
     if let Ok(notes) = fs::read_to_string(out.join(NOTES)) {
         let _ = writeln!(text, "## Where the time goes\n\nThis section is written by hand, in `{NOTES}`.\n\n{notes}");
@@ -92,15 +93,16 @@ fn head(setting: &Setting) -> String {
         "**Where.** {machine}; three replicas and the load share it. Commit {commit}, {date}. {repeats} repeats of \
          {seconds} s after {warmup} s of warm-up, all of it in {took_seconds} s; load average at the end {load_average}.\n\n\
          **What a figure is.** A log is done when the leader's callback has returned for it. Every log is checked on all \
-         replicas for order, gaps and repeats; a run that fails the check has no figure. Shown is the median of the \
+         replicas for order, gaps and repeats (in cell \"slow\" on the slow one as far as it has come); a run that fails the check has no figure. Shown is the median of the \
          repeats (least to greatest). A ratio takes both numbers from the same repeat. Closed loop: the submitter sleeps \
          while its logs are outstanding, and is woken when half of them are done. Open loop: latency counts from the time \
          at which the log was due. With 256 and more outstanding every eighth log is timed.\n\n\
          **Floor**: a program without Raft, measured next to its cell. A message to two receivers and the first answer \
          (latency); blocks of 1 MiB to two receivers (bandwidth); pwrite and fdatasync (durable).\n\n\
-         **Log full.** `raft.log_memory_bytes` is 256 MiB here, not 1 GiB (the default), and 32 MiB for \"tpcc\", so that the \
-         log is full and its memory used again before a figure is taken. Cells called \"growing\" have the default: there \
-         every byte is memory taken for the first time.\n\n"
+         **Log full.** `raft.log_memory_bytes` is 256 MiB here, not 1 GiB (the default), and 32 MiB for \"tpcc\", so that where \
+         much is sent the log is full and its memory used again before a figure is taken. Where little is sent it is not: the \
+         column \"log\" of the long table says so for each cell. Cells called \"growing\" have the default: there every byte \
+         is memory taken for the first time.\n\n"
     )
 }
 

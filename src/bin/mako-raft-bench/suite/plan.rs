@@ -27,6 +27,9 @@ const TPCC_LOG_MEMORY_BYTES: u64 = 32 << 20;
 /// A log that must not stand in front of small ones.
 const BIG_BYTES: usize = 50_000_000;
 
+/// Logs of 1 KiB per second beside a stopped follower: 41 MB in the 2 s of a cell, of the 256 MiB that the log takes.
+const STOPPED_RATE: f64 = 20_000.0;
+
 /// What is measured: a cell, or a floor beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
@@ -226,10 +229,17 @@ impl Plan {
             (cell.sizes, cell.pace) = (Sizes::Fixed(64 << 10), Pace::Closed { outstanding: 256 });
             cell.log_memory_bytes = None;
         });
-        for (name, trouble) in [("stopped", Trouble::StoppedFollower), ("slow", Trouble::SlowCallback)] {
+        // At this pace the log holds what comes while the follower is stopped, and nobody waits for it;
+        // in the closed loop it is full after half a second, and the submitters wait.
+        let (open, closed) = (Pace::Open { rate: STOPPED_RATE }, Pace::Closed { outstanding: 64 });
+        for (name, trouble, pace) in [
+            ("stopped", Trouble::StoppedFollower, open),
+            ("stopped, log full", Trouble::StoppedFollower, closed),
+            ("slow", Trouble::SlowCallback, closed),
+        ] {
             self.cell(name.into(), |cell| {
                 (cell.trouble, cell.sizes, cell.partitions) = (trouble, Sizes::Fixed(1 << 10), 2);
-                cell.pace = Pace::Closed { outstanding: 64 };
+                cell.pace = pace;
             });
         }
     }
