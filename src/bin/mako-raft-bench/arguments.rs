@@ -45,6 +45,18 @@ impl Arguments {
         let path: PathBuf = self.value(option)?;
         if path.is_file() { Ok(path) } else { Err(format!("{option}: there is no file \"{}\"", path.display())) }
     }
+
+    /// The value of the option that was just read: a program that may be started.
+    ///
+    /// # Errors
+    /// There is none, no such file, or it may not be executed.
+    pub fn program(&mut self, option: &str) -> Result<PathBuf, String> {
+        let path = self.file(option)?;
+        match rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
+            Ok(()) => Ok(path),
+            Err(_) => Err(format!("{option}: \"{}\" may not be executed", path.display())),
+        }
+    }
 }
 
 /// Why the program ends without what it was asked for.
@@ -104,7 +116,7 @@ pub fn run_options(arguments: &mut Arguments) -> Result<RunOptions, String> {
             "--warmup" => cell.warmup = arguments.value(&option)?,
             "--stop-follower" => cell.trouble = Trouble::StoppedFollower,
             "--slow-callback" => cell.trouble = Trouble::SlowCallback,
-            "--node" => options.node = Some(arguments.value(&option)?),
+            "--node" => options.node = Some(arguments.program(&option)?),
             other => return Err(format!("run has no option \"{other}\"; see --help")),
         }
     }
@@ -191,5 +203,7 @@ mod tests {
         assert!(run("--beside-every-ms 10").unwrap_err().contains("--beside"));
         assert!(run("--partitions").unwrap_err().contains("needs a value"));
         assert!(run("--preload /no/such.so").unwrap_err().contains("/no/such.so"));
+        assert!(run("--node /no/such").unwrap_err().contains("/no/such"));
+        assert!(run("--node Cargo.toml").unwrap_err().contains("may not be executed"));
     }
 }

@@ -38,8 +38,8 @@ pub fn options(arguments: &mut Arguments) -> Result<CompareOptions, String> {
     let (mut only, mut data, mut preload) = (None, std::env::temp_dir(), None);
     while let Some(option) = arguments.word() {
         match option.as_str() {
-            "--before" => before = Some(arguments.value(&option)?),
-            "--after" => after = Some(arguments.value(&option)?),
+            "--before" => before = Some(arguments.program(&option)?),
+            "--after" => after = Some(arguments.program(&option)?),
             "--repeats" => repeats = arguments.value(&option)?,
             "--seconds" => seconds = arguments.value(&option)?,
             "--only" => only = Some(arguments.value(&option)?),

@@ -62,6 +62,7 @@ pub fn options(arguments: &mut Arguments) -> Result<EndureOptions, String> {
 /// A check failed, latency or memory was not flat, or the report can't be written.
 pub fn run(options: &EndureOptions) -> Result<(), String> {
     report::check(&options.out)?;
+    report::probe(&options.out)?;
     let cell = Cell {
         sizes: Sizes::Fixed(SMALL_BYTES),
         partitions: PARTITIONS,

@@ -71,6 +71,26 @@ pub fn check(out: &Path) -> Result<(), String> {
     Peers::load(&folder).map(drop)
 }
 
+/// Whether [`write`] will be able to write: also better known before.
+///
+/// # Errors
+/// A file can't be made in `out`, or in the folder of its parts.
+pub fn probe(out: &Path) -> Result<(), String> {
+    for folder in [out.to_owned(), out.join(FOLDER)] {
+        let file = folder.join(format!(".probe-{}", std::process::id()));
+        save(&file, "")?;
+        fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    // Files that are there may be someone else's.
+    for name in [FILE, "performance.json"] {
+        match fs::OpenOptions::new().append(true).open(out.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(format!("{}: {error}", out.join(name).display())),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// What the standard set measured: all but the long table.
 fn measured(out: &Path, record: &Record, peers: &Peers) -> Result<String, String> {
     let Record { setting, results } = record;
@@ -146,4 +166,22 @@ pub fn save_endurance(out: &Path, endurance: &Endurance) -> Result<(), String> {
 /// The file can't be written.
 pub fn save_record(out: &Path, record: &Record) -> Result<(), String> {
     record.save(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn where_no_report_can_be_written_is_known_before_anything_is_measured() {
+        let scratch = Scratch::new(None).unwrap();
+        let out = scratch.path().join("new");
+        assert_eq!(probe(&out), Ok(()));
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "only the folder of the parts");
+        fs::write(out.join("file"), "").unwrap();
+        assert!(probe(&out.join("file")).unwrap_err().contains("file"));
+        fs::create_dir(out.join(FILE)).unwrap();
+        assert!(probe(&out).unwrap_err().contains(FILE));
+    }
 }
