@@ -79,6 +79,8 @@ fn a_wrong_line_is_answered_with_what_is_wrong() {
         (vec!["endure", "--minutes", "inf"], "at most 86400"),
         (vec!["floor", "depth"], "latency, bandwidth, fsync or threads"),
         (vec!["floor", "latency"], "needs a value"),
+        (vec!["floor", "latency", "0"], "1 byte or more"),
+        (vec!["run", "--outstanding", "0"], "--outstanding takes 1 or more"),
         (vec!["floor", "bandwidth", "5"], "nothing is done with \"5\""),
         (vec!["failover", "twice"], "failover takes a count"),
         (vec!["failover", "0", "1"], "nothing is done with \"1\""),

@@ -158,7 +158,11 @@ fn floor_kind(arguments: &mut Arguments) -> Result<FloorKind, String> {
         other => return Err(format!("floor is latency, bandwidth, fsync or threads, not \"{other}\"")),
     };
     arguments.end()?;
-    Ok(kind)
+    match kind {
+        FloorKind::Latency(0) | FloorKind::Fsync(_, 0) => Err("a floor takes 1 byte or more".into()),
+        FloorKind::Threads(0) => Err("floor threads takes 1 partition or more".into()),
+        kind => Ok(kind),
+    }
 }
 
 fn print_floor(kind: &FloorKind) -> Result<(), String> {
