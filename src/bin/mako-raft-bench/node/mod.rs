@@ -8,7 +8,7 @@
 //! | `state` | | `state leading=0/1 delivered=N failed=0/1 sum=N` |
 //! | `window begin= end=` | notes what it has used at both times | at the end `window took_ns= cpu_ns= peak_kib= voluntary= involuntary= done= bytes= apart= all_before= all_bytes=`: logs and bytes in the figures, logs of streams that are not, bytes of all streams until the begin, and in between |
 //! | `load size= outstanding=/rate= begin= end= [big= [big_every_ms=]] [apart=]` | submits on every partition until `end`, waits until all are done | `loaded submitted= count= p50= p90= p99= p999= max=` or `failed ...` |
-//! | `standby size= outstanding= end=` | waits until it leads, and submits until `end` | `accepted at=`, `delivered at=`, `stood delivered=` |
+//! | `standby size= outstanding= end=` | waits until it leads, and submits until `end` | `accepted at= behind=`, `delivered at=`, `stood delivered=` |
 //! | `timeline begin= end= every_us=` | counts what partition 0 delivers | at the end `timeline at_us=.. delivered=..` |
 //! | `intervals begin= every_ms= count=` | sums up each interval | after each `interval took_ns= logs= bytes= p50= p99= max= cpu_ns= resident_kib=` |
 //! | `quit` | shuts down and ends | `bye` |
