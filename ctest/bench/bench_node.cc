@@ -39,6 +39,10 @@ constexpr uint64_t kDoneWithinNs = 45000000000;  // As load.rs.
 constexpr uint64_t kTimedSparselyFrom = 256;     // As load.rs: then every eighth log is timed.
 constexpr size_t kHeaderBytes = 16;
 constexpr size_t kBytesWithTail = 24;
+constexpr size_t kWordEveryBytes = 4 << 10;
+// What a log's length may be beside a fixed one: both are too short for any of ours.
+constexpr uint64_t kUnknown = 0;
+constexpr uint64_t kMix = 1;
 
 uint64_t now_ns() {
   timespec now;
@@ -82,12 +86,24 @@ class Words {
   std::map<std::string, std::string> values_;
 };
 
+uint64_t read_sizes(const std::string &text) { return text == "mix" ? kMix : strtoull(text.c_str(), nullptr, 10); }
+
 // The length of a log; the mix is that of payload.rs.
-size_t size_of(const std::string &sizes, uint64_t sequence) {
-  if (sizes != "mix") return strtoull(sizes.c_str(), nullptr, 10);
+size_t size_of(uint64_t sizes, uint64_t sequence) {
+  if (sizes != kMix) return sizes;
   if (sequence % 4000 == 2000) return 25000000;
   if (sequence % 10 == 9) return 286208;
   return sequence % 10 == 3 || sequence % 10 == 6 ? 16 << 10 : 1 << 10;
+}
+
+// Whether the words in the filling are the log's own, as payload.rs writes them.
+bool filling_is_own(const char *log, size_t length, uint64_t sequence) {
+  for (size_t at = kWordEveryBytes; at + 16 <= length; at += kWordEveryBytes) {
+    uint64_t word;
+    memcpy(&word, log + at, 8);
+    if (word != (sequence ^ at)) return false;
+  }
+  return true;
 }
 
 // Counts of nanoseconds in buckets of at most 1.6 % of the value. As histogram.rs; read when all is done.
@@ -144,9 +160,11 @@ class Stream {
     if (length >= kBytesWithTail) memcpy(&tail, log + length - 8, 8);
     bool right = sequence == expected && uint32_t(slot) == uint32_t(expected) &&
                  (length < kBytesWithTail || tail == sequence);
-    if (!right && !failed.exchange(true)) {
+    bool whole = (sizes == kUnknown || length == size_of(sizes, sequence)) && filling_is_own(log, length, sequence);
+    if (!(right && whole) && !failed.exchange(true)) {
       say("failed partition " + std::to_string(partition) + ": expected log " + std::to_string(expected) +
-          ", got log " + std::to_string(sequence) + " in slot " + std::to_string(slot));
+          ", got log " + std::to_string(sequence) + " in slot " + std::to_string(slot) + " with " +
+          std::to_string(length) + " bytes, " + (whole ? "its own" : "not all its own"));
     }
     if (own && stamp > 0 && stamp >= time_from) latencies.record(now_ns() - stamp);
     bytes.store(bytes.load(std::memory_order_relaxed) + length, std::memory_order_relaxed);
@@ -180,6 +198,8 @@ class Stream {
   const uint32_t partition;
   std::atomic<bool> failed{false};
   std::atomic<bool> counted{true};
+  // How long its logs are, once an order has said so.
+  std::atomic<uint64_t> sizes{kUnknown};
   std::atomic<uint64_t> bytes{0};
   std::atomic<uint64_t> time_from{UINT64_MAX};
   // Written by the lane, read when all logs are delivered.
@@ -197,7 +217,7 @@ using Streams = std::vector<std::unique_ptr<Stream>>;
 // One submitting thread's work.
 struct Submitter {
   Stream &stream;
-  std::string sizes;
+  uint64_t sizes;
   uint64_t end;
   uint64_t last = 0;
   std::vector<char> buffer = {};
@@ -209,6 +229,10 @@ struct Submitter {
     memcpy(buffer.data(), &sequence, 8);
     memcpy(buffer.data() + 8, &stamp, 8);
     if (length >= kBytesWithTail) memcpy(buffer.data() + length - 8, &sequence, 8);
+    for (size_t at = kWordEveryBytes; at + 16 <= length; at += kWordEveryBytes) {
+      uint64_t word = sequence ^ at;
+      memcpy(buffer.data() + at, &word, 8);
+    }
     add_log_to_nc(buffer.data(), int(length), stream.partition, 0);
   }
 
@@ -258,7 +282,7 @@ void load(const Words &words, const Streams &streams) {
     bool big = i == counted;
     Stream &stream = *streams[i];
     uint64_t end = words.number("end");
-    submitters.emplace_back(new Submitter{stream, words.text(big ? "big" : "size"), end, stream.delivered()});
+    submitters.emplace_back(new Submitter{stream, read_sizes(words.text(big ? "big" : "size")), end, stream.delivered()});
     Submitter *submitter = submitters.back().get();
     bool apart = words.has("apart") && i == words.number("apart");
     if (big || apart) stream.counted = false;
@@ -320,6 +344,15 @@ void window(const Words &words, const Streams &streams) {
   say(out.str());
 }
 
+// Every order may say how long the logs are, so that a replica that submits none can check it.
+void expect_sizes(const Words &words, const Streams &streams) {
+  if (!words.has("size")) return;
+  for (size_t i = 0; i < streams.size(); ++i) {
+    bool big = words.has("big") && i + 1 == streams.size();
+    streams[i]->sizes = read_sizes(words.text(big ? "big" : "size"));
+  }
+}
+
 std::string state(const Streams &streams, bool leading) {
   uint64_t delivered = 0;
   bool failed = false;
@@ -375,6 +408,7 @@ int main(int argc, char **argv) {
   say("ready version=1");
   for (std::string line; std::getline(std::cin, line);) {
     Words words(line);
+    expect_sizes(words, streams);
     if (words.kind == "state") {
       say(state(streams, leading));
     } else if (words.kind == "window") {

@@ -96,10 +96,15 @@ impl Cell {
             Pace::Open { rate } => format!("rate={rate}"),
             Pace::Idle => "outstanding=0".to_owned(),
         };
-        let big = self.big_bytes.map_or(String::new(), |bytes| format!(" big={bytes}"));
         let every = self.big_every_ms.map_or(String::new(), |ms| format!(" big_every_ms={ms}"));
         let apart = if self.trouble == Trouble::SlowCallback { " apart=0" } else { "" };
-        format!("size={} {pace}{big}{every}{apart}", self.sizes)
+        format!("{} {pace}{every}{apart}", self.size_words())
+    }
+
+    /// How long its logs are, in the same way.
+    pub fn size_words(&self) -> String {
+        let big = self.big_bytes.map_or(String::new(), |bytes| format!(" big={bytes}"));
+        format!("size={}{big}", self.sizes)
     }
 
     /// `raft.log_memory_bytes`.

@@ -77,11 +77,12 @@ fn drive(cluster: &mut Cluster, cell: &Cell) -> Result<Figures, String> {
     let begin = clock::now_ns() + LEAD_IN_NS + (cell.warmup * 1e9) as u64;
     let end = begin + (cell.seconds * 1e9) as u64;
     let span = format!("begin={begin} end={end}");
+    // Before the load: a replica that submits nothing learns from it how long the logs will be.
+    for replica in &mut cluster.replicas {
+        replica.order(&format!("window {span} {}", cell.size_words()))?;
+    }
     if cell.pace != Pace::Idle {
         cluster.replicas[0].order(&format!("load {} {span}", cell.load_words()))?;
-    }
-    for replica in &mut cluster.replicas {
-        replica.order(&format!("window {span}"))?;
     }
     let stopped = cell.trouble == Trouble::StoppedFollower;
     let longest_gap_ms = if stopped { Some(stop_follower(cluster, begin, end)?) } else { None };

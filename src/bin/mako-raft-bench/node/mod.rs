@@ -6,11 +6,11 @@
 //! | line | what it does | what it prints |
 //! |---|---|---|
 //! | `state` | | `state leading=0/1 delivered=N failed=0/1 sum=N` |
-//! | `window begin= end=` | notes what it has used at both times | at the end `window took_ns= cpu_ns= peak_kib= voluntary= involuntary= done= bytes= apart= all_before= all_bytes=`: logs and bytes in the figures, logs of streams that are not, bytes of all streams until the begin, and in between |
+//! | `window begin= end= [size= [big=]]` | notes what it has used at both times | at the end `window took_ns= cpu_ns= peak_kib= voluntary= involuntary= done= bytes= apart= all_before= all_bytes=`: logs and bytes in the figures, logs of streams that are not, bytes of all streams until the begin, and in between |
 //! | `load size= outstanding=/rate= begin= end= [big= [big_every_ms=]] [apart=]` | submits on every partition until `end`, waits until all are done | `loaded submitted= count= p50= p90= p99= p999= max=` or `failed ...` |
 //! | `standby size= outstanding= end=` | waits until it leads, and submits until `end` | `accepted at= behind=`, `delivered at=`, `stood delivered=` |
 //! | `timeline begin= end= every_us=` | counts what partition 0 delivers | at the end `timeline at_us=.. delivered=..` |
-//! | `intervals begin= every_ms= count=` | sums up each interval | after each `interval took_ns= logs= bytes= p50= p99= max= cpu_ns= resident_kib=` |
+//! | `intervals begin= every_ms= count= [size= [big=]]` | sums up each interval | after each `interval took_ns= logs= bytes= p50= p99= max= cpu_ns= resident_kib=` |
 //! | `quit` | shuts down and ends | `bye` |
 //!
 //! A log out of order ends in `failed` and a reason, once. At the end of its input it ends at once: a
@@ -31,6 +31,7 @@ use mako_raft::helper::{self, CallbackRole};
 
 use crate::arguments::Arguments;
 use crate::clock;
+use crate::payload::Sizes;
 use crate::usage::Usage;
 use crate::words::Words;
 
@@ -98,6 +99,7 @@ fn obey(streams: &[Arc<Stream>]) -> Result<(), String> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| format!("reading orders: {error}"))?;
         let words = Words::parse(&line);
+        expect_sizes(&words, streams)?;
         match words.kind.as_str() {
             "state" => say(&state(streams)),
             "window" => window(&words, streams.to_vec())?,
@@ -116,6 +118,16 @@ fn obey(streams: &[Arc<Stream>]) -> Result<(), String> {
     }
     // The controlling process is gone: so are we, without ceremony.
     std::process::exit(1)
+}
+
+/// Every order may say how long the logs are, so that a replica that submits none can check it.
+fn expect_sizes(words: &Words, streams: &[Arc<Stream>]) -> Result<(), String> {
+    let Some(size) = words.find::<String>("size")? else { return Ok(()) };
+    let (sizes, big) = (size.parse()?, words.find("big")?.map(Sizes::Fixed));
+    for (index, stream) in streams.iter().enumerate() {
+        stream.expect_sizes(big.filter(|_| index + 1 == streams.len()).unwrap_or(sizes));
+    }
+    Ok(())
 }
 
 fn state(streams: &[Arc<Stream>]) -> String {
