@@ -361,7 +361,10 @@ std::string state(const Streams &streams, bool leading) {
     failed = failed || stream->failed;
   }
   std::ostringstream out;
-  out << "state leading=" << leading << " delivered=" << delivered << " failed=" << failed;
+  rusage used = {};
+  getrusage(RUSAGE_SELF, &used);
+  out << "state leading=" << leading << " delivered=" << delivered << " failed=" << failed
+      << " peak_kib=" << used.ru_maxrss;
   return out.str();
 }
 

@@ -97,8 +97,15 @@ fn drive(cluster: &mut Cluster, cell: &Cell) -> Result<Figures, String> {
     // A slow replica's share is checked as far as it has come.
     let whole: &[usize] = if cell.trouble == Trouble::SlowCallback { &[0, 2] } else { &[0, 1, 2] };
     cluster.wait_delivered(whole, submitted, if stopped { CAUGHT_UP_WITHIN } else { DONE_WITHIN })?;
-    let verified = check_order(&mut cluster.replicas)?;
-    Ok(Figures { verified, longest_gap_ms, ..figures(cell, loaded.as_ref(), &windows?)? })
+    let states = check_order(&mut cluster.replicas)?;
+    let verified = states.iter().map(|state| state.get("delivered")).collect::<Result<_, _>>()?;
+    let mut figures = Figures { verified, longest_gap_ms, ..figures(cell, loaded.as_ref(), &windows?)? };
+    // A follower that was stopped catches up, and a long log arrives, when the time that is measured is over.
+    for (process, state) in figures.processes.iter_mut().zip(&states) {
+        let peak_kib: u64 = state.find("peak_kib")?.unwrap_or(0);
+        process.peak_mib = process.peak_mib.max(peak_kib as f64 / 1024.0);
+    }
+    Ok(figures)
 }
 
 /// Stops the last replica from `begin` to `end`, and looks meanwhile how long nothing is delivered on the leader: a
@@ -136,17 +143,17 @@ impl Gaps {
     }
 }
 
-/// How many logs each has delivered, all of them in order.
-fn check_order(replicas: &mut [ReplicaProcess]) -> Result<Vec<u64>, String> {
-    let mut delivered = Vec::new();
+/// The state of each, which has found all of its logs in order.
+fn check_order(replicas: &mut [ReplicaProcess]) -> Result<Vec<Words>, String> {
+    let mut states = Vec::new();
     for replica in replicas {
         let state = replica.ask("state", cluster::ANSWER_WITHIN)?;
         if state.get::<u8>("failed")? == 1 {
             return Err(format!("{}: a log was out of order", replica.name));
         }
-        delivered.push(state.get("delivered")?);
+        states.push(state);
     }
-    Ok(delivered)
+    Ok(states)
 }
 
 fn figures(cell: &Cell, loaded: Option<&Words>, windows: &[Words]) -> Result<Figures, String> {

@@ -5,7 +5,7 @@
 //!
 //! | line | what it does | what it prints |
 //! |---|---|---|
-//! | `state` | | `state leading=0/1 delivered=N failed=0/1 sum=N` |
+//! | `state` | | `state leading=0/1 delivered=N failed=0/1 peak_kib=N` |
 //! | `window begin= end= [size= [big=]]` | notes what it has used at both times | at the end `window took_ns= cpu_ns= peak_kib= voluntary= involuntary= done= bytes= apart= all_before= all_bytes=`: logs and bytes in the figures, logs of streams that are not, bytes of all streams until the begin, and in between |
 //! | `load size= outstanding=/rate= begin= end= [big= [big_every_ms=]] [apart=]` | submits on every partition until `end`, waits until all are done | `loaded submitted= count= p50= p90= p99= p999= max=` or `failed ...` |
 //! | `standby size= outstanding= end=` | waits until it leads, and submits until `end` | `accepted at= behind=`, `delivered at=`, `stood delivered=` |
@@ -32,7 +32,7 @@ use mako_raft::helper::{self, CallbackRole};
 use crate::arguments::Arguments;
 use crate::clock;
 use crate::payload::Sizes;
-use crate::usage::Usage;
+use crate::usage::{self, Usage};
 use crate::words::Words;
 
 use stream::Stream;
@@ -134,7 +134,8 @@ fn state(streams: &[Arc<Stream>]) -> String {
     let leading = (0..streams.len() as u32).all(helper::is_leader);
     let delivered: u64 = streams.iter().map(|stream| stream.delivered()).sum();
     let failed = streams.iter().any(|stream| stream.has_failed());
-    format!("state leading={} delivered={delivered} failed={}", u8::from(leading), u8::from(failed))
+    let (leading, failed) = (u8::from(leading), u8::from(failed));
+    format!("state leading={leading} delivered={delivered} failed={failed} peak_kib={}", usage::peak_kib())
 }
 
 fn window(words: &Words, streams: Vec<Arc<Stream>>) -> Result<(), String> {
