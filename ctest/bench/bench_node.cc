@@ -36,7 +36,7 @@ using Queue = std::queue<std::tuple<int, int, int, int, const char *>>;
 
 constexpr uint64_t kNobody = UINT64_MAX;
 constexpr uint64_t kDoneWithinNs = 45000000000;  // As load.rs.
-constexpr uint64_t kTimedSparselyFrom = 256;     // As load.rs: then every eighth log is timed.
+constexpr uint64_t kTimedSparselyFrom = 256;     // As load.rs: then every seventh log is timed.
 constexpr size_t kHeaderBytes = 16;
 constexpr size_t kBytesWithTail = 24;
 constexpr size_t kWordEveryBytes = 4 << 10;
@@ -237,9 +237,14 @@ struct Submitter {
   }
 
   void closed(uint64_t outstanding) {
-    uint64_t timed_every = outstanding >= kTimedSparselyFrom ? 8 : 1;
+    uint64_t timed_every = outstanding >= kTimedSparselyFrom ? 7 : 1;
     while (outstanding > 0 && now_ns() < end && !stream.failed) {
-      while (last - stream.delivered() < outstanding) submit_one(last % timed_every == 0 ? now_ns() : 0);
+      while (last - stream.delivered() < outstanding) {
+        uint64_t now = last % timed_every == 0 ? now_ns() : 0;
+        // As fast as they are delivered this loop alone never ends.
+        if (now >= end || stream.failed) return;
+        submit_one(now);
+      }
       if (!stream.wait_delivered(last - outstanding / 2, now_ns() + kDoneWithinNs)) return;
     }
   }

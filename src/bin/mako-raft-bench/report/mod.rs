@@ -116,7 +116,7 @@ fn head(setting: &Setting) -> String {
          replicas for order, gaps and repeats (in cell \"slow\" on the slow one as far as it has come); a run that fails the check has no figure. Shown is the median of the \
          repeats (least to greatest). A ratio takes both numbers from the same repeat. Closed loop: the submitter sleeps \
          while its logs are outstanding, and is woken when half of them are done. Open loop: latency counts from the time \
-         at which the log was due. With 256 and more outstanding every eighth log is timed.\n\n\
+         at which the log was due. With 256 and more outstanding every seventh log is timed.\n\n\
          **Floor**: a program without Raft, measured next to its cell. A message to two receivers and the first answer \
          (latency); blocks of 1 MiB to two receivers (bandwidth); pwrite and fdatasync (durable).\n\n\
          **Log full.** `raft.log_memory_bytes` is 256 MiB here, not 1 GiB (the default), and 32 MiB for \"tpcc\", so that where \
