@@ -169,7 +169,7 @@ fn print_floor(kind: &FloorKind) -> Result<(), String> {
     let (name, floor) = match kind {
         FloorKind::Latency(bytes) => ("latency", floor::latency(*bytes, None, FLOOR_SECONDS)?),
         FloorKind::Bandwidth => ("bandwidth", floor::bandwidth(FLOOR_SECONDS)?),
-        FloorKind::Fsync(directory, bytes) => ("fsync", floor::fsync(directory, *bytes, FLOOR_SECONDS)?),
+        FloorKind::Fsync(directory, bytes) => ("fsync", floor::fsync(directory, *bytes, 1, FLOOR_SECONDS)?),
         FloorKind::Threads(partitions) => ("threads", floor::threads(*partitions, FLOOR_SECONDS)?),
     };
     let ns = |ns: u64| figures_text::time(ns as f64);

@@ -118,7 +118,8 @@ fn head(setting: &Setting) -> String {
          while its logs are outstanding, and is woken when half of them are done. Open loop: latency counts from the time \
          at which the log was due. With 256 and more outstanding every seventh log is timed.\n\n\
          **Floor**: a program without Raft, measured next to its cell. A message to two receivers and the first answer \
-         (latency); blocks of 1 MiB to two receivers (bandwidth); pwrite and fdatasync (durable).\n\n\
+         (latency); blocks of 1 MiB to two receivers (bandwidth); pwrite and fdatasync by one writer, and by \
+         three at once as the replicas share the disk (durable).\n\n\
          **Log full.** `raft.log_memory_bytes` is 256 MiB here, not 1 GiB (the default), and 32 MiB for \"tpcc\", so that where \
          much is sent the log is full and its memory used again before a figure is taken. Where little is sent it is not: the \
          column \"log\" of the long table says so for each cell. Cells called \"growing\" have the default: there every byte \

@@ -135,7 +135,10 @@ fn series(item: &Item) -> Series {
         Subject::ThreadsFloor(partitions) => {
             Series::of_floor(&item.name, &format!("a round of 4 threads, {partitions} partitions"))
         }
-        Subject::DurableFloor(bytes) => Series::of_floor(&item.name, &format!("{bytes} B written, fdatasync")),
+        Subject::DurableFloor(bytes, 1) => Series::of_floor(&item.name, &format!("{bytes} B written, fdatasync")),
+        Subject::DurableFloor(bytes, writers) => {
+            Series::of_floor(&item.name, &format!("{bytes} B written, fdatasync, {writers} at once; MB/s of one"))
+        }
     }
 }
 
@@ -190,7 +193,7 @@ fn measure(subject: &Subject, options: &SuiteOptions) -> Result<Figures, String>
             (floor::latency(*bytes, Some(*rate), PACED_FLOOR_SECONDS)?, PACED_FLOOR_SECONDS)
         }
         Subject::BandwidthFloor => (floor::bandwidth(FLOOR_SECONDS)?, FLOOR_SECONDS),
-        Subject::DurableFloor(bytes) => (floor::fsync(data, *bytes, FLOOR_SECONDS)?, FLOOR_SECONDS),
+        Subject::DurableFloor(bytes, writers) => (floor::fsync(data, *bytes, *writers, FLOOR_SECONDS)?, FLOOR_SECONDS),
         Subject::ThreadsFloor(partitions) => (floor::threads(*partitions as usize, FLOOR_SECONDS)?, FLOOR_SECONDS),
     };
     let Summary { count, .. } = floor.latency;

@@ -43,8 +43,8 @@ pub enum Subject {
     PacedFloor(usize, f64),
     /// 1 MiB blocks to two receivers.
     BandwidthFloor,
-    /// pwrite and fdatasync of so many bytes.
-    DurableFloor(usize),
+    /// pwrite and fdatasync of so many bytes, by so many writers at once.
+    DurableFloor(usize, usize),
     /// The threads of so many partitions, waking each other.
     ThreadsFloor(u32),
 }
@@ -206,10 +206,11 @@ impl Plan {
     }
 
     fn durable(&mut self, data: &Path) {
-        self.floor("floor durable/100", Subject::DurableFloor(100));
+        self.floor("floor durable/100", Subject::DurableFloor(100, 1));
+        self.floor("floor durable/100 by three", Subject::DurableFloor(100, 3));
         let cell = self.cell("durable/latency".into(), |cell| cell.durable = Some(data.to_owned()));
         self.and_from_cxx(cell);
-        self.floor("floor durable/1048576", Subject::DurableFloor(1 << 20));
+        self.floor("floor durable/1048576 by three", Subject::DurableFloor(1 << 20, 3));
         let cell = self.cell("durable/rate".into(), |cell| {
             cell.durable = Some(data.to_owned());
             (cell.sizes, cell.pace) = (Sizes::Fixed(1 << 10), Pace::Closed { outstanding: 1024 });
