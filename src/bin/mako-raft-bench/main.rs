@@ -71,7 +71,8 @@ mako-raft-bench measures three replicas on this machine.
       --minutes M            (10); --interval S (10); --warmup S (15); --out DIR (docs)
   report [DIR]             writes the report anew from the files in DIR (docs), without measuring
   compare --before PROGRAM --after PROGRAM [OPTION]...
-                           two builds of this program, interleaved: what differs beyond the noise
+                           two builds of this program, interleaved: what differs beyond the noise; fails
+                           where something is worse
       --repeats N            (7); --seconds S (2); --only TEXT; --data DIR; --preload LIBRARY
   failover [COUNT]         kill -9 of the leader under load, COUNT times (10)
 ";
