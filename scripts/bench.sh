@@ -75,7 +75,8 @@ against() { # COMMIT [OPTION]...
 
 case "${1-}" in
   --against) against "${@:2}" ;;
-  -h | --help) wrong_line "options" ;;
+  # The comment at the top of this script.
+  -h | --help) sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$root_dir/scripts/bench.sh" ;;
   --long) build_bench . "$target" && exec "$bench" endure "${@:2}" ;;
   --report) build_bench . "$target" && exec "$bench" report docs "${@:2}" ;;
   *)
