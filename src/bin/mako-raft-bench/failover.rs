@@ -6,6 +6,7 @@ use crate::cell::{Cell, Pace};
 use crate::cluster::{self, own_program, Cluster};
 use crate::clock;
 use crate::payload::Sizes;
+use crate::report::Spread;
 use crate::words::Words;
 
 /// The load.
@@ -116,14 +117,22 @@ fn steps(words: &Words, kill_ms: f64) -> Result<Vec<(f64, f64)>, String> {
     Ok(at_us.windows(2).zip(delivered.windows(2)).map(step).collect())
 }
 
-/// The fastest, the one in the middle, and the slowest.
+/// The name of the one nearest to the median.
+pub const MEDIAN: &str = "median";
+
+/// The fastest, the one nearest to the median, and the slowest.
 pub fn typical(failovers: &[FailOver]) -> Vec<(&'static str, &FailOver)> {
     let mut sorted: Vec<&FailOver> = failovers.iter().collect();
     sorted.sort_by(|a, b| a.accepted_ms.total_cmp(&b.accepted_ms));
     match sorted.as_slice() {
         [] => Vec::new(),
         [one] => vec![("the only one", one)],
-        [first, .., last] => vec![("fastest", *first), ("median", sorted[sorted.len() / 2]), ("slowest", *last)],
+        [first, .., last] => {
+            let median = Spread::of(sorted.iter().map(|f| f.accepted_ms).collect()).map_or(0.0, |all| all.median);
+            let distance = |f: &FailOver| (f.accepted_ms - median).abs();
+            let nearest = sorted.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(first);
+            vec![("fastest", *first), (MEDIAN, *nearest), ("slowest", *last)]
+        }
     }
 }
 
