@@ -129,6 +129,7 @@ fn obey(command: &str, arguments: &mut Arguments) -> Result<(), Wrong> {
         }
         // Started by the above, one process each.
         "node" => Ok(node::run(arguments)?),
+        "watcher" => Ok(cluster::run_watcher(arguments)?),
         "floor-receiver" => Ok(floor::run_receiver(arguments)?),
         "--help" | "-h" | "help" => {
             stdout::write(format_args!("{HELP}"));

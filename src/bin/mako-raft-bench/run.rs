@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::cell::{Cell, Pace, Trouble};
 use crate::cluster::{self, Cluster, ReplicaProcess};
 use crate::histogram::Summary;
@@ -112,14 +110,14 @@ fn drive(cluster: &mut Cluster, cell: &Cell) -> Result<Figures, String> {
 /// closed loop submits nothing while it waits, so its percentiles don't show it.
 fn stop_follower(cluster: &mut Cluster, begin: u64, end: u64) -> Result<f64, String> {
     clock::sleep_until(begin);
-    cluster.signal(2, Signal::STOP)?;
+    let stopped = cluster.stop(2)?;
     let mut gaps = Gaps::new(begin);
     while clock::now_ns() < end {
         let state = cluster.replicas[0].ask("state", cluster::ANSWER_WITHIN)?;
         gaps.look(clock::now_ns(), state.get("delivered")?);
         std::thread::sleep(cluster::LOOK_EVERY);
     }
-    cluster.signal(2, Signal::CONT)?;
+    drop(stopped);
     Ok(gaps.longest_ns as f64 / 1e6)
 }
 
