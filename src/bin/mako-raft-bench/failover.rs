@@ -6,7 +6,6 @@ use crate::cell::{Cell, Pace};
 use crate::cluster::{self, own_program, Cluster};
 use crate::clock;
 use crate::payload::Sizes;
-use crate::report::Spread;
 use crate::words::Words;
 
 /// The load.
@@ -127,12 +126,8 @@ pub fn typical(failovers: &[FailOver]) -> Vec<(&'static str, &FailOver)> {
     match sorted.as_slice() {
         [] => Vec::new(),
         [one] => vec![("the only one", one)],
-        [first, .., last] => {
-            let median = Spread::of(sorted.iter().map(|f| f.accepted_ms).collect()).map_or(0.0, |all| all.median);
-            let distance = |f: &FailOver| (f.accepted_ms - median).abs();
-            let nearest = sorted.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(first);
-            vec![("fastest", *first), (MEDIAN, *nearest), ("slowest", *last)]
-        }
+        // Of an even number no one is nearer: the median lies between the middle two.
+        [first, .., last] => vec![("fastest", *first), (MEDIAN, sorted[sorted.len() / 2]), ("slowest", *last)],
     }
 }
 

@@ -138,7 +138,7 @@ fn failovers(results: &Results) -> Option<Picture> {
     let drawn = failover::typical(&results.failovers);
     let median_ms = Spread::of(results.failovers.iter().map(|f| f.accepted_ms).collect()).map_or(0.0, |all| all.median);
     let named = |(name, f): &(&str, &failover::FailOver)| {
-        // The one that is drawn is the nearest to the median, which the table has, and may lie beside it.
+        // Of an even number none is the median, which the table has; the one that is drawn is next to it.
         let accepted_ms = if *name == failover::MEDIAN { median_ms } else { f.accepted_ms };
         Line::of(&format!("{name}: {accepted_ms:.0} ms"), f.timeline.iter().copied())
     };
@@ -164,5 +164,18 @@ mod tests {
     fn sizes_are_written_as_people_say_them() {
         let labels: Vec<String> = size_marks(&SIZES).into_iter().map(|(_, label)| label).collect();
         assert_eq!(labels, ["100 B", "1 KiB", "4 KiB", "16 KiB", "64 KiB", "286 KB", "1 MiB"]);
+    }
+
+    #[test]
+    fn the_median_of_the_fail_overs_is_that_of_the_table() {
+        let all = [300.0, 400.0, 500.0, 900.0].map(|accepted_ms| failover::FailOver {
+            accepted_ms,
+            timeline: vec![(-5.0, 1.0), (5.0, 0.0)],
+            ..failover::FailOver::default()
+        });
+        let svg = failovers(&Results { failovers: all.to_vec(), ..Results::default() }).unwrap().svg;
+        for name in ["fastest: 300 ms", "median: 450 ms", "slowest: 900 ms"] {
+            assert!(svg.contains(name), "no \"{name}\" in {svg}");
+        }
     }
 }
