@@ -64,6 +64,9 @@ against() { # COMMIT [OPTION]...
   fi
   echo "Before: $(git log -1 --format='%h %s' "$commit")"
   echo "After:  the work tree, on $(git log -1 --format='%h %s')"
+  # Each build brings its own load: a difference may then be the benchmark's.
+  git diff --quiet "$commit" -- src/bin/mako-raft-bench \
+    || echo "The benchmark itself differs between them, so a difference need not be the library's"
   build_bench . "$target"
   build_bench "$tree" "$target/against/target"
   "$bench" compare --before "$target/against/target/release/mako-raft-bench" --after "$bench" \
@@ -72,7 +75,8 @@ against() { # COMMIT [OPTION]...
 
 case "${1-}" in
   --against) against "${@:2}" ;;
-  -h | --help) wrong_line "options" ;;
+  # The comment at the top of this script.
+  -h | --help) sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$root_dir/scripts/bench.sh" ;;
   --long) build_bench . "$target" && exec "$bench" endure "${@:2}" ;;
   --report) build_bench . "$target" && exec "$bench" report docs "${@:2}" ;;
   *)

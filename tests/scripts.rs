@@ -32,6 +32,12 @@ fn a_wrong_line_is_answered_before_anything_is_built() {
     }
 }
 
+#[test]
+fn help_that_is_asked_for_is_no_error() {
+    let output = Command::new(format!("{}/scripts/bench.sh", env!("CARGO_MANIFEST_DIR"))).arg("--help").output().expect("it starts");
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("scripts/bench.sh --against COMMIT"));
+}
+
 /// With a cargo and a cmake that only say how it went; that there are others, so that nothing is installed.
 #[test]
 fn tests_that_can_not_be_built_are_a_failure_in_the_last_line() {

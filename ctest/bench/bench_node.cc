@@ -36,9 +36,13 @@ using Queue = std::queue<std::tuple<int, int, int, int, const char *>>;
 
 constexpr uint64_t kNobody = UINT64_MAX;
 constexpr uint64_t kDoneWithinNs = 45000000000;  // As load.rs.
-constexpr uint64_t kTimedSparselyFrom = 256;     // As load.rs: then every eighth log is timed.
+constexpr uint64_t kTimedSparselyFrom = 256;     // As load.rs: then every seventh log is timed.
 constexpr size_t kHeaderBytes = 16;
 constexpr size_t kBytesWithTail = 24;
+constexpr size_t kWordEveryBytes = 4 << 10;
+// What a log's length may be beside a fixed one: both are too short for any of ours.
+constexpr uint64_t kUnknown = 0;
+constexpr uint64_t kMix = 1;
 
 uint64_t now_ns() {
   timespec now;
@@ -82,12 +86,24 @@ class Words {
   std::map<std::string, std::string> values_;
 };
 
+uint64_t read_sizes(const std::string &text) { return text == "mix" ? kMix : strtoull(text.c_str(), nullptr, 10); }
+
 // The length of a log; the mix is that of payload.rs.
-size_t size_of(const std::string &sizes, uint64_t sequence) {
-  if (sizes != "mix") return strtoull(sizes.c_str(), nullptr, 10);
+size_t size_of(uint64_t sizes, uint64_t sequence) {
+  if (sizes != kMix) return sizes;
   if (sequence % 4000 == 2000) return 25000000;
   if (sequence % 10 == 9) return 286208;
   return sequence % 10 == 3 || sequence % 10 == 6 ? 16 << 10 : 1 << 10;
+}
+
+// Whether the words in the filling are the log's own, as payload.rs writes them.
+bool filling_is_own(const char *log, size_t length, uint64_t sequence) {
+  for (size_t at = kWordEveryBytes; at + 16 <= length; at += kWordEveryBytes) {
+    uint64_t word;
+    memcpy(&word, log + at, 8);
+    if (word != (sequence ^ at)) return false;
+  }
+  return true;
 }
 
 // Counts of nanoseconds in buckets of at most 1.6 % of the value. As histogram.rs; read when all is done.
@@ -144,9 +160,11 @@ class Stream {
     if (length >= kBytesWithTail) memcpy(&tail, log + length - 8, 8);
     bool right = sequence == expected && uint32_t(slot) == uint32_t(expected) &&
                  (length < kBytesWithTail || tail == sequence);
-    if (!right && !failed.exchange(true)) {
+    bool whole = (sizes == kUnknown || length == size_of(sizes, sequence)) && filling_is_own(log, length, sequence);
+    if (!(right && whole) && !failed.exchange(true)) {
       say("failed partition " + std::to_string(partition) + ": expected log " + std::to_string(expected) +
-          ", got log " + std::to_string(sequence) + " in slot " + std::to_string(slot));
+          ", got log " + std::to_string(sequence) + " in slot " + std::to_string(slot) + " with " +
+          std::to_string(length) + " bytes, " + (whole ? "its own" : "not all its own"));
     }
     if (own && stamp > 0 && stamp >= time_from) latencies.record(now_ns() - stamp);
     bytes.store(bytes.load(std::memory_order_relaxed) + length, std::memory_order_relaxed);
@@ -180,6 +198,8 @@ class Stream {
   const uint32_t partition;
   std::atomic<bool> failed{false};
   std::atomic<bool> counted{true};
+  // How long its logs are, once an order has said so.
+  std::atomic<uint64_t> sizes{kUnknown};
   std::atomic<uint64_t> bytes{0};
   std::atomic<uint64_t> time_from{UINT64_MAX};
   // Written by the lane, read when all logs are delivered.
@@ -197,7 +217,7 @@ using Streams = std::vector<std::unique_ptr<Stream>>;
 // One submitting thread's work.
 struct Submitter {
   Stream &stream;
-  std::string sizes;
+  uint64_t sizes;
   uint64_t end;
   uint64_t last = 0;
   std::vector<char> buffer = {};
@@ -209,13 +229,22 @@ struct Submitter {
     memcpy(buffer.data(), &sequence, 8);
     memcpy(buffer.data() + 8, &stamp, 8);
     if (length >= kBytesWithTail) memcpy(buffer.data() + length - 8, &sequence, 8);
+    for (size_t at = kWordEveryBytes; at + 16 <= length; at += kWordEveryBytes) {
+      uint64_t word = sequence ^ at;
+      memcpy(buffer.data() + at, &word, 8);
+    }
     add_log_to_nc(buffer.data(), int(length), stream.partition, 0);
   }
 
   void closed(uint64_t outstanding) {
-    uint64_t timed_every = outstanding >= kTimedSparselyFrom ? 8 : 1;
+    uint64_t timed_every = outstanding >= kTimedSparselyFrom ? 7 : 1;
     while (outstanding > 0 && now_ns() < end && !stream.failed) {
-      while (last - stream.delivered() < outstanding) submit_one(last % timed_every == 0 ? now_ns() : 0);
+      while (last - stream.delivered() < outstanding) {
+        uint64_t now = last % timed_every == 0 ? now_ns() : 0;
+        // As fast as they are delivered this loop alone never ends.
+        if (now >= end || stream.failed) return;
+        submit_one(now);
+      }
       if (!stream.wait_delivered(last - outstanding / 2, now_ns() + kDoneWithinNs)) return;
     }
   }
@@ -258,10 +287,11 @@ void load(const Words &words, const Streams &streams) {
     bool big = i == counted;
     Stream &stream = *streams[i];
     uint64_t end = words.number("end");
-    submitters.emplace_back(new Submitter{stream, words.text(big ? "big" : "size"), end, stream.delivered()});
+    submitters.emplace_back(new Submitter{stream, read_sizes(words.text(big ? "big" : "size")), end, stream.delivered()});
     Submitter *submitter = submitters.back().get();
-    if (big) stream.counted = false;
-    if (!big) stream.time_from = words.number("begin");
+    bool apart = words.has("apart") && i == words.number("apart");
+    if (big || apart) stream.counted = false;
+    else stream.time_from = words.number("begin");
     double every = words.has("rate") ? 1e9 * double(counted) / strtod(words.text("rate").c_str(), nullptr) : 0;
     uint64_t outstanding = big ? 1 : words.number("outstanding");
     uint64_t spacing_ns = big ? words.number("big_every_ms") * 1000000 : 0;
@@ -283,13 +313,20 @@ void load(const Words &words, const Streams &streams) {
   else say("loaded submitted=" + std::to_string(submitted) + percentiles(streams));
 }
 
+// What the streams have delivered: those in the figures, logs of the others, bytes of all.
+struct Done {
+  explicit Done(const Streams &streams) {
+    for (const auto &stream : streams) {
+      uint64_t of_stream = stream->bytes.load();
+      all_bytes += of_stream;
+      (stream->counted ? logs : apart) += stream->delivered();
+      if (stream->counted) bytes += of_stream;
+    }
+  }
+  uint64_t logs = 0, bytes = 0, apart = 0, all_bytes = 0;
+};
+
 void window(const Words &words, const Streams &streams) {
-  auto sum = [&streams](bool of_bytes) {
-    uint64_t total = 0;
-    for (const auto &stream : streams)
-      if (stream->counted) total += of_bytes ? stream->bytes.load() : stream->delivered();
-    return total;
-  };
   auto cpu_ns = [](const rusage &used) {
     return uint64_t(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000000 +
            uint64_t(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000;
@@ -297,15 +334,28 @@ void window(const Words &words, const Streams &streams) {
   rusage before = {}, after = {};
   sleep_until(words.number("begin"));
   getrusage(RUSAGE_SELF, &before);
-  uint64_t logs = sum(false), bytes = sum(true), start = now_ns();
+  Done first(streams);
+  uint64_t start = now_ns();
   sleep_until(words.number("end"));
-  uint64_t logs_after = sum(false), bytes_after = sum(true), took = now_ns() - start;
+  Done last(streams);
+  uint64_t took = now_ns() - start;
   getrusage(RUSAGE_SELF, &after);
   std::ostringstream out;
   out << "window took_ns=" << took << " cpu_ns=" << cpu_ns(after) - cpu_ns(before) << " peak_kib=" << after.ru_maxrss
       << " voluntary=" << after.ru_nvcsw - before.ru_nvcsw << " involuntary=" << after.ru_nivcsw - before.ru_nivcsw
-      << " done=" << logs_after - logs << " bytes=" << bytes_after - bytes;
+      << " done=" << last.logs - first.logs << " bytes=" << last.bytes - first.bytes
+      << " apart=" << last.apart - first.apart << " all_before=" << first.all_bytes
+      << " all_bytes=" << last.all_bytes - first.all_bytes;
   say(out.str());
+}
+
+// Every order may say how long the logs are, so that a replica that submits none can check it.
+void expect_sizes(const Words &words, const Streams &streams) {
+  if (!words.has("size")) return;
+  for (size_t i = 0; i < streams.size(); ++i) {
+    bool big = words.has("big") && i + 1 == streams.size();
+    streams[i]->sizes = read_sizes(words.text(big ? "big" : "size"));
+  }
 }
 
 std::string state(const Streams &streams, bool leading) {
@@ -316,7 +366,10 @@ std::string state(const Streams &streams, bool leading) {
     failed = failed || stream->failed;
   }
   std::ostringstream out;
-  out << "state leading=" << leading << " delivered=" << delivered << " failed=" << failed;
+  rusage used = {};
+  getrusage(RUSAGE_SELF, &used);
+  out << "state leading=" << leading << " delivered=" << delivered << " failed=" << failed
+      << " peak_kib=" << used.ru_maxrss;
   return out.str();
 }
 
@@ -363,6 +416,7 @@ int main(int argc, char **argv) {
   say("ready version=1");
   for (std::string line; std::getline(std::cin, line);) {
     Words words(line);
+    expect_sizes(words, streams);
     if (words.kind == "state") {
       say(state(streams, leading));
     } else if (words.kind == "window") {

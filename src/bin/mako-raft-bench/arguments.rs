@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cell::{Cell, Pace, Trouble};
+use crate::payload;
 
 /// Options that take a value, and switches, as they come.
 pub struct Arguments {
@@ -45,6 +46,18 @@ impl Arguments {
         let path: PathBuf = self.value(option)?;
         if path.is_file() { Ok(path) } else { Err(format!("{option}: there is no file \"{}\"", path.display())) }
     }
+
+    /// The value of the option that was just read: a program that may be started.
+    ///
+    /// # Errors
+    /// There is none, no such file, or it may not be executed.
+    pub fn program(&mut self, option: &str) -> Result<PathBuf, String> {
+        let path = self.file(option)?;
+        match rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
+            Ok(()) => Ok(path),
+            Err(_) => Err(format!("{option}: \"{}\" may not be executed", path.display())),
+        }
+    }
 }
 
 /// Why the program ends without what it was asked for.
@@ -77,8 +90,11 @@ pub struct RunOptions {
 /// Names the option that is wrong.
 pub fn run_options(arguments: &mut Arguments) -> Result<RunOptions, String> {
     let mut options = RunOptions::default();
-    let mut total = None;
+    let (mut total, mut paces) = (None, Vec::new());
     while let Some(option) = arguments.word() {
+        if ["--outstanding", "--outstanding-in-all", "--rate", "--idle"].contains(&option.as_str()) {
+            paces.push(option.clone());
+        }
         let cell = &mut options.cell;
         match option.as_str() {
             "--size" => cell.sizes = arguments.value::<String>(&option)?.parse()?,
@@ -104,12 +120,18 @@ pub fn run_options(arguments: &mut Arguments) -> Result<RunOptions, String> {
             "--warmup" => cell.warmup = arguments.value(&option)?,
             "--stop-follower" => cell.trouble = Trouble::StoppedFollower,
             "--slow-callback" => cell.trouble = Trouble::SlowCallback,
-            "--node" => options.node = Some(arguments.value(&option)?),
+            "--node" => options.node = Some(arguments.program(&option)?),
             other => return Err(format!("run has no option \"{other}\"; see --help")),
         }
     }
+    if let [first, second, ..] = paces.as_slice() {
+        return Err(format!("{first} and {second}: there is one pace"));
+    }
     if let Some(total) = total {
-        let outstanding = (total / u64::from(options.cell.partitions.max(1))).max(1);
+        if total < u64::from(options.cell.partitions) {
+            return Err("--outstanding-in-all takes at least one for each partition".into());
+        }
+        let outstanding = total / u64::from(options.cell.partitions.max(1));
         options.cell.pace = Pace::Closed { outstanding };
     }
     check(&options.cell)?;
@@ -122,6 +144,15 @@ fn check(cell: &Cell) -> Result<(), String> {
     }
     if cell.big_bytes.is_some() && cell.partitions < 2 {
         return Err("--beside needs a second partition".into());
+    }
+    if cell.big_bytes.is_some_and(|bytes| bytes < payload::BYTES_MIN) {
+        return Err(format!("--beside takes bytes from {} on", payload::BYTES_MIN));
+    }
+    if cell.trouble == Trouble::SlowCallback && cell.partitions < 2 {
+        return Err("--slow-callback needs a second partition: the slow one is not in the figures".into());
+    }
+    if matches!(cell.pace, Pace::Closed { outstanding: 0 }) {
+        return Err("--outstanding takes 1 or more; --idle is without a load".into());
     }
     if cell.big_every_ms.is_some() && cell.big_bytes.is_none() {
         return Err("--beside-every-ms says how often the logs of --beside come".into());
@@ -183,13 +214,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_has_one_pace_that_submits_something() {
+        assert!(run("--rate 5 --outstanding-in-all 64").unwrap_err().contains("--rate and --outstanding-in-all"));
+        assert!(run("--outstanding 1 --idle").unwrap_err().contains("one pace"));
+        assert!(run("--outstanding 0").unwrap_err().contains("--outstanding takes 1"));
+        assert!(run("--partitions 64 --outstanding-in-all 63").unwrap_err().contains("at least one"));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         assert!(run("--siez 3").unwrap_err().contains("--siez"));
         assert!(run("--rate fast").unwrap_err().contains("fast"));
         assert!(run("--grouping both").unwrap_err().contains("both"));
         assert!(run("--beside 50000000").is_err());
+        assert!(run("--partitions 2 --beside 3").unwrap_err().contains("from 16 on"));
+        assert!(run("--slow-callback").unwrap_err().contains("second partition"));
         assert!(run("--beside-every-ms 10").unwrap_err().contains("--beside"));
         assert!(run("--partitions").unwrap_err().contains("needs a value"));
         assert!(run("--preload /no/such.so").unwrap_err().contains("/no/such.so"));
+        assert!(run("--node /no/such").unwrap_err().contains("/no/such"));
+        assert!(run("--node Cargo.toml").unwrap_err().contains("may not be executed"));
     }
 }

@@ -35,7 +35,8 @@ pub enum Trouble {
     None,
     /// One follower is stopped (SIGSTOP) while it is measured, and continued behind it.
     StoppedFollower,
-    /// One follower's callback of partition 0 takes 1 ms.
+    /// One follower's callback of partition 0 takes 1 ms. That partition's logs are not in the figures: they
+    /// show what it does to the other ones.
     SlowCallback,
 }
 
@@ -95,14 +96,25 @@ impl Cell {
             Pace::Open { rate } => format!("rate={rate}"),
             Pace::Idle => "outstanding=0".to_owned(),
         };
-        let big = self.big_bytes.map_or(String::new(), |bytes| format!(" big={bytes}"));
         let every = self.big_every_ms.map_or(String::new(), |ms| format!(" big_every_ms={ms}"));
-        format!("size={} {pace}{big}{every}", self.sizes)
+        let apart = if self.trouble == Trouble::SlowCallback { " apart=0" } else { "" };
+        format!("{} {pace}{every}{apart}", self.size_words())
+    }
+
+    /// How long its logs are, in the same way.
+    pub fn size_words(&self) -> String {
+        let big = self.big_bytes.map_or(String::new(), |bytes| format!(" big={bytes}"));
+        format!("size={}{big}", self.sizes)
+    }
+
+    /// `raft.log_memory_bytes`.
+    pub fn log_memory_bytes(&self) -> u64 {
+        self.log_memory_bytes.unwrap_or(LOG_MEMORY_BYTES)
     }
 
     /// What a process of this cell may take: the log, a full queue for each partition, and 64 MB.
     pub fn memory_bound_bytes(&self) -> u64 {
-        self.log_memory_bytes.unwrap_or(LOG_MEMORY_BYTES) + u64::from(self.partitions) * QUEUE_BYTES + BESIDE_BYTES
+        self.log_memory_bytes() + u64::from(self.partitions) * QUEUE_BYTES + BESIDE_BYTES
     }
 
     /// One line for people.
@@ -139,7 +151,7 @@ impl Cell {
         match self.trouble {
             Trouble::None => {}
             Trouble::StoppedFollower => text += ", one follower stopped",
-            Trouble::SlowCallback => text += ", one follower's callback takes 1 ms",
+            Trouble::SlowCallback => text += ", one follower's callback of partition 0 takes 1 ms",
         }
         text
     }

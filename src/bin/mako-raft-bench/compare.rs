@@ -15,8 +15,13 @@ use crate::run::{self, Figures};
 
 /// Smaller differences are not worth a line even when they repeat.
 const LEAST_DIFFERENCE: f64 = 0.03;
+/// With fewer no noise is known, and nothing is judged.
+const REPEATS_JUDGED: usize = 3;
 /// With fewer repeats all of them lie on one side too often by chance.
 const REPEATS: usize = 7;
+
+/// The verdict that makes the whole comparison fail.
+const WORSE: &str = "WORSE";
 
 /// What `compare` is asked for.
 pub struct CompareOptions {
@@ -38,8 +43,8 @@ pub fn options(arguments: &mut Arguments) -> Result<CompareOptions, String> {
     let (mut only, mut data, mut preload) = (None, std::env::temp_dir(), None);
     while let Some(option) = arguments.word() {
         match option.as_str() {
-            "--before" => before = Some(arguments.value(&option)?),
-            "--after" => after = Some(arguments.value(&option)?),
+            "--before" => before = Some(arguments.program(&option)?),
+            "--after" => after = Some(arguments.program(&option)?),
             "--repeats" => repeats = arguments.value(&option)?,
             "--seconds" => seconds = arguments.value(&option)?,
             "--only" => only = Some(arguments.value(&option)?),
@@ -101,7 +106,7 @@ fn cells(seconds: f64, data: &Path, preload: Option<&Path>) -> Vec<(&'static str
 /// Measures both, one after the other in each repeat, and prints what differs.
 ///
 /// # Errors
-/// A cell had no figure.
+/// A cell had no figure, or something is worse.
 pub fn run(options: &CompareOptions) -> Result<(), String> {
     let is_wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let cells: Vec<_> = cells(options.seconds, &options.data, options.preload.as_deref()).into_iter().filter(|(name, ..)| is_wanted(name)).collect();
@@ -118,11 +123,14 @@ pub fn run(options: &CompareOptions) -> Result<(), String> {
         }
     }
     progress.clear();
-    print_table(&cells, &figures);
-    Ok(())
+    match print_table(&cells, &figures) {
+        0 => Ok(()),
+        worse => Err(format!("{worse} figures are worse")),
+    }
 }
 
-fn print_table(cells: &[(&str, Cell, &[Number])], figures: &[[Vec<Figures>; 2]]) {
+/// How many figures are worse.
+fn print_table(cells: &[(&str, Cell, &[Number])], figures: &[[Vec<Figures>; 2]]) -> usize {
     let row = |cells: [&str; 7]| {
         let [cell, number, before, after, change, range, verdict] = cells;
         format!("{cell:<30} {number:<12} {before:>9} {after:>9} {change:>8}  {range:<18} {verdict}")
@@ -146,18 +154,23 @@ fn print_table(cells: &[(&str, Cell, &[Number])], figures: &[[Vec<Figures>; 2]])
         }
     }
     say!("before, after: medians; change: of the two runs of one repeat, the median");
+    if figures.iter().any(|both| both[0].len() < REPEATS_JUDGED) {
+        say!("Nothing is judged with fewer than {REPEATS_JUDGED} repeats: how far two of one build lie apart is not known.");
+        return 0;
+    }
     match differing.as_slice() {
         [] => say!("Nothing differs beyond the noise."),
         some => say!("Beyond the noise:\n  {}", some.join("\n  ")),
     }
+    differing.iter().filter(|line| line.ends_with(WORSE)).count()
 }
 
 /// What became of a number, and what counts as noise.
 struct Change {
     /// After by before, less 1, of each repeat.
     spread: Spread,
-    /// How far two repeats of the same build lie apart, at the median.
-    noise: f64,
+    /// How far two repeats of the same build lie apart, at the median; `None` of too few repeats.
+    noise: Option<f64>,
 }
 
 impl Change {
@@ -165,7 +178,8 @@ impl Change {
     fn between(before: &[f64], after: &[f64]) -> Option<Self> {
         let changes = before.iter().zip(after).map(|(before, after)| after / before - 1.0);
         let steps = [before, after].into_iter().flat_map(|side| side.windows(2)).map(|pair| (pair[1] / pair[0] - 1.0).abs());
-        let noise = Spread::of(steps.collect()).map_or(0.0, |steps| steps.median);
+        let noise = Spread::of(steps.collect()).filter(|_| before.len().min(after.len()) >= REPEATS_JUDGED);
+        let noise = noise.map(|steps| steps.median);
         Some(Self { spread: Spread::of(changes.collect())?, noise })
     }
 
@@ -173,14 +187,15 @@ impl Change {
     /// two repeats of one build differ from one another.
     fn is_beyond_noise(&self) -> bool {
         let Spread { median, min, max } = self.spread;
-        (min > 0.0 || max < 0.0) && median.abs() > self.noise.max(LEAST_DIFFERENCE)
+        let beyond = |noise: f64| (min > 0.0 || max < 0.0) && median.abs() > noise.max(LEAST_DIFFERENCE);
+        self.noise.is_some_and(beyond)
     }
 
     fn verdict(&self, more_is_better: bool) -> &'static str {
         match (self.is_beyond_noise(), (self.spread.median > 0.0) == more_is_better) {
             (false, _) => "",
             (true, true) => "BETTER",
-            (true, false) => "WORSE",
+            (true, false) => WORSE,
         }
     }
 }
@@ -207,8 +222,13 @@ mod tests {
     }
 
     #[test]
+    fn with_two_repeats_nothing_is_judged() {
+        assert_eq!((verdict(&[100.0], &[50.0]), verdict(&[100.0, 101.0], &[50.0, 51.0])), ("", ""));
+    }
+
+    #[test]
     fn less_of_a_latency_is_better() {
-        let change = Change::between(&[100.0, 101.0], &[80.0, 81.0]).unwrap();
+        let change = Change::between(&[100.0, 101.0, 100.0], &[80.0, 81.0, 80.0]).unwrap();
         assert_eq!((change.verdict(false), change.verdict(true)), ("BETTER", "WORSE"));
     }
 }

@@ -62,6 +62,7 @@ pub fn options(arguments: &mut Arguments) -> Result<EndureOptions, String> {
 /// A check failed, latency or memory was not flat, or the report can't be written.
 pub fn run(options: &EndureOptions) -> Result<(), String> {
     report::check(&options.out)?;
+    report::probe(&options.out)?;
     let cell = Cell {
         sizes: Sizes::Fixed(SMALL_BYTES),
         partitions: PARTITIONS,
@@ -105,10 +106,10 @@ fn drive(cluster: &mut Cluster, cell: &Cell, options: &EndureOptions) -> Result<
     let every_ms = (options.interval_s * 1e3) as u64;
     let begin = clock::now_ns() + (options.warmup_s * 1e9) as u64;
     let end = begin + count * every_ms * 1_000_000;
-    cluster.replicas[0].order(&format!("load {} begin={begin} end={end}", cell.load_words()))?;
     for replica in &mut cluster.replicas {
-        replica.order(&format!("intervals begin={begin} every_ms={every_ms} count={count}"))?;
+        replica.order(&format!("intervals begin={begin} every_ms={every_ms} count={count} {}", cell.size_words()))?;
     }
+    cluster.replicas[0].order(&format!("load {} begin={begin} end={end}", cell.load_words()))?;
     let mut progress = Progress::new(count as usize);
     let mut intervals = Vec::new();
     for number in 1..=count {

@@ -21,7 +21,11 @@ pub fn write(figures: &Figures) -> Json {
         ("processes", Json::list(&figures.processes, process)),
         ("copies_per_byte_leader", leader.into()),
         ("copies_per_byte_follower", follower.into()),
-        ("verified_logs", (figures.verified as f64).into()),
+        ("verified_logs", Json::list(&figures.verified, |logs| Json::Number(*logs as f64))),
+        ("longest_gap_ms", figures.longest_gap_ms.map_or(Json::Null, Json::Number)),
+        ("apart_per_s", figures.apart_per_s.into()),
+        ("log_filled_before", figures.log_filled.map_or(Json::Null, |(before, _)| before.into())),
+        ("log_filled_after", figures.log_filled.map_or(Json::Null, |(_, after)| after.into())),
     ])
 }
 
@@ -37,13 +41,22 @@ pub fn read(json: &Json) -> Result<Figures, String> {
             switches: p.number("switches_per_log")?,
         })
     };
+    // Older files lack what is optional here, and have one number for all replicas.
+    let optional = |name: &str| json.find(name).map(|_| json.number(name)).transpose();
+    let verified = match json.get("verified_logs")? {
+        Json::Number(logs) => vec![*logs],
+        _ => json.numbers("verified_logs")?,
+    };
     Ok(Figures {
         logs_per_s: json.number("logs_per_s")?,
         mb_per_s: json.number("mb_per_s")?,
         latency: read_latency(json.get("latency")?)?,
         processes: json.items("processes")?.iter().map(process).collect::<Result<_, _>>()?,
         copies_per_byte: (json.number("copies_per_byte_leader")?, json.number("copies_per_byte_follower")?),
-        verified: json.number("verified_logs")? as u64,
+        verified: verified.into_iter().map(|logs| logs as u64).collect(),
+        longest_gap_ms: optional("longest_gap_ms")?,
+        apart_per_s: optional("apart_per_s")?.unwrap_or(0.0),
+        log_filled: optional("log_filled_before")?.zip(optional("log_filled_after")?),
     })
 }
 
@@ -85,7 +98,10 @@ mod tests {
             latency,
             processes: vec![process; 3],
             copies_per_byte: (1.0, 0.0),
-            verified: 3_000_000,
+            verified: vec![3_000_000; 3],
+            longest_gap_ms: Some(1_600.5),
+            apart_per_s: 1_000.0,
+            log_filled: Some((0.25, 1.5)),
         };
         let read = read(&Json::parse(&write(&figures).line()).unwrap()).unwrap();
         assert_eq!(read, figures);

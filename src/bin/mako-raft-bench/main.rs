@@ -71,7 +71,8 @@ mako-raft-bench measures three replicas on this machine.
       --minutes M            (10); --interval S (10); --warmup S (15); --out DIR (docs)
   report [DIR]             writes the report anew from the files in DIR (docs), without measuring
   compare --before PROGRAM --after PROGRAM [OPTION]...
-                           two builds of this program, interleaved: what differs beyond the noise
+                           two builds of this program, interleaved: what differs beyond the noise; fails
+                           where something is worse
       --repeats N            (7); --seconds S (2); --only TEXT; --data DIR; --preload LIBRARY
   failover [COUNT]         kill -9 of the leader under load, COUNT times (10)
 ";
@@ -128,6 +129,7 @@ fn obey(command: &str, arguments: &mut Arguments) -> Result<(), Wrong> {
         }
         // Started by the above, one process each.
         "node" => Ok(node::run(arguments)?),
+        "watcher" => Ok(cluster::run_watcher(arguments)?),
         "floor-receiver" => Ok(floor::run_receiver(arguments)?),
         "--help" | "-h" | "help" => {
             stdout::write(format_args!("{HELP}"));
@@ -158,14 +160,18 @@ fn floor_kind(arguments: &mut Arguments) -> Result<FloorKind, String> {
         other => return Err(format!("floor is latency, bandwidth, fsync or threads, not \"{other}\"")),
     };
     arguments.end()?;
-    Ok(kind)
+    match kind {
+        FloorKind::Latency(0) | FloorKind::Fsync(_, 0) => Err("a floor takes 1 byte or more".into()),
+        FloorKind::Threads(0) => Err("floor threads takes 1 partition or more".into()),
+        kind => Ok(kind),
+    }
 }
 
 fn print_floor(kind: &FloorKind) -> Result<(), String> {
     let (name, floor) = match kind {
         FloorKind::Latency(bytes) => ("latency", floor::latency(*bytes, None, FLOOR_SECONDS)?),
         FloorKind::Bandwidth => ("bandwidth", floor::bandwidth(FLOOR_SECONDS)?),
-        FloorKind::Fsync(directory, bytes) => ("fsync", floor::fsync(directory, *bytes, FLOOR_SECONDS)?),
+        FloorKind::Fsync(directory, bytes) => ("fsync", floor::fsync(directory, *bytes, 1, FLOOR_SECONDS)?),
         FloorKind::Threads(partitions) => ("threads", floor::threads(*partitions, FLOOR_SECONDS)?),
     };
     let ns = |ns: u64| figures_text::time(ns as f64);

@@ -53,6 +53,11 @@ impl Usage {
     }
 }
 
+/// The most memory of this process that was ever resident.
+pub fn peak_kib() -> u64 {
+    field(&fs::read_to_string("/proc/self/status").unwrap_or_default(), "VmHWM:").unwrap_or(0)
+}
+
 fn field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with(name))?;
     line[name.len()..].split_whitespace().next()?.parse().ok()

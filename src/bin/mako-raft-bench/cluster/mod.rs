@@ -2,17 +2,19 @@
 
 mod replica;
 mod shard_file;
+mod stopped;
 
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{kill_process, Pid, Signal};
+use rustix::process::Pid;
 
 use crate::cell::{Cell, Trouble};
 use crate::scratch::Scratch;
 
 pub use replica::ReplicaProcess;
+pub use stopped::{run_watcher, Stopped};
 use shard_file::PROCESSES;
 
 /// Starting three processes and electing a leader takes a fraction of a second; machines can be busy.
@@ -114,14 +116,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops (SIGSTOP) or continues a replica.
+    /// Stops a replica until the result is dropped.
     ///
     /// # Errors
-    /// It is gone.
-    pub fn signal(&self, index: usize, signal: Signal) -> Result<(), String> {
+    /// It is gone, or nothing can be started that would let it go on if this process died.
+    pub fn stop(&self, index: usize) -> Result<Stopped, String> {
         let replica = &self.replicas[index];
         let id = Pid::from_raw(replica.id() as i32).ok_or("a process without a number")?;
-        kill_process(id, signal).map_err(|error| format!("signalling {}: {error}", replica.name))
+        Stopped::new(id).map_err(|error| format!("stopping {}: {error}", replica.name))
     }
 
     /// Shuts all of them down, the way Mako does: at about the same time.

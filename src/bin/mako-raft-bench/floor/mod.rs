@@ -40,12 +40,12 @@ pub fn bandwidth(seconds: f64) -> Result<Floor, String> {
     bandwidth::measure(seconds)
 }
 
-/// Writes of `bytes` into a file that was written before, each followed by fdatasync.
+/// Writes of `bytes` into a file that was written before, each followed by fdatasync, by each of `writers` at once.
 ///
 /// # Errors
 /// The file can't be written.
-pub fn fsync(directory: &Path, bytes: usize, seconds: f64) -> Result<Floor, String> {
-    fsync::measure(directory, bytes, seconds)
+pub fn fsync(directory: &Path, bytes: usize, writers: usize, seconds: f64) -> Result<Floor, String> {
+    fsync::measure(directory, bytes, writers, seconds)
 }
 
 /// For each of `partitions` four threads that wake each other in a ring; a figure is a round of one of them.

@@ -5,12 +5,12 @@
 //!
 //! | line | what it does | what it prints |
 //! |---|---|---|
-//! | `state` | | `state leading=0/1 delivered=N failed=0/1 sum=N` |
-//! | `window begin= end=` | notes what it has used at both times | at the end `window cpu_ns= peak_kib= voluntary= involuntary= done= bytes=` |
-//! | `load size= outstanding=/rate= begin= end= [big= [big_every_ms=]]` | submits on every partition until `end`, waits until all are done | `loaded submitted= count= p50= p90= p99= p999= max=` or `failed ...` |
-//! | `standby size= outstanding= end=` | waits until it leads, and submits until `end` | `accepted at=`, `delivered at=`, `stood delivered=` |
+//! | `state` | | `state leading=0/1 delivered=N failed=0/1 peak_kib=N` |
+//! | `window begin= end= [size= [big=]]` | notes what it has used at both times | at the end `window took_ns= cpu_ns= peak_kib= voluntary= involuntary= done= bytes= apart= all_before= all_bytes=`: logs and bytes in the figures, logs of streams that are not, bytes of all streams until the begin, and in between |
+//! | `load size= outstanding=/rate= begin= end= [big= [big_every_ms=]] [apart=]` | submits on every partition until `end`, waits until all are done | `loaded submitted= count= p50= p90= p99= p999= max=` or `failed ...` |
+//! | `standby size= outstanding= end=` | waits until it leads, and submits until `end` | `accepted at= behind=`, `delivered at=`, `stood delivered=` |
 //! | `timeline begin= end= every_us=` | counts what partition 0 delivers | at the end `timeline at_us=.. delivered=..` |
-//! | `intervals begin= every_ms= count=` | sums up each interval | after each `interval took_ns= logs= bytes= p50= p99= max= cpu_ns= resident_kib=` |
+//! | `intervals begin= every_ms= count= [size= [big=]]` | sums up each interval | after each `interval took_ns= logs= bytes= p50= p99= max= cpu_ns= resident_kib=` |
 //! | `quit` | shuts down and ends | `bye` |
 //!
 //! A log out of order ends in `failed` and a reason, once. At the end of its input it ends at once: a
@@ -31,7 +31,8 @@ use mako_raft::helper::{self, CallbackRole};
 
 use crate::arguments::Arguments;
 use crate::clock;
-use crate::usage::Usage;
+use crate::payload::Sizes;
+use crate::usage::{self, Usage};
 use crate::words::Words;
 
 use stream::Stream;
@@ -98,6 +99,7 @@ fn obey(streams: &[Arc<Stream>]) -> Result<(), String> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| format!("reading orders: {error}"))?;
         let words = Words::parse(&line);
+        expect_sizes(&words, streams)?;
         match words.kind.as_str() {
             "state" => say(&state(streams)),
             "window" => window(&words, streams.to_vec())?,
@@ -118,35 +120,74 @@ fn obey(streams: &[Arc<Stream>]) -> Result<(), String> {
     std::process::exit(1)
 }
 
+/// Every order may say how long the logs are, so that a replica that submits none can check it.
+fn expect_sizes(words: &Words, streams: &[Arc<Stream>]) -> Result<(), String> {
+    let Some(size) = words.find::<String>("size")? else { return Ok(()) };
+    let (sizes, big) = (size.parse()?, words.find("big")?.map(Sizes::Fixed));
+    for (index, stream) in streams.iter().enumerate() {
+        stream.expect_sizes(big.filter(|_| index + 1 == streams.len()).unwrap_or(sizes));
+    }
+    Ok(())
+}
+
 fn state(streams: &[Arc<Stream>]) -> String {
     let leading = (0..streams.len() as u32).all(helper::is_leader);
     let delivered: u64 = streams.iter().map(|stream| stream.delivered()).sum();
     let failed = streams.iter().any(|stream| stream.has_failed());
-    format!("state leading={} delivered={delivered} failed={}", u8::from(leading), u8::from(failed))
+    let (leading, failed) = (u8::from(leading), u8::from(failed));
+    format!("state leading={leading} delivered={delivered} failed={failed} peak_kib={}", usage::peak_kib())
 }
 
 fn window(words: &Words, streams: Vec<Arc<Stream>>) -> Result<(), String> {
     let (begin, end): (u64, u64) = (words.get("begin")?, words.get("end")?);
-    let done = move || -> (u64, u64) {
-        streams.iter().filter(|s| s.is_counted()).fold((0, 0), |(l, b), s| (l + s.delivered(), b + s.bytes()))
-    };
+    let done = move || Done::of(&streams);
     let sample = move || {
         clock::sleep_until(begin);
-        let (used, (logs, bytes)) = (Usage::of_this_process(), done());
+        // The walk through /proc takes a while: what is divided by the time is read right beside the clock.
+        let used = Usage::of_this_process();
+        let (before, start) = (done(), clock::now_ns());
         clock::sleep_until(end);
-        let (logs_after, bytes_after) = done();
-        let took_ns = clock::now_ns() - begin;
+        let (after, took_ns) = (done(), clock::now_ns() - start);
         let used = Usage::of_this_process().since(used);
         say(&format!(
-            "window took_ns={took_ns} cpu_ns={} peak_kib={} voluntary={} involuntary={} done={} bytes={}",
+            "window took_ns={took_ns} cpu_ns={} peak_kib={} voluntary={} involuntary={} done={} bytes={} \
+             apart={} all_before={} all_bytes={}",
             used.cpu_ns,
             used.peak_kib,
             used.voluntary,
             used.involuntary,
-            logs_after - logs,
-            bytes_after - bytes
+            after.logs - before.logs,
+            after.bytes - before.bytes,
+            after.apart - before.apart,
+            before.all_bytes,
+            after.all_bytes - before.all_bytes
         ));
     };
     thread::Builder::new().name("window".into()).spawn(sample).map_err(|error| format!("a thread: {error}"))?;
     Ok(())
+}
+
+/// What the streams have delivered.
+struct Done {
+    /// Of those in the figures.
+    logs: u64,
+    bytes: u64,
+    /// Logs of the others.
+    apart: u64,
+    all_bytes: u64,
+}
+
+impl Done {
+    fn of(streams: &[Arc<Stream>]) -> Self {
+        let mut done = Self { logs: 0, bytes: 0, apart: 0, all_bytes: 0 };
+        for stream in streams {
+            let (logs, bytes) = (stream.delivered(), stream.bytes());
+            done.all_bytes += bytes;
+            match stream.is_counted() {
+                true => (done.logs, done.bytes) = (done.logs + logs, done.bytes + bytes),
+                false => done.apart += logs,
+            }
+        }
+        done
+    }
 }

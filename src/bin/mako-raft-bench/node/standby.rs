@@ -45,8 +45,9 @@ fn wait_and_submit(stream: &Stream, sizes: Sizes, outstanding: u64, end_ns: u64)
     }
     // Leadership is announced when all earlier logs are delivered here: this one follows them.
     let mut submitter = Submitter::new(stream, sizes);
+    let behind = submitter.last();
     submitter.submit(0)?;
-    say(&format!("accepted at={}", clock::now_ns()));
+    say(&format!("accepted at={} behind={behind}", clock::now_ns()));
     if !stream.wait_delivered(submitter.last(), deadline) {
         return Err("the new leader's log was not delivered".into());
     }

@@ -9,7 +9,7 @@ use mako_raft::helper::{CallbackRole, LogCallback};
 
 use crate::clock;
 use crate::histogram::Histogram;
-use crate::payload;
+use crate::payload::{self, Sizes};
 
 /// Nobody waits.
 const NOBODY: u64 = u64::MAX;
@@ -31,6 +31,8 @@ pub struct Stream {
     /// Wake the submitter once so many are delivered.
     wake_at: AtomicU64,
     submitter: OnceLock<Thread>,
+    /// Of its logs, once an order has said so.
+    sizes: OnceLock<Sizes>,
 }
 
 impl Stream {
@@ -46,6 +48,7 @@ impl Stream {
             latency_from: AtomicU64::new(u64::MAX),
             wake_at: AtomicU64::new(NOBODY),
             submitter: OnceLock::new(),
+            sizes: OnceLock::new(),
         }
     }
 
@@ -79,6 +82,11 @@ impl Stream {
         self.counted.store(false, Ordering::Relaxed);
     }
 
+    /// From now on the length of each log is checked, too. The first order counts.
+    pub fn expect_sizes(&self, sizes: Sizes) {
+        let _ = self.sizes.set(sizes);
+    }
+
     /// Logs stamped before this are not timed.
     pub fn time_from(&self, begin_ns: u64) {
         self.latency_from.store(begin_ns, Ordering::Relaxed);
@@ -104,7 +112,7 @@ impl Stream {
     /// Lane: the next log of the stream.
     fn take(&self, log: &[u8], slot: u64, own: bool) {
         let expected = self.delivered.load(Ordering::Relaxed) + 1;
-        match payload::check(log, expected, slot) {
+        match payload::check(log, expected, slot, self.sizes.get().copied()) {
             Ok(stamp) if own && stamp >= self.latency_from.load(Ordering::Relaxed) && stamp > 0 => {
                 self.latency.record(clock::now_ns().saturating_sub(stamp));
             }

@@ -197,24 +197,27 @@ impl Endurance {
         let latency = Plot {
             title: "Latency under full load",
             x: "minutes",
-            y: "µs",
+            y: "latency, ms",
             x_scale: Scale::Linear,
             y_scale: Scale::Logarithmic,
             x_marks: Vec::new(),
-            lines: vec![line("p50", |i| i.p50_us), line("p99", |i| i.p99_us), line("longest", |i| i.max_us)],
+            event: None,
+            lines: vec![line("p50", |i| i.p50_us / 1e3), line("p99", |i| i.p99_us / 1e3), line("longest", |i| i.max_us / 1e3)],
         };
         let resident = |index: usize| {
             move |i: &Interval| (i.at_s / 60.0, i.resident_mib.get(index).copied().unwrap_or_default())
         };
         let of_process = |index, name: &str| Line::of(name, self.intervals.iter().map(resident(index)));
+        let bound = Line::of("bound", self.intervals.iter().map(|i| (i.at_s / 60.0, self.bound_mib)));
         let memory = Plot {
             title: "Resident memory under full load",
             x: "minutes",
-            y: "MiB",
+            y: "resident, MiB",
             x_scale: Scale::Linear,
             y_scale: Scale::Linear,
             x_marks: Vec::new(),
-            lines: vec![of_process(0, "leader"), of_process(1, "second"), of_process(2, "third")],
+            event: None,
+            lines: vec![of_process(0, "leader"), of_process(1, "second"), of_process(2, "third"), bound],
         };
         let pictures = [
             Picture::of("endurance-latency.svg", "Latency over time under full load", &latency),

@@ -71,6 +71,26 @@ pub fn check(out: &Path) -> Result<(), String> {
     Peers::load(&folder).map(drop)
 }
 
+/// Whether [`write`] will be able to write: also better known before.
+///
+/// # Errors
+/// A file can't be made in `out`, or in the folder of its parts.
+pub fn probe(out: &Path) -> Result<(), String> {
+    for folder in [out.to_owned(), out.join(FOLDER)] {
+        let file = folder.join(format!(".probe-{}", std::process::id()));
+        save(&file, "")?;
+        fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    // Files that are there may be someone else's.
+    for name in [FILE, "performance.json"] {
+        match fs::OpenOptions::new().append(true).open(out.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(format!("{}: {error}", out.join(name).display())),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// What the standard set measured: all but the long table.
 fn measured(out: &Path, record: &Record, peers: &Peers) -> Result<String, String> {
     let Record { setting, results } = record;
@@ -79,6 +99,7 @@ fn measured(out: &Path, record: &Record, peers: &Peers) -> Result<String, String
     text += &pictures(out, &plots::draw(results))?;
     text += &tables::surfaces(results);
     text += &tables::allocators(results);
+    text += &tables::troubles(results);
     text += &peers.table(results);
     if let Ok(notes) = fs::read_to_string(out.join(NOTES)) {
         let _ = writeln!(text, "## Where the time goes\n\nThis section is written by hand, in `{NOTES}`.\n\n{notes}");
@@ -92,15 +113,17 @@ fn head(setting: &Setting) -> String {
         "**Where.** {machine}; three replicas and the load share it. Commit {commit}, {date}. {repeats} repeats of \
          {seconds} s after {warmup} s of warm-up, all of it in {took_seconds} s; load average at the end {load_average}.\n\n\
          **What a figure is.** A log is done when the leader's callback has returned for it. Every log is checked on all \
-         replicas for order, gaps and repeats; a run that fails the check has no figure. Shown is the median of the \
+         replicas for order, gaps and repeats (in cell \"slow\" on the slow one as far as it has come); a run that fails the check has no figure. Shown is the median of the \
          repeats (least to greatest). A ratio takes both numbers from the same repeat. Closed loop: the submitter sleeps \
          while its logs are outstanding, and is woken when half of them are done. Open loop: latency counts from the time \
-         at which the log was due. With 256 and more outstanding every eighth log is timed.\n\n\
+         at which the log was due. With 256 and more outstanding every seventh log is timed.\n\n\
          **Floor**: a program without Raft, measured next to its cell. A message to two receivers and the first answer \
-         (latency); blocks of 1 MiB to two receivers (bandwidth); pwrite and fdatasync (durable).\n\n\
-         **Log full.** `raft.log_memory_bytes` is 256 MiB here, not 1 GiB (the default), and 32 MiB for \"tpcc\", so that the \
-         log is full and its memory used again before a figure is taken. Cells called \"growing\" have the default: there \
-         every byte is memory taken for the first time.\n\n"
+         (latency); blocks of 1 MiB to two receivers (bandwidth); pwrite and fdatasync by one writer, and by \
+         three at once as the replicas share the disk (durable).\n\n\
+         **Log full.** `raft.log_memory_bytes` is 256 MiB here, not 1 GiB (the default), and 32 MiB for \"tpcc\", so that where \
+         much is sent the log is full and its memory used again before a figure is taken. Where little is sent it is not: the \
+         column \"log\" of the long table says so for each cell. Cells called \"growing\" have the default: there every byte \
+         is memory taken for the first time.\n\n"
     )
 }
 
@@ -144,4 +167,22 @@ pub fn save_endurance(out: &Path, endurance: &Endurance) -> Result<(), String> {
 /// The file can't be written.
 pub fn save_record(out: &Path, record: &Record) -> Result<(), String> {
     record.save(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn where_no_report_can_be_written_is_known_before_anything_is_measured() {
+        let scratch = Scratch::new(None).unwrap();
+        let out = scratch.path().join("new");
+        assert_eq!(probe(&out), Ok(()));
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "only the folder of the parts");
+        fs::write(out.join("file"), "").unwrap();
+        assert!(probe(&out.join("file")).unwrap_err().contains("file"));
+        fs::create_dir(out.join(FILE)).unwrap();
+        assert!(probe(&out).unwrap_err().contains(FILE));
+    }
 }

@@ -10,6 +10,8 @@ const TOP: f64 = 36.0;
 const BOTTOM: f64 = 46.0;
 const COLOURS: [&str; 5] = ["#1b6ca8", "#c8553d", "#3a7d44", "#7d5ba6", "#8a8a8a"];
 
+/// Below the title where there are bars.
+const BARS: &str = "points: median of the repeats; bars: least to greatest";
 /// With more points than this, they are not marked on their line.
 const MARKED_MAX: usize = 40;
 
@@ -52,6 +54,8 @@ pub struct Plot<'a> {
     pub x_marks: Vec<(f64, String)>,
     /// Of y.
     pub y_scale: Scale,
+    /// An upright line at this x.
+    pub event: Option<f64>,
     /// What is drawn.
     pub lines: Vec<Line>,
 }
@@ -124,9 +128,16 @@ impl Plot<'_> {
         let y = Axis::new(self.y_scale, points().flat_map(|p| [p.2, p.3]), HEIGHT - BOTTOM, TOP);
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-             font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+             font-family=\"sans-serif\" font-size=\"11\" role=\"img\">\n<title>{}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
+            escape(self.title)
         );
         self.draw_frame(&mut out, &x, &y);
+        if points().any(|p| p.2 < p.3) {
+            let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"32\" font-size=\"10\" fill=\"#666\">{BARS}</text>");
+        }
+        if let Some(at) = self.event.map(|at| x.place(at)) {
+            let _ = writeln!(out, "<path d=\"M{at:.1} {TOP}V{}\" stroke=\"#444\" stroke-dasharray=\"4 3\"/>", HEIGHT - BOTTOM);
+        }
         for (index, line) in self.lines.iter().filter(|line| !line.points.is_empty()).enumerate() {
             draw_line(&mut out, line, COLOURS[index % COLOURS.len()], index, &x, &y);
         }
@@ -151,7 +162,14 @@ impl Plot<'_> {
         let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>", escape(self.title));
         let middle = (LEFT + right) / 2.0;
         let _ = writeln!(out, "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>", HEIGHT - 10.0, escape(self.x));
-        let _ = writeln!(out, "<text transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>", HEIGHT / 2.0, escape(self.y));
+        let _ = writeln!(out, "<text transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>", HEIGHT / 2.0, escape(&self.y_label()));
+    }
+
+    fn y_label(&self) -> String {
+        match self.y_scale {
+            Scale::Linear => self.y.to_owned(),
+            Scale::Logarithmic => format!("{} (log scale)", self.y),
+        }
     }
 }
 
@@ -207,9 +225,30 @@ mod tests {
             x_scale: Scale::Linear,
             y_scale: Scale::Linear,
             x_marks: vec![(1.0, "<one>".into())],
+            event: None,
             lines: vec![line("empty", Vec::new()), line("full", vec![(1.0, 2.0)])],
         };
         let svg = plot.svg();
         assert!(!svg.contains("empty") && svg.contains("full") && svg.contains("&lt;one>"));
+    }
+
+    #[test]
+    fn a_picture_says_what_it_is_what_its_bars_are_and_which_axis_is_logarithmic() {
+        let plot = |points, y_scale, event| Plot {
+            title: "a < b",
+            x: "x",
+            y: "latency, µs",
+            x_scale: Scale::Linear,
+            y_scale,
+            x_marks: Vec::new(),
+            event,
+            lines: vec![Line { name: "one".into(), points }],
+        };
+        let svg = plot(vec![(0.0, 2.0, 1.0, 3.0)], Scale::Logarithmic, Some(0.0)).svg();
+        for part in ["<title>a &lt; b</title>", BARS, "latency, µs (log scale)", "stroke-dasharray"] {
+            assert!(svg.contains(part), "no \"{part}\" in {svg}");
+        }
+        let svg = plot(vec![(0.0, 2.0, 2.0, 2.0)], Scale::Linear, None).svg();
+        assert!(!svg.contains(BARS) && !svg.contains("log scale") && !svg.contains("stroke-dasharray"));
     }
 }

@@ -1,7 +1,7 @@
 //! The pictures of the report.
 
 use super::plot::{Line, Plot, Scale};
-use super::results::{bandwidth, p50, p99, rate, Results};
+use super::results::{bandwidth, p50, p99, rate, Results, Spread};
 use crate::failover;
 use crate::run::Figures;
 use crate::suite::plan::{OUTSTANDING, OUTSTANDING_IN_ALL, PARTITIONS, SIZES};
@@ -53,10 +53,11 @@ fn latency(results: &Results) -> Option<Picture> {
     let plot = Plot {
         title: "Latency, one log outstanding",
         x: "size of a log",
-        y: "µs",
+        y: "latency, µs",
         x_scale: Scale::Logarithmic,
         y_scale: Scale::Logarithmic,
         x_marks: size_marks(&SIZES),
+        event: None,
         lines: vec![
             line(results, "p50", 1e-3, &cells(""), p50),
             line(results, "p99", 1e-3, &cells(""), p99),
@@ -81,6 +82,7 @@ fn rates(results: &Results) -> Option<Picture> {
         x_scale: Scale::Logarithmic,
         y_scale: Scale::Logarithmic,
         x_marks: OUTSTANDING.map(|n| (n as f64, n.to_string())).to_vec(),
+        event: None,
         lines: vec![
             line(results, "100 B", 1e-3, &cells("", 100), rate),
             line(results, "1 KiB", 1e-3, &cells("", 1 << 10), rate),
@@ -102,6 +104,7 @@ fn bandwidths(results: &Results) -> Option<Picture> {
         x_scale: Scale::Logarithmic,
         y_scale: Scale::Linear,
         x_marks: size_marks(&SIZES[2..]),
+        event: None,
         lines: vec![
             line(results, "replicated", 1.0, &cells(""), bandwidth),
             line(results, "floor", 1.0, &cells("floor "), bandwidth),
@@ -117,14 +120,15 @@ fn partitions(results: &Results) -> Option<Picture> {
     let plot = Plot {
         title: "Partitions, logs of 100 B",
         x: "partitions",
-        y: "1000 logs per second",
+        y: "million logs per second",
         x_scale: Scale::Logarithmic,
         y_scale: Scale::Linear,
         x_marks: PARTITIONS.map(|n| (f64::from(n), n.to_string())).to_vec(),
+        event: None,
         lines: vec![
-            line(results, "1024 in all", 1e-3, &PARTITIONS.map(in_all), rate),
-            line(results, "1024 each", 1e-3, &PARTITIONS.map(each), rate),
-            line(results, "1024, a group each", 1e-3, &PARTITIONS.map(groups), rate),
+            line(results, "1024 in all", 1e-6, &PARTITIONS.map(in_all), rate),
+            line(results, "1024 each", 1e-6, &PARTITIONS.map(each), rate),
+            line(results, "1024, a group each", 1e-6, &PARTITIONS.map(groups), rate),
         ],
     };
     Picture::of("partitions.svg", "Rate against partitions", &plot)
@@ -132,8 +136,11 @@ fn partitions(results: &Results) -> Option<Picture> {
 
 fn failovers(results: &Results) -> Option<Picture> {
     let drawn = failover::typical(&results.failovers);
+    let median_ms = Spread::of(results.failovers.iter().map(|f| f.accepted_ms).collect()).map_or(0.0, |all| all.median);
     let named = |(name, f): &(&str, &failover::FailOver)| {
-        Line::of(&format!("{name}: {:.0} ms", f.accepted_ms), f.timeline.iter().copied())
+        // Of an even number none is the median, which the table has; the one that is drawn is next to it.
+        let accepted_ms = if *name == failover::MEDIAN { median_ms } else { f.accepted_ms };
+        Line::of(&format!("{name}: {accepted_ms:.0} ms"), f.timeline.iter().copied())
     };
     let plot = Plot {
         title: "Fail-over: the leader is killed at 0",
@@ -141,7 +148,9 @@ fn failovers(results: &Results) -> Option<Picture> {
         y: "logs delivered in 10 ms, as the new leader sees it",
         x_scale: Scale::Linear,
         y_scale: Scale::Linear,
-        x_marks: (-1..=5).map(|n| (f64::from(n) * 200.0, (n * 200).to_string())).collect(),
+        // The first sample lies in the middle of a step, so -200 itself is not on the axis.
+        x_marks: (-1..=10).filter(|n| n % 2 == 0 || *n < 0).map(|n| (f64::from(n) * 100.0, (n * 100).to_string())).collect(),
+        event: Some(0.0),
         lines: drawn.iter().map(named).collect(),
     };
     Picture::of("failover.svg", "Logs delivered around the death of the leader", &plot)
@@ -155,5 +164,18 @@ mod tests {
     fn sizes_are_written_as_people_say_them() {
         let labels: Vec<String> = size_marks(&SIZES).into_iter().map(|(_, label)| label).collect();
         assert_eq!(labels, ["100 B", "1 KiB", "4 KiB", "16 KiB", "64 KiB", "286 KB", "1 MiB"]);
+    }
+
+    #[test]
+    fn the_median_of_the_fail_overs_is_that_of_the_table() {
+        let all = [300.0, 400.0, 500.0, 900.0].map(|accepted_ms| failover::FailOver {
+            accepted_ms,
+            timeline: vec![(-5.0, 1.0), (5.0, 0.0)],
+            ..failover::FailOver::default()
+        });
+        let svg = failovers(&Results { failovers: all.to_vec(), ..Results::default() }).unwrap().svg;
+        for name in ["fastest: 300 ms", "median: 450 ms", "slowest: 900 ms"] {
+            assert!(svg.contains(name), "no \"{name}\" in {svg}");
+        }
     }
 }

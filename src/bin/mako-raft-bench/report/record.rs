@@ -101,6 +101,7 @@ fn write_goal(goal: Goal) -> Json {
         ("goal", goal.goal.into()),
         ("first_bar", goal.bar.into()),
         ("measured", goal.measured.into()),
+        ("surface", goal.surface.into()),
         ("reached", goal.verdict.into()),
     ])
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::figures_text;
 use crate::run::{Figures, ProcessFigures};
-use crate::suite::plan::PRELOADED;
+use crate::suite::plan::{CXX, PRELOADED};
 
 use super::goals::Goal;
 use super::results::{bandwidth, p50, p99, peak_mib, rate, Results, Series, Spread};
@@ -12,10 +12,12 @@ use super::results::{bandwidth, p50, p99, peak_mib, rate, Results, Series, Sprea
 /// The goals.
 pub fn goals(goals: &[Goal]) -> String {
     let mut text = String::from(
-        "## Goals\n\n| what | goal | first bar | measured | floor | reached |\n|---|---|---|---|---|---|\n",
+        "## Goals\n\nJudged through Mako's own C++ functions wherever the set has the cell from there, with the figure from Rust \
+         beside it; else from Rust.\n\n\
+         | what | goal | first bar | measured | surface | floor | reached |\n|---|---|---|---|---|---|---|\n",
     );
-    for Goal { what, goal, bar, measured, floor, verdict } in goals {
-        let _ = writeln!(text, "| {what} | {goal} | {bar} | {measured} | {floor} | {verdict} |");
+    for Goal { what, goal, bar, measured, surface, floor, verdict } in goals {
+        let _ = writeln!(text, "| {what} | {goal} | {bar} | {measured} | {surface} | {floor} | {verdict} |");
     }
     text + "\n"
 }
@@ -56,7 +58,7 @@ pub fn allocators(results: &Results) -> String {
 
 /// Cells that were taken through both surfaces; nothing where there are none.
 pub fn surfaces(results: &Results) -> String {
-    let rows = beside_plain(results, "c++ ");
+    let rows = beside_plain(results, CXX);
     if rows.is_empty() {
         return rows;
     }
@@ -87,11 +89,12 @@ fn or_none(value: f64, show: impl Fn(f64) -> String) -> String {
 pub fn figures(results: &Results) -> String {
     let mut text = String::from(
         "## All figures\n\nOf two numbers the first is the leader's, the second a follower's. Memory: the most that any \
-         process took in any repeat, and what it may take (log, a full queue of 64 MiB for each partition, 64 MB). Context \
-         switches are those of all three processes for one log; idle: in a second. Copies of a payload byte in user space \
+         process took in any repeat, and what it may take (log, a full queue of 64 MiB for each partition, 64 MB). Log: \
+         payload bytes delivered until a cell was measured, as a part of `raft.log_memory_bytes`, the least of the repeats; \
+         full: its memory was used again. Context switches are those of all three processes for one log; idle: in a second. Copies of a payload byte in user space \
          are counted by reading the code (`copies.rs`), not measured.\n\n\
-         | name | cell | logs/s | MB/s | p50 | p90 | p99 | p99.9 | max | cores | peak of bound, MiB | switches | copies |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         | name | cell | logs/s | MB/s | p50 | p90 | p99 | p99.9 | max | cores | log | peak of bound, MiB | switches | copies |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for series in &results.series {
         let _ = writeln!(text, "{}", figure_row(series));
@@ -110,10 +113,12 @@ fn figure_row(series: &Series) -> String {
     };
     let peak = series.spread(peak_mib).map_or(0.0, |spread| spread.max);
     let memory = series.bound_mib.map_or("-".into(), |bound| format!("{peak:.0} of {bound:.0}"));
+    let least = series.repeats.iter().flatten().filter_map(|f| f.log_filled).min_by(|a, b| a.0.total_cmp(&b.0));
+    let log = least.map_or("-".into(), figures_text::filled);
     let switches = median(series, |f| f.processes.iter().map(|p| p.switches).sum());
     let (leader, follower) = series.repeats.iter().flatten().next().map(|f| f.copies_per_byte).unwrap_or_default();
     format!(
-        "| {name} | {what} | {} | {} | {} | {} | {} | {} | {} | {} | {memory} | {} | {} |",
+        "| {name} | {what} | {} | {} | {} | {} | {} | {} | {} | {} | {log} | {memory} | {} | {} |",
         with_spread(series.spread(rate), figures_text::rate),
         with_spread(series.spread(bandwidth), figures_text::short),
         with_spread(series.spread(p50), figures_text::time),
@@ -124,6 +129,42 @@ fn figure_row(series: &Series) -> String {
         two(process(0, |p| p.cores), process(1, |p| p.cores), |v| format!("{v:.2}")),
         or_none(switches, figures_text::short),
         two(leader, follower, |v| format!("{v:.0}")),
+    )
+}
+
+/// Cells with something wrong in the cluster: what their percentiles don't show. Nothing where there are none.
+pub fn troubles(results: &Results) -> String {
+    let mut rows = String::new();
+    for series in &results.series {
+        let figures: Vec<&Figures> = series.repeats.iter().flatten().collect();
+        let gap = Spread::of(figures.iter().filter_map(|f| f.longest_gap_ms).collect());
+        // Logs beside 50 MB logs are no trouble.
+        let is_behind = figures.iter().any(|f| f.verified.windows(2).any(|pair| pair[0] != pair[1]));
+        if gap.is_none() && !is_behind {
+            continue;
+        }
+        let apart = series.spread(|f| f.apart_per_s);
+        let _ = writeln!(
+            rows,
+            "| {}: {} | {} | {} | {} | {} |",
+            series.name,
+            series.what,
+            with_spread(series.spread(rate), figures_text::rate),
+            with_spread(series.spread(p99), figures_text::time),
+            with_spread(apart, figures_text::rate),
+            with_spread(gap.map(|gap| gap.scaled(1e6)), figures_text::time),
+        );
+    }
+    if rows.is_empty() {
+        return rows;
+    }
+    format!(
+        "## With a replica in trouble\n\nA closed loop submits nothing while it waits: once the log is full of what a stopped \
+         follower has not read, the submitters wait until it goes on, few logs are in flight, and neither the rate nor a percentile \
+         shows that. The longest time without a delivery on the leader does, looked at every 5 ms. In an open loop latency counts \
+         from the time at which a log was due. With slow callbacks in one partition the figures are those of the other one; the \
+         slow follower is not waited for, so its logs are checked as far as it has come.\n\n\
+         | cell | rate | p99 | rate of the slow partition | longest time without a delivery |\n|---|---|---|---|---|\n{rows}\n"
     )
 }
 
@@ -154,7 +195,8 @@ mod tests {
             latency,
             processes: vec![process; 3],
             copies_per_byte: (5.0, 1.0),
-            verified: 1,
+            verified: vec![1; 3],
+            ..Figures::default()
         };
         Series { repeats: vec![Some(figures)], ..Series::of_cell(name, cell) }
     }
@@ -168,11 +210,11 @@ mod tests {
         assert_eq!(
             row,
             "| floor latency/100 | 100 B | 20 k/s (20 k/s to 20 k/s) | - | 30 µs (30 µs to 30 µs) | - | 60 µs (60 µs to 60 \
-             µs) | - | - | - | - | - | - |"
+             µs) | - | - | - | - | - | - | - |"
         );
         let columns = |row: &str| row.matches(" |").count();
         let row = figure_row(&measured("latency/100", &Cell::default(), 50_000));
-        assert!(row.contains("| 0.50, 0.50 | 12 of 1149 | 9.00 | 5, 1 |"), "{row}");
+        assert!(row.contains("| 0.50, 0.50 | - | 12 of 1149 | 9.00 | 5, 1 |"), "{row}");
         assert_eq!(columns(&row), columns(&figure_row(&floor)));
     }
 

@@ -27,6 +27,9 @@ const TPCC_LOG_MEMORY_BYTES: u64 = 32 << 20;
 /// A log that must not stand in front of small ones.
 const BIG_BYTES: usize = 50_000_000;
 
+/// Logs of 1 KiB per second beside a stopped follower: 41 MB in the 2 s of a cell, of the 256 MiB that the log takes.
+const STOPPED_RATE: f64 = 20_000.0;
+
 /// What is measured: a cell, or a floor beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
@@ -40,8 +43,8 @@ pub enum Subject {
     PacedFloor(usize, f64),
     /// 1 MiB blocks to two receivers.
     BandwidthFloor,
-    /// pwrite and fdatasync of so many bytes.
-    DurableFloor(usize),
+    /// pwrite and fdatasync of so many bytes, by so many writers at once.
+    DurableFloor(usize, usize),
     /// The threads of so many partitions, waking each other.
     ThreadsFloor(u32),
 }
@@ -66,6 +69,9 @@ pub struct Durations {
 
 /// Of a cell that is taken a second time, with the host's allocator, the name begins with this.
 pub const PRELOADED: &str = "preloaded ";
+
+/// Of a cell that is taken a second time, called as Mako does, the name begins with this.
+pub const CXX: &str = "c++ ";
 
 /// The set, each floor next to what it is compared with. Logs that last lie in `data`; `preload` is the host's
 /// allocator.
@@ -103,7 +109,7 @@ impl Plan {
 
     /// The last cell once more, called as Mako does.
     fn and_from_cxx(&mut self, cell: Cell) {
-        let name = self.items.last().map(|item| format!("c++ {}", item.name));
+        let name = self.items.last().map(|item| format!("{CXX}{}", item.name));
         self.items.push(Item { name: name.unwrap_or_default(), subject: Subject::CxxCell(cell) });
     }
 
@@ -177,13 +183,19 @@ impl Plan {
         self.floor("floor partitions/64", Subject::ThreadsFloor(64));
         for (in_all, counts) in [(MANY_IN_ALL, [1, 64].as_slice()), (MOST_IN_ALL, &[1]), (OUTSTANDING_IN_ALL, &PARTITIONS)] {
             for &count in counts {
-                self.cell(format!("partitions/{in_all}/{count}"), |cell| share(cell, count, in_all));
+                let cell = self.cell(format!("partitions/{in_all}/{count}"), |cell| share(cell, count, in_all));
+                if count == 1 || count == 64 {
+                    self.and_from_cxx(cell);
+                }
             }
         }
         for count in &PARTITIONS[1..] {
-            self.cell(format!("each/{count}"), |cell| {
+            let cell = self.cell(format!("each/{count}"), |cell| {
                 (cell.partitions, cell.pace) = (*count, Pace::Closed { outstanding: 1024 });
             });
+            if *count == 64 {
+                self.and_from_cxx(cell);
+            }
         }
         for count in [6, 64] {
             self.cell(format!("groups/{count}"), |cell| {
@@ -194,13 +206,16 @@ impl Plan {
     }
 
     fn durable(&mut self, data: &Path) {
-        self.floor("floor durable/100", Subject::DurableFloor(100));
-        self.cell("durable/latency".into(), |cell| cell.durable = Some(data.to_owned()));
-        self.floor("floor durable/1048576", Subject::DurableFloor(1 << 20));
-        self.cell("durable/rate".into(), |cell| {
+        self.floor("floor durable/100", Subject::DurableFloor(100, 1));
+        self.floor("floor durable/100 by three", Subject::DurableFloor(100, 3));
+        let cell = self.cell("durable/latency".into(), |cell| cell.durable = Some(data.to_owned()));
+        self.and_from_cxx(cell);
+        self.floor("floor durable/1048576 by three", Subject::DurableFloor(1 << 20, 3));
+        let cell = self.cell("durable/rate".into(), |cell| {
             cell.durable = Some(data.to_owned());
             (cell.sizes, cell.pace) = (Sizes::Fixed(1 << 10), Pace::Closed { outstanding: 1024 });
         });
+        self.and_from_cxx(cell);
     }
 
     fn special(&mut self) {
@@ -215,10 +230,17 @@ impl Plan {
             (cell.sizes, cell.pace) = (Sizes::Fixed(64 << 10), Pace::Closed { outstanding: 256 });
             cell.log_memory_bytes = None;
         });
-        for (name, trouble) in [("stopped", Trouble::StoppedFollower), ("slow", Trouble::SlowCallback)] {
+        // At this pace the log holds what comes while the follower is stopped, and nobody waits for it;
+        // in the closed loop it is full after half a second, and the submitters wait.
+        let (open, closed) = (Pace::Open { rate: STOPPED_RATE }, Pace::Closed { outstanding: 64 });
+        for (name, trouble, pace) in [
+            ("stopped", Trouble::StoppedFollower, open),
+            ("stopped, log full", Trouble::StoppedFollower, closed),
+            ("slow", Trouble::SlowCallback, closed),
+        ] {
             self.cell(name.into(), |cell| {
                 (cell.trouble, cell.sizes, cell.partitions) = (trouble, Sizes::Fixed(1 << 10), 2);
-                cell.pace = Pace::Closed { outstanding: 64 };
+                cell.pace = pace;
             });
         }
     }
@@ -247,12 +269,12 @@ mod tests {
     fn every_c_plus_plus_cell_stands_behind_the_same_one_from_rust() {
         let items = set();
         let pairs: Vec<_> = items.windows(2).filter(|pair| matches!(pair[1].subject, Subject::CxxCell(_))).collect();
-        assert_eq!(pairs.len(), 5);
+        assert_eq!(pairs.len(), 13);
         for pair in pairs {
             let (Subject::Cell(rust), Subject::CxxCell(cxx)) = (&pair[0].subject, &pair[1].subject) else {
                 panic!("{} stands behind {}", pair[1].name, pair[0].name);
             };
-            assert_eq!((rust, format!("c++ {}", pair[0].name)), (cxx, pair[1].name.clone()));
+            assert_eq!((rust, format!("{CXX}{}", pair[0].name)), (cxx, pair[1].name.clone()));
         }
     }
 
