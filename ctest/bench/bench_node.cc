@@ -6,18 +6,19 @@
 // are those of the Rust program; only the calls go through raft_main_helper.h. `standby`, `timeline` and
 // `intervals` are not offered: fail-over and creep do not depend on the surface.
 
+#include <linux/futex.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -173,9 +174,8 @@ class Stream {
     uint64_t wake_at = wake_at_.load(std::memory_order_relaxed);
     // Unless the submitter saw by itself that it is delivered, and waits for another one by now.
     if (expected >= wake_at && wake_at_.compare_exchange_strong(wake_at, kNobody)) {
-      // Not under the lock, which the woken thread would have to wait for.
-      { std::lock_guard<std::mutex> hold(lock_); }
-      wake_.notify_one();
+      woken_.store(1, std::memory_order_release);
+      syscall(SYS_futex, &woken_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
     }
   }
 
@@ -186,12 +186,14 @@ class Stream {
     for (;;) {
       wake_at_.store(count, std::memory_order_relaxed);
       std::atomic_thread_fence(std::memory_order_seq_cst);
-      std::unique_lock<std::mutex> hold(lock_);
       if (delivered() >= count || failed || now_ns() >= deadline) {
         wake_at_.store(kNobody, std::memory_order_relaxed);
         return delivered() >= count;
       }
-      wake_.wait_for(hold, std::chrono::milliseconds(200));
+      const timespec look_again = {0, 200000000};
+      if (woken_.exchange(0, std::memory_order_acquire) == 0) {
+        syscall(SYS_futex, &woken_, FUTEX_WAIT_PRIVATE, 0, &look_again, nullptr, 0);
+      }
     }
   }
 
@@ -208,8 +210,8 @@ class Stream {
  private:
   std::atomic<uint64_t> delivered_{0};
   std::atomic<uint64_t> wake_at_{kNobody};
-  std::mutex lock_;
-  std::condition_variable wake_;
+  // As a parked thread of Rust's, so that the two surfaces differ in what they call only.
+  std::atomic<uint32_t> woken_{0};
 };
 
 using Streams = std::vector<std::unique_ptr<Stream>>;
