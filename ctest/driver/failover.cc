@@ -180,12 +180,13 @@ void failover::aborted_transfer_resumes(Stage &stage) {
     const int target = (leader + 1) % 3, third = (leader + 2) % 3;
     cluster.await_calls(cluster.everyone(), 300);
     // What the leader sends to the target takes a while, and so does the call to campaign: it is sent when the target
-    // has acknowledged everything, so it is under way from one line's time after the hand-over began to two.
+    // has acknowledged everything, and is under way for one line's time from then on.
     shard.delay(leader, target, kLineMs);
     cluster[leader].expect("preferred " + std::to_string(cluster.site_id(target, 0)), "ok");
     cluster[leader].await_log("handing leadership to");
     const uint64_t held = std::stoull(cluster[leader].ask("calls 0"));
-    shard.load_for(kLineMs + kLineMs / 2);
+    shard.await_log_of(leader, target, 5000);
+    shard.load_for(kLineMs / 4);
     const uint64_t drained = std::stoull(cluster[leader].ask("calls 0"));
     shard.kill(target);
     // The leader goes on, with the logs of the submitters that it held, and its host is told nothing.

@@ -319,6 +319,14 @@ int Shard::await_leader(const std::vector<int> &among, int timeout_ms) {
   }
 }
 
+void Shard::await_log_of(int leader, int follower, int timeout_ms) {
+  const long long deadline = now_ms() + timeout_ms;
+  while (status(follower).last != status(leader).last) {
+    require(now_ms() < deadline, cluster()[follower].name() + " has not what " + cluster()[leader].name() + " has");
+    load_for(kPollMs);
+  }
+}
+
 void Shard::await_waiting(int i, const std::string &what, int timeout_ms) {
   const long long deadline = now_ms() + timeout_ms;
   for (;;) {

@@ -90,6 +90,8 @@ class Shard {
   int await_leader(const std::vector<int> &among, int timeout_ms);
   // Until process i says in its status that it waits for this.
   void await_waiting(int i, const std::string &what, int timeout_ms);
+  // Until `follower` has all that `leader` has in its log.
+  void await_log_of(int leader, int follower, int timeout_ms);
   // How often process i has said so in its log.
   int said(int i, const std::string &text) const;
   // Until it has said so so many times: noticed within a millisecond.
