@@ -31,8 +31,28 @@ impl Fnv1a {
 /// Changes with any name, host, port, role, or place of a site in its row; neither with the process
 /// that asks nor with the `raft` section.
 pub(super) fn fingerprint(processes: &[Process], sites: &[Site], partitions: &[Partition]) -> u64 {
+    let address = |hash: &mut Fnv1a, site: &Site, process: &Process| {
+        hash.text(&process.host);
+        hash.number(usize::from(site.port));
+    };
+    hash_rows("mako-raft topology 1", processes, sites, partitions, address)
+}
+
+/// As [`fingerprint`], but for hosts and ports: what stays when the processes of a shard move. Other shards may have the same.
+pub(super) fn fingerprint_of_names(processes: &[Process], sites: &[Site], partitions: &[Partition]) -> u64 {
+    hash_rows("mako-raft names 1", processes, sites, partitions, |_, _, _| {})
+}
+
+/// Every row's names in order, and what `add` adds of each site.
+fn hash_rows(
+    title: &str,
+    processes: &[Process],
+    sites: &[Site],
+    partitions: &[Partition],
+    add: impl Fn(&mut Fnv1a, &Site, &Process),
+) -> u64 {
     let mut hash = Fnv1a(Fnv1a::OFFSET_BASIS);
-    hash.text("mako-raft topology 1");
+    hash.text(title);
     hash.number(partitions.len());
     for partition in partitions {
         hash.number(partition.sites.len());
@@ -41,24 +61,7 @@ pub(super) fn fingerprint(processes: &[Process], sites: &[Site], partitions: &[P
             let process = &processes[usize::from(site.process.0)];
             hash.text(&site.name);
             hash.text(&process.name);
-            hash.text(&process.host);
-            hash.number(usize::from(site.port));
-        }
-    }
-    hash.0
-}
-
-/// As [`fingerprint`], but for hosts and ports: what stays when the processes of a shard move. Other shards may have the same.
-pub(super) fn fingerprint_of_names(processes: &[Process], sites: &[Site], partitions: &[Partition]) -> u64 {
-    let mut hash = Fnv1a(Fnv1a::OFFSET_BASIS);
-    hash.text("mako-raft names 1");
-    hash.number(partitions.len());
-    for partition in partitions {
-        hash.number(partition.sites.len());
-        for site in &partition.sites {
-            let site = &sites[usize::from(site.0)];
-            hash.text(&site.name);
-            hash.text(&processes[usize::from(site.process.0)].name);
+            add(&mut hash, site, process);
         }
     }
     hash.0
