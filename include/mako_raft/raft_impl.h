@@ -1,6 +1,7 @@
 // The functions of raft_main_helper.h once more, inside namespace raft_impl: Mako's trees of 2026 choose
-// between two such namespaces at run time. Linked by the same target, MakoRaft::helper; the symbols of the two
-// headers are different functions, and either set may be used in one program, for one and the same library.
+// between two such namespaces at run time, in global functions of their own. Such a tree links the target
+// MakoRaft::raft_impl, which has no global functions. MakoRaft::helper has both sets: either may be used in one
+// program, for one and the same library.
 //
 // Everything that raft_main_helper.h says holds here. What differs is stated below.
 #ifndef MAKO_RAFT_RAFT_IMPL_H

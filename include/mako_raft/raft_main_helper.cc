@@ -2,10 +2,12 @@
 //
 // This file only translates: std::function to function pointer + context, exceptions stopped at the
 // boundary, std::queue and malloc for Mako's un-replayed logs. It is compiled by the program that
-// uses it (CMake target MakoRaft::helper), never into the library, so that it has that program's
-// C++ standard, standard library and allocator. C++11.
-
-#include "mako_raft/raft_main_helper.h"
+// uses it (CMake targets MakoRaft::helper and MakoRaft::raft_impl), never into the library, so that it has that
+// program's C++ standard, standard library and allocator. C++11.
+//
+// The functions are written in namespace raft_impl. The global ones call them, and never the other way round: a tree
+// of 2026 has global functions of its own, which choose between raft_impl and its other implementation. Such a tree
+// links MakoRaft::raft_impl, which compiles this file with MAKO_RAFT_IMPL_ONLY and so without the global ones.
 
 #include <climits>
 #include <cstdio>
@@ -19,10 +21,13 @@
 
 #include "mako_raft.h"
 #include "mako_raft/raft_impl.h"
+#ifndef MAKO_RAFT_IMPL_ONLY
+#include "mako_raft/raft_main_helper.h"
+#endif
 
 extern "C" {
-// MakoRaft::helper makes every link ask for this symbol (-u): where a second provider of the same
-// functions is linked, ours is bound, or the link fails with "multiple definition".
+// Both targets make every link ask for this symbol (-u): where a second provider of the same functions
+// is linked, ours is bound, or the link fails with "multiple definition".
 extern const int mako_raft_cpp_surface;
 const int mako_raft_cpp_surface = 1;
 }
@@ -275,6 +280,8 @@ std::vector<std::vector<int>>* no_requests() {
 
 }  // namespace
 
+namespace raft_impl {
+
 // --- life cycle ---------------------------------------------------------------------------------
 
 std::vector<std::string> setup(int argc, char* argv[]) {
@@ -344,24 +351,6 @@ void register_for_follower_par_id_return(
                ReturnForm<int>{std::move(callback), unreplayed_of<int>(par_id)}, par_id);
 }
 
-// The two of August 2025, which only that tree's own headers declare.
-typedef std::queue<std::tuple<std::vector<uint32_t>, int, int, int, const char*>> AugustQueue;
-typedef std::function<std::vector<uint32_t>(const char*&, int, int, int, AugustQueue&)> AugustCallback;
-
-void register_for_leader_par_id_return(AugustCallback callback, uint32_t par_id) {
-  register_log("register_for_leader_par_id_return", kLeader,
-               ReturnForm<std::vector<uint32_t>>{std::move(callback),
-                                                 unreplayed_of<std::vector<uint32_t>>(par_id)},
-               par_id);
-}
-
-void register_for_follower_par_id_return(AugustCallback callback, uint32_t par_id) {
-  register_log("register_for_follower_par_id_return", kFollower,
-               ReturnForm<std::vector<uint32_t>>{std::move(callback),
-                                                 unreplayed_of<std::vector<uint32_t>>(par_id)},
-               par_id);
-}
-
 void register_leader_election_callback(std::function<void(int)> callback) {
   typedef std::function<void(int)> Callback;
   const char* const function = "register_leader_election_callback";
@@ -382,9 +371,11 @@ void add_log(const char* log, int len, uint32_t par_id) { submit_log(log, len, p
 
 void add_log_without_queue(const char* log, int len, uint32_t par_id) { submit_log(log, len, par_id); }
 
-void add_log_to_nc(const char* log, int len, uint32_t par_id, int /* batch_size */) {
-  submit_log(log, len, par_id);
+bool add_log_to_nc(const char* log, int len, uint32_t par_id, int /* batch_size */, uint16_t* leader_hint_out) {
+  return submit_log(log, len, par_id, leader_hint_out);
 }
+
+bool is_replication_leader(uint32_t par_id) { return mako_raft_is_leader(par_id); }
 
 void wait_for_submit(uint32_t par_id) {
   ok_or_logged("wait_for_submit", mako_raft_wait_for_submit(par_id));
@@ -443,67 +434,88 @@ std::vector<std::vector<int>>* nc_get_stock_level_requests(int) { return no_requ
 std::vector<std::vector<int>>* nc_get_read_requests(int) { return no_requests(); }
 std::vector<std::vector<int>>* nc_get_rmw_requests(int) { return no_requests(); }
 
-// --- 2026: the same in a namespace of their own ---------------------------------------------------
+}  // namespace raft_impl
 
-namespace raft_impl {
+#ifndef MAKO_RAFT_IMPL_ONLY
 
-typedef std::queue<std::tuple<int, int, int, int, const char*>> IntQueue;
-typedef std::function<int(const char*&, int, int, int, IntQueue&)> IntCallback;
-typedef std::function<void(const char*&, int, int)> ParIdCallback;
-typedef std::function<void(const char*, int)> SimpleCallback;
+// --- the same outside a namespace ---------------------------------------------------------------
 
-std::vector<std::string> setup(int argc, char* argv[]) { return ::setup(argc, argv); }
-int setup2(int action, int shardIndex) { return ::setup2(action, shardIndex); }
-std::map<std::string, std::string> getHosts(std::string file) { return ::getHosts(std::move(file)); }
-void pre_shutdown_step() { ::pre_shutdown_step(); }
-int shutdown_paxos() { return ::shutdown_paxos(); }
+std::vector<std::string> setup(int argc, char* argv[]) { return raft_impl::setup(argc, argv); }
+int setup2(int action, int shardIndex) { return raft_impl::setup2(action, shardIndex); }
+std::map<std::string, std::string> getHosts(std::string file) { return raft_impl::getHosts(std::move(file)); }
+void pre_shutdown_step() { raft_impl::pre_shutdown_step(); }
+int shutdown_paxos() { return raft_impl::shutdown_paxos(); }
 
-void register_for_leader(SimpleCallback callback, uint32_t par_id) {
-  ::register_for_leader(std::move(callback), par_id);
+void register_for_leader(std::function<void(const char*, int)> callback, uint32_t par_id) {
+  raft_impl::register_for_leader(std::move(callback), par_id);
 }
-void register_for_follower(SimpleCallback callback, uint32_t par_id) {
-  ::register_for_follower(std::move(callback), par_id);
+void register_for_follower(std::function<void(const char*, int)> callback, uint32_t par_id) {
+  raft_impl::register_for_follower(std::move(callback), par_id);
 }
-void register_for_leader_par_id(ParIdCallback callback, uint32_t par_id) {
-  ::register_for_leader_par_id(std::move(callback), par_id);
+void register_for_leader_par_id(std::function<void(const char*&, int, int)> callback, uint32_t par_id) {
+  raft_impl::register_for_leader_par_id(std::move(callback), par_id);
 }
-void register_for_follower_par_id(ParIdCallback callback, uint32_t par_id) {
-  ::register_for_follower_par_id(std::move(callback), par_id);
+void register_for_follower_par_id(std::function<void(const char*&, int, int)> callback, uint32_t par_id) {
+  raft_impl::register_for_follower_par_id(std::move(callback), par_id);
 }
-void register_for_leader_par_id_return(IntCallback callback, uint32_t par_id) {
-  ::register_for_leader_par_id_return(std::move(callback), par_id);
+void register_for_leader_par_id_return(
+    std::function<int(const char*&, int, int, int,
+                      std::queue<std::tuple<int, int, int, int, const char*>>&)>
+        callback,
+    uint32_t par_id) {
+  raft_impl::register_for_leader_par_id_return(std::move(callback), par_id);
 }
-void register_for_follower_par_id_return(IntCallback callback, uint32_t par_id) {
-  ::register_for_follower_par_id_return(std::move(callback), par_id);
+void register_for_follower_par_id_return(
+    std::function<int(const char*&, int, int, int,
+                      std::queue<std::tuple<int, int, int, int, const char*>>&)>
+        callback,
+    uint32_t par_id) {
+  raft_impl::register_for_follower_par_id_return(std::move(callback), par_id);
 }
 void register_leader_election_callback(std::function<void(int)> callback) {
-  ::register_leader_election_callback(std::move(callback));
+  raft_impl::register_leader_election_callback(std::move(callback));
+}
+
+// The two of August 2025, which only that tree's own headers declare.
+typedef std::queue<std::tuple<std::vector<uint32_t>, int, int, int, const char*>> AugustQueue;
+typedef std::function<std::vector<uint32_t>(const char*&, int, int, int, AugustQueue&)> AugustCallback;
+
+void register_for_leader_par_id_return(AugustCallback callback, uint32_t par_id) {
+  register_log("register_for_leader_par_id_return", kLeader,
+               ReturnForm<std::vector<uint32_t>>{std::move(callback),
+                                                 unreplayed_of<std::vector<uint32_t>>(par_id)},
+               par_id);
+}
+
+void register_for_follower_par_id_return(AugustCallback callback, uint32_t par_id) {
+  register_log("register_for_follower_par_id_return", kFollower,
+               ReturnForm<std::vector<uint32_t>>{std::move(callback),
+                                                 unreplayed_of<std::vector<uint32_t>>(par_id)},
+               par_id);
 }
 
 void submit(const char* log, int len, uint32_t par_id) { submit_log(log, len, par_id); }
 void add_log(const char* log, int len, uint32_t par_id) { submit_log(log, len, par_id); }
 void add_log_without_queue(const char* log, int len, uint32_t par_id) { submit_log(log, len, par_id); }
-bool add_log_to_nc(const char* log, int len, uint32_t par_id, int /* batch_size */,
-                   uint16_t* leader_hint_out) {
-  return submit_log(log, len, par_id, leader_hint_out);
+void add_log_to_nc(const char* log, int len, uint32_t par_id, int /* batch_size */) {
+  submit_log(log, len, par_id);
 }
-bool is_replication_leader(uint32_t par_id) { return mako_raft_is_leader(par_id); }
 
-void wait_for_submit(uint32_t par_id) { ::wait_for_submit(par_id); }
-int get_outstanding_logs(uint32_t par_id) { return ::get_outstanding_logs(par_id); }
-void send_no_ops_for_mark(int epoch) { ::send_no_ops_for_mark(epoch); }
-void send_no_ops_to_all_workers(int epoch) { ::send_no_ops_to_all_workers(epoch); }
+void wait_for_submit(uint32_t par_id) { raft_impl::wait_for_submit(par_id); }
+int get_outstanding_logs(uint32_t par_id) { return raft_impl::get_outstanding_logs(par_id); }
+void send_no_ops_for_mark(int epoch) { raft_impl::send_no_ops_for_mark(epoch); }
+void send_no_ops_to_all_workers(int epoch) { raft_impl::send_no_ops_to_all_workers(epoch); }
 
-void set_preferred_leader(int site_id) { ::set_preferred_leader(site_id); }
-void upgrade_p1_to_leader() { ::upgrade_p1_to_leader(); }
-int get_epoch() { return ::get_epoch(); }
-void set_epoch(int epoch) { ::set_epoch(epoch); }
+void set_preferred_leader(int site_id) { raft_impl::set_preferred_leader(site_id); }
+void upgrade_p1_to_leader() { raft_impl::upgrade_p1_to_leader(); }
+int get_epoch() { return raft_impl::get_epoch(); }
+void set_epoch(int epoch) { raft_impl::set_epoch(epoch); }
 
-void worker_info_stats(size_t partitions) { ::worker_info_stats(partitions); }
-void microbench_paxos() { ::microbench_paxos(); }
-void microbench_paxos_queue() { ::microbench_paxos_queue(); }
+void worker_info_stats(size_t partitions) { raft_impl::worker_info_stats(partitions); }
+void microbench_paxos() { raft_impl::microbench_paxos(); }
+void microbench_paxos_queue() { raft_impl::microbench_paxos_queue(); }
 
-void nc_setup_server(int nthreads, std::string host) { ::nc_setup_server(nthreads, std::move(host)); }
+void nc_setup_server(int nthreads, std::string host) { raft_impl::nc_setup_server(nthreads, std::move(host)); }
 std::vector<std::vector<int>>* nc_get_new_order_requests(int) { return no_requests(); }
 std::vector<std::vector<int>>* nc_get_payment_requests(int) { return no_requests(); }
 std::vector<std::vector<int>>* nc_get_delivery_requests(int) { return no_requests(); }
@@ -512,4 +524,4 @@ std::vector<std::vector<int>>* nc_get_stock_level_requests(int) { return no_requ
 std::vector<std::vector<int>>* nc_get_read_requests(int) { return no_requests(); }
 std::vector<std::vector<int>>* nc_get_rmw_requests(int) { return no_requests(); }
 
-}  // namespace raft_impl
+#endif  // MAKO_RAFT_IMPL_ONLY
