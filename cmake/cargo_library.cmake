@@ -1,7 +1,7 @@
 # Builds libmako_raft with cargo, in the build tree.
 #
-# Sets: MAKO_RAFT_SONAME, MAKO_RAFT_LIBRARY_DIR, MAKO_RAFT_LIBRARY (the shared library). The static library
-# that cargo builds too is not offered: it would show the symbols of every crate in it, and clash with
+# Sets: MAKO_RAFT_SONAME, MAKO_RAFT_LIBRARY_DIR, MAKO_RAFT_LIBRARY (the shared library). A static library
+# is not offered: it would show the symbols of every crate in it, and clash with
 # those of another Rust static library in the same program. Mako links one.
 # Defines the target mako_raft_cargo. Cargo is called on every build: it knows best what is out of
 # date, and a build with nothing to do takes it a fraction of a second.
@@ -49,7 +49,10 @@ endfunction()
 # A copy under the SONAME, so that what is linked is what is loaded; copied only when it differs, so
 # that programs are not linked again for nothing. The host's linker and compiler settings are
 # cargo's own business: RUSTFLAGS and the like are taken from the environment as usual.
-mako_raft_run_cargo(mako_raft_build_library --lib libmako_raft.so "${MAKO_RAFT_LIBRARY}")
+#
+# `cargo rustc` with this one crate type, since `cargo build` makes a Rust library in the same step, and then leaves out
+# the link-time optimisation that the release profile asks for, without a word.
+mako_raft_run_cargo(mako_raft_build_library "rustc --lib --crate-type=cdylib" libmako_raft.so "${MAKO_RAFT_LIBRARY}")
 add_custom_target(mako_raft_cargo ALL
   COMMAND ${mako_raft_build_library}
   COMMAND "${CMAKE_COMMAND}" -E create_symlink ${MAKO_RAFT_SONAME} "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so"
