@@ -509,3 +509,41 @@ fn a_follower_behind_a_slow_line_catches_up_at_the_pace_of_the_line() {
     let needed = LOGS * log.len();
     assert!(line.carried < needed + needed / 4, "{} bytes for {needed}, {} messages dropped", line.carried, line.dropped);
 }
+
+/// The other groups of a process may have filled the line: a whole window is then dropped, and nothing is on the way that an
+/// acknowledgement could come for.
+#[test]
+fn a_window_that_was_dropped_whole_is_not_waited_for() {
+    let mut cluster = formed_within(Limits { in_flight_messages: 4, message_bytes: 1_000, ..Limits::default() });
+    let delivered = |cluster: &Cluster| cluster.hosts[&2].delivered.get(&P0).map_or(0, Vec::len);
+    let (mut line_is_full, mut dropped) = (true, 0);
+    for round in 0..40 {
+        if round == 20 {
+            assert!(dropped >= 4, "the window was sent");
+            line_is_full = false;
+        }
+        cluster.submit(0, P0, &[&[7; 900]]);
+        cluster.now = cluster.now.plus_millis(10);
+        let now = cluster.now;
+        cluster.hosts.values_mut().for_each(|host| host.replica.tick(now));
+        loop {
+            (0..3).for_each(|process| cluster.advance(process));
+            let Some((from, to, body)) = cluster.queue.pop_front() else { break };
+            let message = wire::decode(body).unwrap().1;
+            let is_payload = matches!(&message, PeerMessage::Raft(_, m) if !m.entries.is_empty());
+            if (from, to) == (0, 2) && is_payload && line_is_full {
+                dropped += 1;
+                cluster.hosts.get_mut(&0).unwrap().replica.not_sent(ProcessId(2), &message);
+                continue;
+            }
+            let host = cluster.hosts.get_mut(&to).unwrap();
+            if message.answers_a_heartbeat() {
+                // The other groups go on using the line.
+                host.replica.set_backlog(ProcessId(from), from == 2);
+            }
+            host.replica.receive(ProcessId(from), message);
+        }
+    }
+    // The last commit index may be on its way.
+    assert!(delivered(&cluster) >= 39, "{} of 40, {dropped} messages dropped", delivered(&cluster));
+}

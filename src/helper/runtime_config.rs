@@ -16,6 +16,8 @@ use super::run_id;
 
 /// Of one of many groups: enough to have the next on the way while one is acknowledged.
 const IN_FLIGHT_MESSAGES_MIN: usize = 4;
+/// As much of the log as one of many groups that replays it hands out at a time.
+const COMMITTED_BYTES_MIN: u64 = 64 << 10;
 
 /// What `setup` learned, for a new run. `setup2` decides about campaigning.
 pub(super) fn runtime_config(configuration: &Configuration, run: RunId) -> RuntimeConfig {
@@ -100,12 +102,18 @@ fn timing(settings: &Settings) -> Timing {
     }
 }
 
-/// `log_memory_bytes` is per process, and what is on the way to a follower per connection: the groups share both.
+/// `log_memory_bytes` is per process, what is on the way to a follower per connection, and what is read from disk per turn of
+/// the loop that they have in common: the groups share all three.
 fn limits(settings: &Settings, groups: usize) -> Limits {
     let (groups, all) = (groups.max(1), Limits::default());
+    let in_flight_messages = (all.in_flight_messages / groups).max(IN_FLIGHT_MESSAGES_MIN);
+    let window = all.in_flight_messages as u64 * all.message_bytes;
     Limits {
         log_memory_bytes: size(settings.log_memory_bytes) / groups,
-        in_flight_messages: (all.in_flight_messages / groups).max(IN_FLIGHT_MESSAGES_MIN),
+        in_flight_messages,
+        message_bytes: all.message_bytes.min(window / (groups * in_flight_messages) as u64),
+        reads_per_turn: (all.reads_per_turn / groups as u32).max(1),
+        committed_bytes: (all.committed_bytes / groups as u64).max(COMMITTED_BYTES_MIN),
         ..all
     }
 }
@@ -187,6 +195,25 @@ mod tests {
         assert_eq!(open(&configured(one, Some(former))), Ok(()));
         assert_eq!(open(&configured(one, Some(former))), Ok(()), "an order that was carried out is no error");
         assert!(open(&configured(zero, None)).is_err());
+    }
+
+    /// A message that the transport drops for lack of room costs its group a second or more.
+    #[test]
+    fn what_all_groups_have_on_the_way_to_a_follower_fits_its_queue_and_a_turn_reads_little_for_them() {
+        for fragment_bytes in [4 << 10, 512 << 10, 4 << 20] {
+            let settings = Settings { fragment_bytes, ..Settings::default() };
+            for groups in [1, 2, 3, 12, 13, 24, 64, 200] {
+                let limits = limits(&settings, groups);
+                // An entry is at most a fragment with its head, and a message has at least one.
+                let message = size(limits.message_bytes.max(fragment_bytes + 1_000));
+                let window = groups * limits.in_flight_messages * message;
+                let room = crate::runtime::bulk_queue_bytes(&limits, groups, size(fragment_bytes));
+                assert!(window <= room, "{groups} groups: {window} of {room}");
+                let read = groups as u64 * u64::from(limits.reads_per_turn) * limits.message_bytes;
+                let replayed = groups as u64 * limits.committed_bytes;
+                assert!(read <= 12 << 20 && replayed <= 13 << 20, "{groups} groups: {read} and {replayed}");
+            }
+        }
     }
 
     #[test]

@@ -107,6 +107,11 @@ pub struct Limits {
     pub message_bytes: u64,
     /// Append messages on the way to one follower. The groups of a process share the transport's bound for a peer.
     pub in_flight_messages: usize,
+    /// Messages for followers whose entries are read from disk in one turn of the loop. raft-rs would read a window of them
+    /// at once, during which no heartbeat leaves.
+    pub reads_per_turn: u32,
+    /// Committed entries handed out per pass, at least one: after a restart each pass reads so much from disk.
+    pub committed_bytes: u64,
     /// Waiting in the outbox of one partition before [`super::Replica::wants`] says no.
     pub outbox_bytes: usize,
 }
@@ -124,6 +129,8 @@ impl Default for Limits {
             in_flight_bytes: 8 << 20,
             message_bytes: MESSAGE_BYTES_MAX,
             in_flight_messages: IN_FLIGHT_MESSAGES,
+            reads_per_turn: 2,
+            committed_bytes: 2 << 20,
             outbox_bytes: 1 << 20,
         }
     }

@@ -30,13 +30,6 @@ pub const IN_FLIGHT_MESSAGES: usize = 48;
 /// raft-rs would pick election timeouts from the thread's random generator, which no seed reaches. Its own
 /// timer is therefore set out of reach, and `campaigns.rs` counts instead.
 const NEVER_TICKS: usize = 1 << 40;
-/// Committed entries handed out per pass: after a restart each pass reads so much from disk.
-const COMMITTED_BYTES_PER_PASS: u64 = 2 << 20;
-
-/// Messages for followers whose entries are read from disk in one turn. raft-rs would read a window of them at once, during
-/// which no heartbeat leaves.
-const READS_PER_TURN: u32 = 2;
-
 /// What one pass over raft-rs yields.
 #[derive(Default)]
 pub struct Pass {
@@ -101,6 +94,8 @@ pub struct Node {
     unconfirmed: BTreeMap<u64, (u64, u64)>,
     /// The states as of the last pass: what differs from them is a reason for the next.
     passed: (SoftState, HardState),
+    /// As [`Limits::reads_per_turn`].
+    reads_per_turn: u32,
 }
 
 /// Whether a pass takes what is committed.
@@ -125,7 +120,7 @@ fn raft_config(id: MemberId, timing: &Timing, limits: &Limits) -> Config {
         max_inflight_msgs: limits.in_flight_messages,
         check_quorum: true,
         pre_vote: true,
-        max_committed_size_per_ready: COMMITTED_BYTES_PER_PASS,
+        max_committed_size_per_ready: limits.committed_bytes,
         ..Config::default()
     }
 }
@@ -163,6 +158,7 @@ impl Node {
             unwritten_commit: None,
             commit_waits: false,
             unconfirmed: BTreeMap::new(),
+            reads_per_turn: limits.reads_per_turn,
         })
     }
 
@@ -322,6 +318,10 @@ impl Node {
         let Some(progress) = self.raw.raft.mut_prs().get_mut(member.get()) else { return };
         if progress.state == ProgressState::Replicate {
             progress.next_idx = progress.next_idx.min(first.0).max(progress.matched + 1);
+            // Nothing is on the way to it, so no acknowledgement would ever empty the window.
+            if first.0 <= progress.matched + 1 {
+                progress.ins.reset();
+            }
         }
     }
 
@@ -649,7 +649,7 @@ impl Node {
 
     /// A turn begins: what followers need from disk may be read again, a message for each of a few.
     pub fn resume_reads(&mut self) {
-        if !self.log().grant_reads(READS_PER_TURN) || !self.is_leader() {
+        if !self.log().grant_reads(self.reads_per_turn) || !self.is_leader() {
             return;
         }
         let first = self.log().first_in_memory();

@@ -46,6 +46,8 @@ pub use callbacks::{
 pub use election::ElectionCodes;
 pub use intake::Refusal;
 pub use ledger::{PartitionCounters, Waited};
+#[cfg(test)]
+pub(crate) use replica_process::bulk_queue_bytes;
 pub use replica_process::{
     Bound, Callbacks, GroupConfig, NoAnswer, NotRestored, Runtime, RuntimeConfig, StartError, Storage, Unfinished,
     SHUTDOWN_PATIENCE,

@@ -630,6 +630,16 @@ impl OpenGroup {
     }
 }
 
+/// Room for what all groups may have on the way to one follower: a message that is dropped for lack of room costs its group
+/// a second or more. The messages share the log's bytes, so this is no memory beside it.
+pub(crate) fn bulk_queue_bytes(limits: &Limits, groups: usize, fragment_bytes: usize) -> usize {
+    /// More than the head of an entry and of a message.
+    const HEADS: usize = 4 << 10;
+    let message = usize::try_from(limits.message_bytes).unwrap_or(usize::MAX).max(fragment_bytes).saturating_add(HEADS);
+    let window = groups.saturating_mul(limits.in_flight_messages).saturating_mul(message);
+    window.max(TransportLimits::default().bulk_queue_bytes_max)
+}
+
 fn transport_config(config: &RuntimeConfig) -> TransportConfig {
     TransportConfig {
         me: config.me,
@@ -637,7 +647,10 @@ fn transport_config(config: &RuntimeConfig) -> TransportConfig {
         fingerprint: config.fingerprint,
         listen: config.listen.clone(),
         peers: config.peers.clone(),
-        limits: TransportLimits::default(),
+        limits: TransportLimits {
+            bulk_queue_bytes_max: bulk_queue_bytes(&config.limits, config.groups.len(), config.fragment_bytes),
+            ..TransportLimits::default()
+        },
         seed: config.seed,
     }
 }
