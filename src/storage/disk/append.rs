@@ -195,6 +195,7 @@ impl DiskLog {
     /// [`Durability::Fsync`] everything is durable then, writes that did not ask for it included.
     pub fn close(mut self) -> Result<(), DiskError> {
         self.guarded(|log| {
+            log.look_at_sealed()?;
             if log.ordinal == 0 || log.closed {
                 return Ok(());
             }
@@ -229,6 +230,7 @@ impl DiskLog {
     }
 
     fn try_append(&mut self, writes: &[Write]) -> Result<(), DiskError> {
+        self.look_at_sealed()?;
         for write in writes {
             self.check(write)?;
         }
@@ -301,9 +303,15 @@ impl DiskLog {
 
     fn next_place(&mut self, offset: u64) -> Place {
         self.ordinal += 1;
-        let sealed = Position { segment: self.preparer.synced_before(), offset: RECORDS_START as u32 };
-        let (salt, ordinal, opening) = (self.segment.salt, self.ordinal, self.opening);
-        Place { salt, offset, synced: self.synced.max(sealed), ordinal, opening }
+        let (salt, synced, ordinal, opening) = (self.segment.salt, self.synced, self.ordinal, self.opening);
+        Place { salt, offset, synced, ordinal, opening }
+    }
+
+    /// Learns which full segments were synced meanwhile, or that one could not be.
+    fn look_at_sealed(&mut self) -> Result<(), DiskError> {
+        let sealed = self.preparer.sealed()?;
+        self.synced = self.synced.max(Position { segment: sealed + 1, offset: RECORDS_START as u32 });
+        Ok(())
     }
 
     /// A record that is larger than a segment gets a longer one.
@@ -358,7 +366,8 @@ impl DiskLog {
             full.forget();
             self.synced = start;
         } else {
-            self.preparer.sync_later(full, start)?;
+            self.preparer.sync_later(full);
+            self.look_at_sealed()?;
         }
         self.unsynced_bytes = 0;
         self.offset = RECORDS_START;

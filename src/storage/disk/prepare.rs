@@ -9,19 +9,20 @@
 //! With each segment it looks how many more there is room for.
 //!
 //! The same thread syncs segments that are full where the log itself does not sync
-//! ([`Durability::Os`](super::Durability::Os)), so that damage to old segments is recognised there too.
+//! ([`Durability::Os`](super::Durability::Os)), so that damage to old segments is recognised there too. Where that fails,
+//! the system may drop what was written before it has it on the disk, so it stops the log as a failed write does.
 
 use std::io::IoSlice;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use parking_lot::Mutex;
+
 use super::error::DiskError;
 use super::files::{FileSystem, LogFile, OpenDirectory, OpenMode};
-use super::record::Position;
 use super::room::Room;
 use super::segment::{self, Segment};
 use super::Prepare;
@@ -54,16 +55,44 @@ enum Request {
     Fill,
     /// Finish the segment and hand it over.
     Finish,
-    /// Sync a full segment; everything before the position is synced then.
-    Sync(Segment, Position),
+    /// Sync a full segment.
+    Sync(Segment),
+}
+
+/// What is known of the full segments that a log left to be synced.
+#[derive(Default)]
+struct Sealing {
+    /// All up to this one are synced; 0 for none. Stays where it is behind the first that could not be.
+    last: u32,
+    /// Why that could not be, until the log is told.
+    error: Option<DiskError>,
+    failed: bool,
+}
+
+impl Sealing {
+    fn sync(sealing: &Mutex<Self>, full: &Segment) {
+        // What comes behind a segment that is not synced can't be called synced either.
+        if sealing.lock().failed {
+            return;
+        }
+        let synced = full.sync();
+        let mut sealing = sealing.lock();
+        match synced {
+            Ok(()) => {
+                sealing.last = full.number;
+                drop(sealing);
+                full.forget();
+            }
+            Err(error) => (sealing.failed, sealing.error) = (true, Some(error)),
+        }
+    }
 }
 
 /// Hands out segments that are ready.
 pub(super) struct Preparer {
     workshop: Workshop,
     thread: Option<Thread>,
-    /// Where the sealed part that is known to be synced ends: segment number.
-    sealed: Arc<AtomicU64>,
+    sealing: Arc<Mutex<Sealing>>,
     /// Bytes written in small synced pieces that no fill was asked for yet.
     credit: u64,
 }
@@ -77,8 +106,7 @@ struct Thread {
 impl Preparer {
     /// Starts the thread when `mode` has one, on the segment `next`.
     pub fn start(workshop: Workshop, mode: Prepare, next: u32) -> Result<Self, DiskError> {
-        let sealed = Arc::new(AtomicU64::new(0));
-        let mut preparer = Self { workshop, thread: None, sealed, credit: 0 };
+        let mut preparer = Self { workshop, thread: None, sealing: Arc::default(), credit: 0 };
         if mode == Prepare::InBackground {
             preparer.thread = Some(preparer.spawn()?);
             preparer.request(Request::Begin(next));
@@ -90,8 +118,8 @@ impl Preparer {
         let (requests, inbox) = sync_channel(REQUESTS_MAX);
         // One segment is asked for at a time, so one answer at most is on its way.
         let (answers, ready) = sync_channel(1);
-        let (workshop, sealed, room) = (self.workshop.clone(), self.sealed.clone(), Room::default());
-        let worker = Worker { workshop, current: None, sealed, room, room_looked_at: None };
+        let (workshop, sealing, room) = (self.workshop.clone(), self.sealing.clone(), Room::default());
+        let worker = Worker { workshop, current: None, sealing, room, room_looked_at: None };
         let handle = std::thread::Builder::new()
             .name("mako-raft-disk".into())
             .spawn(move || worker.run(inbox, answers))
@@ -137,22 +165,20 @@ impl Preparer {
         Ok(segment)
     }
 
-    /// Where the log does not sync: `full` gets no more records, and what follows starts at `next`. Syncs
-    /// it, in the background where there is a thread.
-    pub fn sync_later(&mut self, full: Segment, next: Position) -> Result<(), DiskError> {
-        if self.thread.is_some() {
-            self.request(Request::Sync(full, next));
-            return Ok(());
+    /// Where the log does not sync: `full` gets no more records. Syncs it, in the background where there is a thread;
+    /// [`Self::sealed`] tells what became of it.
+    pub fn sync_later(&mut self, full: Segment) {
+        match self.thread {
+            Some(_) => self.request(Request::Sync(full)),
+            None => Sealing::sync(&self.sealing, &full),
         }
-        full.sync()?;
-        self.sealed.store(u64::from(next.segment), Ordering::Release);
-        full.forget();
-        Ok(())
     }
 
-    /// Every segment before this number is known to be synced by [`Self::sync_later`]; 0 for none.
-    pub fn synced_before(&self) -> u32 {
-        self.sealed.load(Ordering::Acquire) as u32
+    /// Every segment up to this number is known to be synced by [`Self::sync_later`]; 0 for none. The error of a sync
+    /// that failed comes once, and no later segment counts as synced.
+    pub fn sealed(&self) -> Result<u32, DiskError> {
+        let mut sealing = self.sealing.lock();
+        sealing.error.take().map_or(Ok(sealing.last), Err)
     }
 }
 
@@ -163,6 +189,10 @@ impl Drop for Preparer {
         if let Some(handle) = thread.handle.take() {
             // Nothing is lost with a panic of this thread: what it prepared is made again.
             let _ = handle.join();
+        }
+        // Of the last segments nobody asked any more. Each opening writes again what is not known to be synced.
+        if let Err(error) = self.sealed() {
+            log::error!("{error}");
         }
     }
 }
@@ -223,7 +253,7 @@ impl Workshop {
 struct Worker {
     workshop: Workshop,
     current: Option<Current>,
-    sealed: Arc<AtomicU64>,
+    sealing: Arc<Mutex<Sealing>>,
     room: Room,
     room_looked_at: Option<Instant>,
 }
@@ -273,14 +303,7 @@ impl Worker {
                         return;
                     }
                 }
-                Request::Sync(segment, next) => match segment.sync() {
-                    Ok(()) => {
-                        self.sealed.store(u64::from(next.segment), Ordering::Release);
-                        segment.forget();
-                    }
-                    // `Durability::Os` promised nothing about power cuts; but say what was seen.
-                    Err(error) => log::error!("{error}"),
-                },
+                Request::Sync(full) => Sealing::sync(&self.sealing, &full),
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::ids::{GroupId, PartitionId, ProcessId};
 use crate::replica::output::Write;
 use crate::storage::disk::meta::Meta;
 use crate::storage::disk::simulated::SimulatedFiles;
-use crate::storage::disk::{check_layout, group_directory, DiskError, DiskLog, DiskOptions, Prepare, RealFiles};
+use crate::storage::disk::{check_layout, group_directory, DiskError, DiskLog, DiskOptions, Durability, Prepare, RealFiles};
 
 fn one(index: u64) -> Write {
     entries_write(index + 1, vec![entry(index, 1, vec![index as u8; 200])])
@@ -138,6 +138,42 @@ fn a_full_disk_says_so_and_the_log_goes_on_once_there_is_room() {
     let (recovered, mut log) = open(&files).unwrap();
     assert_eq!(recovered.unwrap().last_index, accepted);
     log.append(&[one(accepted + 1)]).unwrap();
+}
+
+/// A log that does not sync itself, in which the sync of the first full segment failed; and how many entries it took.
+fn os_log_with_a_segment_that_could_not_be_synced(prepare: Prepare) -> (SimulatedFiles, u64) {
+    let files = SimulatedFiles::new();
+    let (_, mut log) = open_with(&files, DiskOptions { durability: Durability::Os, prepare, ..options() }).unwrap();
+    log.append(&[first_write()]).unwrap();
+    // Behind that of the second segment's header.
+    files.fail_sync(2);
+    let mut errors = (1..=90).map(|index| log.append(&[one(index)]).err());
+    let accepted = errors.by_ref().take_while(Option::is_none).count() as u64;
+    let later = errors.next().expect("three segments take no 90 entries").expect("an error");
+    assert!(matches!(&later, DiskError::Poisoned { cause } if cause.contains("sync /log/segment-0000000001.log")), "{later}");
+    (files, accepted)
+}
+
+#[test]
+fn a_full_segment_that_can_not_be_synced_stops_a_log_that_does_not_sync_and_is_written_again_at_the_next_start() {
+    for (prepare, seed) in [Prepare::InBackground, Prepare::OnDemand].into_iter().flat_map(|mode| (0..8).map(move |seed| (mode, seed))) {
+        let (files, accepted) = os_log_with_a_segment_that_could_not_be_synced(prepare);
+        files.kill_process();
+        let found = open(&files).unwrap().0.unwrap().last_index;
+        assert!(found == accepted || found == accepted + 1, "{accepted} acknowledged, {found} found");
+        files.crash(seed);
+        assert_eq!(open(&files).unwrap().0.unwrap().last_index, found, "{prepare:?}, seed {seed}");
+    }
+}
+
+#[test]
+fn behind_a_full_segment_that_could_not_be_synced_a_power_cut_leaves_a_shorter_log_and_no_damage() {
+    for (prepare, seed) in [Prepare::InBackground, Prepare::OnDemand].into_iter().flat_map(|mode| (0..8).map(move |seed| (mode, seed))) {
+        let (files, accepted) = os_log_with_a_segment_that_could_not_be_synced(prepare);
+        files.crash(seed);
+        let (recovered, _log) = open(&files).unwrap_or_else(|error| panic!("{prepare:?}, seed {seed}: {error}"));
+        assert!(recovered.is_none_or(|recovered| recovered.last_index <= accepted + 1));
+    }
 }
 
 #[test]
