@@ -462,6 +462,11 @@ fn meta_and_log(
     let incarnation = before.checked_add(1).ok_or_else(|| {
         DiskError::corrupt(&directory.join(meta::NAME), 0, "it says that the directory was opened 4294967295 times")
     })?;
+    if meta.is_none() {
+        // Or a power cut takes the directory with everything that was synced in it. An opening that was cut short may have
+        // created it: so not only by who creates it, but by whoever begins the log.
+        files.sync_parents(directory).map_err(|e| DiskError::io("sync the directories above", directory, e))?;
+    }
     let opened = Meta { incarnation, ..expected.clone() };
     let written = if found.is_some() { &opened } else { &expected };
     written.write(files, directory)?;

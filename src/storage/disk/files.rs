@@ -17,8 +17,10 @@ use super::room;
 
 /// A directory of log files. Paths are whole paths; methods may be called from any thread.
 pub trait FileSystem: Send + Sync {
-    /// Creates `directory` and its parents unless they exist, durably.
+    /// Creates `directory` and its parents unless they exist. They last from [`Self::sync_parents`] on.
     fn create_directory(&self, directory: &Path) -> io::Result<()>;
+    /// Makes the names durable that lead to `directory`, whoever created them.
+    fn sync_parents(&self, directory: &Path) -> io::Result<()>;
     /// Takes the directory of the lock file `path` for this process until the guard is dropped, and leaves this
     /// process's number in the file. `Err(Held)` when another holder has it, whatever became of the file.
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError>;
@@ -104,17 +106,26 @@ pub struct RealFiles;
 
 impl FileSystem for RealFiles {
     fn create_directory(&self, directory: &Path) -> io::Result<()> {
-        if directory.is_dir() {
-            return Ok(());
+        std::fs::create_dir_all(directory)
+    }
+
+    fn sync_parents(&self, directory: &Path) -> io::Result<()> {
+        let file_system = std::fs::metadata(directory)?.dev();
+        let mut below = directory;
+        while below.file_name().is_some() {
+            let parent = parent_of(below);
+            // A mount point is its administrator's, and was there before.
+            if std::fs::metadata(parent)?.dev() != file_system {
+                return Ok(());
+            }
+            match self.sync_directory(parent) {
+                // Nor was anything created in what this process may not read.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                synced => synced?,
+            }
+            below = parent;
         }
-        let parent = parent_of(directory);
-        self.create_directory(parent)?;
-        match std::fs::create_dir(directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        // Or a power cut takes the directory with everything that was synced in it.
-        self.sync_directory(parent)
+        Ok(())
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {

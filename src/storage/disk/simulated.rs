@@ -3,8 +3,8 @@
 //! A [`SimulatedFiles`] is one machine's disk; clones share it. What was written but not synced is lost at
 //! [`SimulatedFiles::crash`], whole or in part, sector by sector, as the seed says: a sector then holds
 //! any of the versions that it had since the last sync. Names (creations, renames, removals) that were not
-//! synced by `sync_directory` survive up to some point of their order. Everything is deterministic: the
-//! same calls and seeds give the same bytes.
+//! synced by `sync_directory` survive up to some point of their order; directories that were not, with all that is in
+//! them, only where everything does. Everything is deterministic: the same calls and seeds give the same bytes.
 //!
 //! Handles and locks from before a crash are dead: they fail. So drop a log after the crash, not before.
 
@@ -21,6 +21,8 @@ use super::files::{FileIdentity, FileSystem, LockError, LockGuard, LogFile, Open
 
 /// What a disk writes all of or nothing of.
 pub const SECTOR_BYTES: usize = 512;
+/// What the system keeps in memory, or not.
+const PAGE_BYTES: usize = 4096;
 
 /// A disk in memory.
 #[derive(Clone, Default)]
@@ -38,6 +40,8 @@ struct Disk {
     names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
     unsynced_names: Vec<NameChange>,
+    /// And whether they are durable.
+    directories: BTreeMap<PathBuf, bool>,
     locks: BTreeMap<PathBuf, u64>,
     faults: Faults,
     /// Operations so far that change something.
@@ -217,6 +221,7 @@ impl SimulatedFiles {
     pub fn replace_contents(&self, path: &Path, bytes: Vec<u8>) {
         let mut disk = self.disk.lock();
         let file = disk.names.get(path).copied().unwrap_or_else(|| disk.create(path));
+        disk.directories.extend(path.ancestors().skip(1).map(|above| (above.to_path_buf(), true)));
         disk.durable_names.insert(path.to_path_buf(), file);
         disk.files.insert(file, Contents { current: bytes.clone(), durable: bytes, unsynced: Vec::new(), forgotten: 0 });
     }
@@ -325,6 +330,12 @@ impl Disk {
         for change in &changes[..keep] {
             change.apply(&mut self.durable_names);
         }
+        if let Tearing::Everything = tearing {
+            self.directories.values_mut().for_each(|durable| *durable = true);
+        }
+        self.directories.retain(|_, durable| *durable);
+        let directories = &self.directories;
+        self.durable_names.retain(|path, _| path.parent().is_none_or(|above| directories.contains_key(above)));
         self.names = self.durable_names.clone();
         let names = &self.names;
         self.files.retain(|file, _| names.values().any(|named| named == file));
@@ -402,8 +413,23 @@ fn errno(errno: Errno) -> io::Error {
 }
 
 impl FileSystem for SimulatedFiles {
-    fn create_directory(&self, _directory: &Path) -> io::Result<()> {
-        self.disk.lock().alive()
+    fn create_directory(&self, directory: &Path) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.alive()?;
+        let above: Vec<&Path> = directory.ancestors().collect();
+        for directory in above.into_iter().rev() {
+            // The root is always there.
+            let is_root = directory.parent().is_none();
+            if !disk.directories.contains_key(directory) {
+                disk.count()?;
+                disk.directories.insert(directory.to_path_buf(), is_root);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_parents(&self, directory: &Path) -> io::Result<()> {
+        directory.ancestors().skip(1).try_for_each(|above| self.sync_directory(above))
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
@@ -508,6 +534,8 @@ impl OpenDirectory for SimulatedDirectory {
             change.apply(&mut disk.durable_names);
         }
         disk.unsynced_names = others;
+        let inside = disk.directories.iter_mut().filter(|(path, _)| path.parent() == Some(&self.path));
+        inside.for_each(|(_, durable)| *durable = true);
         Ok(())
     }
 }
