@@ -9,7 +9,7 @@ use crate::checksum::crc32c;
 
 use super::error::DiskError;
 use super::files::{FileSystem, LogFile, OpenMode};
-use super::record::{Header, ALIGNMENT, HEADER_BYTES};
+use super::record::{Header, Unknown, ALIGNMENT, HEADER_BYTES};
 
 /// Records start here: the first block belongs to the segment's header.
 pub(super) const RECORDS_START: u64 = 4096;
@@ -118,8 +118,9 @@ impl<'a> Scanner<'a> {
 
     /// The header at `offset`, or `None` when there is none.
     pub fn header(&mut self, offset: u64) -> Result<Option<Header>, DiskError> {
-        let salt = self.segment.salt;
-        Ok(Header::parse(self.view(offset, HEADER_BYTES)?, salt, offset))
+        let segment = self.segment;
+        let header = Header::parse(self.view(offset, HEADER_BYTES)?, segment.salt, offset);
+        header.map_err(|Unknown(what)| DiskError::Later { path: segment.path.clone(), offset, what })
     }
 
     /// The record at `offset` with its body, or `None` when it is not whole.
@@ -153,7 +154,7 @@ impl<'a> Scanner<'a> {
     /// The first header at or behind `from`, wherever it may start, before `length`.
     pub fn next_header(&mut self, from: u64, length: u64) -> Result<Option<(u64, Header)>, DiskError> {
         let mut offset = from;
-        let salt = self.segment.salt;
+        let segment = self.segment;
         while offset + HEADER_BYTES as u64 <= length {
             let view = self.view(offset, WINDOW_BYTES.min((length - offset) as usize))?;
             if view.len() < HEADER_BYTES {
@@ -162,7 +163,9 @@ impl<'a> Scanner<'a> {
             let last = view.len() - HEADER_BYTES;
             for start in (0..=last).step_by(ALIGNMENT as usize) {
                 let at = offset + start as u64;
-                if let Some(header) = Header::parse(&view[start..], salt, at) {
+                let header = Header::parse(&view[start..], segment.salt, at);
+                let later = |Unknown(what)| DiskError::Later { path: segment.path.clone(), offset: at, what };
+                if let Some(header) = header.map_err(later)? {
                     return Ok(Some((at, header)));
                 }
             }

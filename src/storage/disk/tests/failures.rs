@@ -62,7 +62,7 @@ fn recovered_behind_a_failed_erasing(earlier: bool) -> Result<(u64, u64), DiskEr
     let end = bytes.iter().zip(&before).position(|(now, before)| now != before).unwrap();
     bytes[end] ^= 1;
     if earlier {
-        forget_opening(&mut bytes, end + 64);
+        change_header(&mut bytes, end + 64, |header| header[32..36].fill(0));
     }
     files.replace_contents(path, bytes);
     // The zeros that go over it are in the page cache only, and the next process finds them there.
@@ -78,11 +78,11 @@ fn recovered_behind_a_failed_erasing(earlier: bool) -> Result<(u64, u64), DiskEr
     Ok((state.term, state.vote))
 }
 
-/// Of the record at `offset` of a segment.
-fn forget_opening(segment: &mut [u8], offset: usize) {
+/// Writes something else in the header of the record at `offset` of a segment, with its checksum.
+fn change_header(segment: &mut [u8], offset: usize, change: impl FnOnce(&mut [u8])) {
     let place = [&segment[16..24], &(offset as u64).to_le_bytes()].concat();
     let header = &mut segment[offset..offset + 40];
-    header[32..36].fill(0);
+    change(&mut *header);
     let crc = crc32c_append(crc32c(&place), &header[..36]);
     header[36..].copy_from_slice(&crc.to_le_bytes());
 }
@@ -96,6 +96,35 @@ fn what_an_erasing_that_failed_left_on_the_disk_does_not_come_back_behind_new_re
 fn a_term_that_falls_is_damage() {
     let error = recovered_behind_a_failed_erasing(true).unwrap_err();
     assert!(matches!(&error, DiskError::Corrupt { what, .. } if what == "term 5 behind term 6"), "{error}");
+}
+
+#[test]
+fn a_record_of_a_later_version_is_refused_and_left_as_it_is_wherever_it_is() {
+    let path = Path::new("/log/segment-0000000001.log");
+    let log = SimulatedFiles::new();
+    {
+        let (_, mut log) = open(&log).unwrap();
+        log.append(&[first_write(), vote(2, 5, 1), vote(3, 5, 1)]).unwrap();
+    }
+    log.kill_process();
+    let written = log.contents(path).unwrap();
+    let headers: Vec<usize> = (0..written.len()).filter(|&at| written[at..].starts_with(b"MKRL")).collect();
+    let [_, before, last] = headers[..] else { panic!("{headers:?}") };
+    let cases: [(usize, u8, &str); 3] = [(4, 9, "a record of kind 9"), (5, 0x80, "sections 0x80"), (6, 1, "[01, 00]")];
+    for (byte, value, what) in cases {
+        // At the end of the log, and behind a torn write.
+        for torn in [false, true] {
+            let mut bytes = written.clone();
+            change_header(&mut bytes, last, |header| header[byte] = value);
+            bytes[before] ^= u8::from(torn);
+            log.replace_contents(path, bytes.clone());
+            let error = open(&log).map(drop).unwrap_err();
+            assert!(matches!(error, DiskError::Later { .. }), "{what}, {torn}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(what) && text.contains(&format!("at byte {last}, which this version")), "{text}");
+            assert_eq!(log.contents(path), Some(bytes));
+        }
+    }
 }
 
 #[test]
