@@ -7,8 +7,9 @@
 //! that were written since is told by its opening, which is an earlier one than theirs.
 //!
 //! What was read from behind the last known sync may exist in the page cache only, and a sync that
-//! failed before may have left it there marked as clean. So it is written once more, and then synced:
-//! after that, what the replica is told is on the disk.
+//! failed before may have left it there marked as clean. So it is written once more, synced, and looked at again: the
+//! system may have dropped it before it was written, and then something older was. After that, what the replica is told
+//! is on the disk.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -182,16 +183,54 @@ impl Found {
 
     /// Makes durable what is not known to be.
     fn write_again(&self, files: &dyn FileSystem, directory: &Path) -> Result<(), DiskError> {
+        let mut ordinal = None;
+        let mut from = u64::from(self.synced.offset);
         for number in self.synced.segment..self.segment.number {
             let segment = Segment::open(files, directory, number)?;
-            let length = segment.length()?;
-            write_range_again(&segment, self.unsure_from(number)..length)?;
+            write_range_again(&segment, from..segment.length()?)?;
+            ordinal = self.check_again(&segment, from, ordinal)?;
+            from = RECORDS_START;
         }
-        write_range_again(&self.segment, self.unsure_from(self.segment.number)..self.end)
+        write_range_again(&self.segment, from..self.end)?;
+        self.check_again(&self.segment, from, ordinal)?;
+        Ok(())
     }
 
-    fn unsure_from(&self, segment: u32) -> u64 {
-        if segment == self.synced.segment { u64::from(self.synced.offset) } else { RECORDS_START }
+    /// Looks whether the records from `from` on are those that were read; `before` is the ordinal of the one before, where
+    /// it is known. Returns that of the last.
+    ///
+    /// What begins an opening writes again all before it, so all that is not known to be synced is of one opening, and that
+    /// wrote once to each place: a whole record with its number there is the same one.
+    fn check_again(&self, segment: &Segment, from: u64, before: Option<u64>) -> Result<Option<u64>, DiskError> {
+        let is_last = segment.number == self.segment.number;
+        let (mut scanner, mut offset, mut ordinal) = (Scanner::new(segment), from, before);
+        while !is_last || offset < self.end {
+            let is_the_same = |header: &Header| {
+                let opening = header.opening == self.opening || header.opening == 0;
+                opening && ordinal.is_none_or(|before| header.ordinal == before + 1)
+            };
+            let Some((header, _)) = scanner.record(offset)?.filter(|(header, _)| is_the_same(header)) else {
+                return Err(self.gone(segment, offset));
+            };
+            ordinal = Some(header.ordinal);
+            offset += header.record_bytes();
+            if header.kind == Kind::Rolled {
+                break;
+            }
+        }
+        if is_last && ordinal.is_some_and(|last| last != self.ordinal) {
+            return Err(self.gone(segment, offset));
+        }
+        Ok(ordinal)
+    }
+
+    /// No damage: nothing says that it was ever on the disk.
+    fn gone(&self, segment: &Segment, offset: u64) -> DiskError {
+        let what = format!(
+            "the record at byte {offset} was there a moment ago and is not any more: the disk did not take it when it was \
+             written, and the system has dropped it meanwhile; look at the disk, and restart"
+        );
+        DiskError::io("write again", &segment.path, std::io::Error::other(what))
     }
 
     /// The log of a new directory, in its first segment.

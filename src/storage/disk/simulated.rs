@@ -73,6 +73,7 @@ struct Faults {
     allocation: Option<u64>,
     stop: Option<u64>,
     stopped: bool,
+    page_drop: Option<u64>,
     capacity_bytes: Option<u64>,
 }
 
@@ -174,6 +175,12 @@ impl SimulatedFiles {
         self.disk.lock().faults.sync = Some(nth);
     }
 
+    /// Before the `nth` read from now on (1 is the next) the system drops all from its memory that does not wait to be
+    /// written. What a failed sync has not brought to the disk is gone then.
+    pub fn drop_pages_at_read(&self, nth: u64) {
+        self.disk.lock().faults.page_drop = Some(nth);
+    }
+
     /// The `nth` reservation of space from now on (1 is the next) finds the disk full; those behind it find room.
     pub fn fail_allocation(&self, nth: u64) {
         self.disk.lock().faults.allocation = Some(nth);
@@ -243,6 +250,18 @@ impl SimulatedFiles {
 }
 
 impl Contents {
+    /// Whatever does not wait to be written comes from the disk from now on.
+    fn drop_pages(&mut self) {
+        let mut kept = self.durable.clone();
+        kept.resize(self.current.len(), 0);
+        for (offset, bytes) in &self.unsynced {
+            let end = (offset + bytes.len()).next_multiple_of(PAGE_BYTES).min(kept.len());
+            let page = offset - offset % PAGE_BYTES..end;
+            kept[page.clone()].copy_from_slice(&self.current[page]);
+        }
+        self.current = kept;
+    }
+
     fn crash(&mut self, tearing: Tearing, random: &mut Seeded) {
         let unsynced = std::mem::take(&mut self.unsynced);
         // A file may have grown by a reservation that no sync confirmed.
@@ -564,7 +583,10 @@ impl SimulatedFile {
 
 impl LogFile for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let disk = self.disk()?;
+        let mut disk = self.disk()?;
+        if strikes(&mut disk.faults.page_drop) {
+            disk.files.values_mut().for_each(Contents::drop_pages);
+        }
         let held = &disk.files[&self.file].current;
         let start = held.len().min(offset as usize);
         let bytes = buffer.len().min(held.len() - start);

@@ -128,6 +128,34 @@ fn a_record_of_a_later_version_is_refused_and_left_as_it_is_wherever_it_is() {
 }
 
 #[test]
+fn what_the_system_drops_from_memory_while_a_log_is_opened_is_not_told_of() {
+    let (mut with_the_vote, mut without, mut refused) = (0, 0, 0);
+    for (nth, seed) in (1..=16).flat_map(|nth| (0..8).map(move |seed| (nth, seed))) {
+        let files = SimulatedFiles::new();
+        let (_, mut log) = open(&files).unwrap();
+        log.append(&[first_write(), one(1)]).unwrap();
+        files.fail_sync(1);
+        log.append(&[vote(3, 5, 1)]).unwrap_err();
+        files.kill_process();
+        files.drop_pages_at_read(nth);
+        let told = match open(&files) {
+            Ok((recovered, _)) => recovered.unwrap().hard_state,
+            Err(error) => {
+                assert!(error.to_string().contains("was there a moment ago"), "{error}");
+                refused += 1;
+                files.kill_process();
+                open(&files).unwrap().0.unwrap().hard_state
+            }
+        };
+        if told.term == 5 { with_the_vote += 1 } else { without += 1 }
+        files.crash(seed);
+        let recovered = open(&files).unwrap().0.unwrap();
+        assert_eq!((recovered.hard_state, recovered.last_index), (told, 1), "read {nth}, seed {seed}");
+    }
+    assert!(with_the_vote > 0 && without > 0 && refused > 0, "{with_the_vote}, {without}, {refused}");
+}
+
+#[test]
 fn a_failed_write_poisons_and_keeps_what_was_acknowledged() {
     let written = |nth: u64| {
         let files = SimulatedFiles::new();
