@@ -22,6 +22,7 @@
 //! order has no such blind spot.
 
 mod append;
+mod directory;
 pub mod error;
 pub mod files;
 mod index;

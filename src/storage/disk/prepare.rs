@@ -13,7 +13,6 @@
 //! the system may drop what was written before it has it on the disk, so it stops the log as a failed write does.
 
 use std::io::IoSlice;
-use std::path::PathBuf;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,8 +20,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::directory::Directory;
 use super::error::DiskError;
-use super::files::{FileSystem, LogFile, OpenDirectory, OpenMode};
+use super::files::{LogFile, OpenMode};
 use super::room::Room;
 use super::segment::{self, Segment};
 use super::Prepare;
@@ -40,10 +40,7 @@ pub(super) const SMALL_SYNC_BYTES: u64 = 128 << 10;
 /// What preparing needs to know.
 #[derive(Clone)]
 pub(super) struct Workshop {
-    pub directory: PathBuf,
-    /// Held open: a segment is not to fail because the process has no handle left for its directory.
-    pub handle: Arc<dyn OpenDirectory>,
-    pub files: Arc<dyn FileSystem>,
+    pub directory: Directory,
     pub segment_bytes: u64,
     pub incarnation: u32,
 }
@@ -123,7 +120,7 @@ impl Preparer {
         let handle = std::thread::Builder::new()
             .name("mako-raft-disk".into())
             .spawn(move || worker.run(inbox, answers))
-            .map_err(|e| DiskError::io("start a thread for", &self.workshop.directory, e))?;
+            .map_err(|e| DiskError::io("start a thread for", &self.workshop.directory.path, e))?;
         Ok(Thread { requests: Some(requests), ready, handle: Some(handle) })
     }
 
@@ -158,7 +155,7 @@ impl Preparer {
         let thread = self.thread.as_ref().expect("looked at above");
         let segment = thread.ready.recv().unwrap_or_else(|_| {
             let gone = std::io::Error::other("the thread that prepares segments has ended");
-            Err(DiskError::io("prepare", &self.workshop.directory, gone))
+            Err(DiskError::io("prepare", &self.workshop.directory.path, gone))
         })?;
         assert_eq!(segment.number, number, "segments are made in order");
         self.request(Request::Begin(number + 1));
@@ -217,8 +214,8 @@ impl Workshop {
     /// The file to become a segment, with its space reserved. Takes a recycled one where there is one:
     /// no record in it can be taken for one of the new segment, since the salt is new.
     fn spare(&self) -> Result<Arc<dyn LogFile>, DiskError> {
-        let path = self.directory.join(SPARE_NAME);
-        let file = self.files.open(&path, OpenMode::CreateIfMissing).map_err(|e| DiskError::io("open", &path, e))?;
+        let file = self.directory.file(SPARE_NAME, OpenMode::CreateIfMissing)?;
+        let path = self.directory.path_of(SPARE_NAME);
         file.allocate(self.segment_bytes).map_err(|e| DiskError::io("reserve space for", &path, e))?;
         Ok(file)
     }
@@ -226,7 +223,7 @@ impl Workshop {
     /// Writes and syncs zeros from `from` on; returns where they end.
     fn fill(&self, file: &dyn LogFile, from: u64) -> Result<u64, DiskError> {
         static ZEROS: [u8; FILL_BYTES] = [0; FILL_BYTES];
-        let path = self.directory.join(SPARE_NAME);
+        let path = self.directory.path_of(SPARE_NAME);
         let bytes = self.segment_bytes.saturating_sub(from).min(FILL_BYTES as u64);
         file.write_at(&[IoSlice::new(&ZEROS[..bytes as usize])], from)
             .map_err(|e| DiskError::io("fill", &path, e))?;
@@ -237,15 +234,14 @@ impl Workshop {
     /// Gives the spare file its header and its name, durably and in this order: a file with a segment's
     /// name always has a good header.
     fn finish(&self, number: u32, file: Arc<dyn LogFile>) -> Result<Segment, DiskError> {
-        let spare = self.directory.join(SPARE_NAME);
-        let path = segment::path(&self.directory, number);
+        let spare = self.directory.path_of(SPARE_NAME);
         let salt = u64::from(self.incarnation) << 32 | u64::from(number);
         let block = segment::header_block(number, salt);
         file.write_at(&[IoSlice::new(&block)], 0).map_err(|e| DiskError::io("write", &spare, e))?;
         file.sync().map_err(|e| DiskError::io("sync", &spare, e))?;
-        self.files.rename(&spare, &path).map_err(|e| DiskError::io("rename", &spare, e))?;
-        self.handle.sync().map_err(|e| DiskError::io("sync", &self.directory, e))?;
-        Ok(Segment { number, path, file, salt })
+        self.directory.rename(SPARE_NAME, &segment::name(number))?;
+        self.directory.sync()?;
+        Ok(Segment { number, path: segment::path(&self.directory.path, number), file, salt })
     }
 }
 
@@ -310,11 +306,11 @@ impl Worker {
 
     /// A file system that does not tell has none to warn of.
     fn look_at_room(&mut self) {
-        let Workshop { files, directory, segment_bytes, .. } = &self.workshop;
+        let Workshop { directory, segment_bytes, .. } = &self.workshop;
         let elapsed = self.room_looked_at.replace(Instant::now()).map(|at| at.elapsed());
-        let Ok(free_bytes) = files.free_bytes(directory) else { return };
+        let Some(free_bytes) = directory.free_bytes() else { return };
         if let Some(line) = self.room.look(free_bytes, *segment_bytes, elapsed) {
-            log::warn!("durable log: {}: {line}", directory.display());
+            log::warn!("durable log: {}: {line}", directory.path.display());
         }
     }
 

@@ -13,12 +13,11 @@
 
 use std::io::IoSlice;
 use std::ops::Range;
-use std::path::Path;
 
 use raft::eraftpb::HardState;
 
+use super::directory::Directory;
 use super::error::DiskError;
-use super::files::FileSystem;
 use super::index::LogIndex;
 use super::prepare::SPARE_NAME;
 use super::record::{Header, Kind, Position, Sections};
@@ -58,25 +57,25 @@ enum End {
 
 /// Reads the whole log, makes it durable, and erases what lies behind its end. `None` when the directory
 /// has no segment.
-pub(super) fn recover(files: &dyn FileSystem, directory: &Path) -> Result<Option<Found>, DiskError> {
-    let numbers = segment_numbers(files, directory)?;
+pub(super) fn recover(directory: &Directory) -> Result<Option<Found>, DiskError> {
+    let numbers = segment_numbers(directory)?;
     let Some(&first) = numbers.first() else { return Ok(None) };
-    let mut found = Found::nothing(Segment::open(files, directory, first)?);
+    let mut found = Found::nothing(Segment::open(directory, first)?);
     for at in 0..numbers.len() {
         let end = found.replay_segment()?;
         match end {
             End::Rolled => {
                 let next = found.segment.number + 1;
                 let Some(&number) = numbers.get(at + 1) else {
-                    let path = segment::path(directory, next);
+                    let path = segment::path(&directory.path, next);
                     return Err(DiskError::corrupt(&path, 0, "the log goes on in this segment, and it is missing"));
                 };
-                found.segment = Segment::open(files, directory, number)?;
+                found.segment = Segment::open(directory, number)?;
             }
             End::Here(offset) => {
                 found.end = offset;
-                found.settle_end(files, directory, &numbers[at + 1..])?;
-                found.write_again(files, directory)?;
+                found.settle_end(directory, &numbers[at + 1..])?;
+                found.write_again(directory)?;
                 return Ok(Some(found));
             }
         }
@@ -85,13 +84,13 @@ pub(super) fn recover(files: &dyn FileSystem, directory: &Path) -> Result<Option
 }
 
 /// The segments' numbers: 1, 2, 3, ... without a gap.
-fn segment_numbers(files: &dyn FileSystem, directory: &Path) -> Result<Vec<u32>, DiskError> {
-    let names = files.list(directory).map_err(|e| DiskError::io("list", directory, e))?;
+fn segment_numbers(directory: &Directory) -> Result<Vec<u32>, DiskError> {
+    let names = directory.names()?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment::parse_name(name)).collect();
     numbers.sort_unstable();
     for (number, expected) in numbers.iter().zip(1..) {
         if *number != expected {
-            let path = segment::path(directory, expected);
+            let path = segment::path(&directory.path, expected);
             return Err(DiskError::corrupt(&path, 0, format!("it is missing, but segment {number} is there")));
         }
     }
@@ -159,12 +158,12 @@ impl Found {
 
     /// The log ends in this segment at `self.end`, unless what lies behind shows that more of it was
     /// synced. `later` are the segments behind this one.
-    fn settle_end(&mut self, files: &dyn FileSystem, directory: &Path, later: &[u32]) -> Result<(), DiskError> {
+    fn settle_end(&mut self, directory: &Directory, later: &[u32]) -> Result<(), DiskError> {
         let end = Position { segment: self.segment.number, offset: self.end as u32 };
         let mut dropped = check_behind(&self.segment, self.end, &self.segment, end)?;
         let behind = dropped > 0;
         for &number in later {
-            let segment = Segment::open(files, directory, number)?;
+            let segment = Segment::open(directory, number)?;
             dropped += check_behind(&segment, RECORDS_START, &self.segment, end)?;
         }
         if dropped > 0 {
@@ -178,15 +177,15 @@ impl Found {
         if behind {
             erase(&self.segment, self.end)?;
         }
-        recycle(files, directory, later)
+        recycle(directory, later)
     }
 
     /// Makes durable what is not known to be.
-    fn write_again(&self, files: &dyn FileSystem, directory: &Path) -> Result<(), DiskError> {
+    fn write_again(&self, directory: &Directory) -> Result<(), DiskError> {
         let mut ordinal = None;
         let mut from = u64::from(self.synced.offset);
         for number in self.synced.segment..self.segment.number {
-            let segment = Segment::open(files, directory, number)?;
+            let segment = Segment::open(directory, number)?;
             write_range_again(&segment, from..segment.length()?)?;
             ordinal = self.check_again(&segment, from, ordinal)?;
             from = RECORDS_START;
@@ -321,16 +320,15 @@ fn erase(segment: &Segment, from: u64) -> Result<(), DiskError> {
 
 /// Takes the segments behind the log's end out of it, the last one first so that no gap can arise; one
 /// is kept to become the next segment.
-fn recycle(files: &dyn FileSystem, directory: &Path, later: &[u32]) -> Result<(), DiskError> {
-    let spare = directory.join(SPARE_NAME);
+fn recycle(directory: &Directory, later: &[u32]) -> Result<(), DiskError> {
     for (at, &number) in later.iter().enumerate().rev() {
-        let path = segment::path(directory, number);
+        let name = segment::name(number);
         if at == 0 {
-            files.rename(&path, &spare).map_err(|e| DiskError::io("rename", &path, e))?;
+            directory.rename(&name, SPARE_NAME)?;
         } else {
-            files.remove(&path).map_err(|e| DiskError::io("remove", &path, e))?;
+            directory.remove(&name)?;
         }
-        files.sync_directory(directory).map_err(|e| DiskError::io("sync", directory, e))?;
+        directory.sync()?;
     }
     Ok(())
 }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use crate::checksum::crc32c;
 
+use super::directory::Directory;
 use super::error::DiskError;
-use super::files::{FileSystem, LogFile, OpenMode};
+use super::files::{LogFile, OpenMode};
 use super::record::{Header, Unknown, ALIGNMENT, HEADER_BYTES};
 
 /// Records start here: the first block belongs to the segment's header.
@@ -19,9 +20,14 @@ const BLOCK_BYTES: usize = 32;
 /// How much is read ahead while records are scanned.
 const WINDOW_BYTES: usize = 256 << 10;
 
+/// The name of a segment.
+pub(super) fn name(segment: u32) -> String {
+    format!("segment-{segment:010}.log")
+}
+
 /// The path of a segment.
 pub(super) fn path(directory: &Path, segment: u32) -> PathBuf {
-    directory.join(format!("segment-{segment:010}.log"))
+    directory.join(name(segment))
 }
 
 /// The segment's number, when `name` is a segment's.
@@ -52,9 +58,9 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Opens an existing segment.
-    pub fn open(files: &dyn FileSystem, directory: &Path, number: u32) -> Result<Segment, DiskError> {
-        let path = path(directory, number);
-        let file = files.open(&path, OpenMode::Existing).map_err(|e| DiskError::io("open", &path, e))?;
+    pub fn open(directory: &Directory, number: u32) -> Result<Segment, DiskError> {
+        let path = path(&directory.path, number);
+        let file = directory.file(&name(number), OpenMode::Existing)?;
         let mut block = [0; BLOCK_BYTES];
         let read = file.read_at(&mut block, 0).map_err(|e| DiskError::io("read", &path, e))?;
         let salt = u64::from_le_bytes(block[16..24].try_into().expect("eight bytes"));

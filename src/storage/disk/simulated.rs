@@ -3,7 +3,7 @@
 //! A [`SimulatedFiles`] is one machine's disk; clones share it. What was written but not synced is lost at
 //! [`SimulatedFiles::crash`], whole or in part, sector by sector, as the seed says: a sector then holds
 //! any of the versions that it had since the last sync. Names (creations, renames, removals) that were not
-//! synced by `sync_directory` survive up to some point of their order; directories that were not, with all that is in
+//! synced with their directory survive up to some point of their order; directories that were not, with all that is in
 //! them, only where everything does. Everything is deterministic: the same calls and seeds give the same bytes.
 //!
 //! Handles and locks from before a crash are dead: they fail. So drop a log after the crash, not before.
@@ -448,7 +448,7 @@ impl FileSystem for SimulatedFiles {
     }
 
     fn sync_parents(&self, directory: &Path) -> io::Result<()> {
-        directory.ancestors().skip(1).try_for_each(|above| self.sync_directory(above))
+        directory.ancestors().skip(1).try_for_each(|above| self.open_directory(above)?.sync())
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
@@ -461,55 +461,10 @@ impl FileSystem for SimulatedFiles {
         Ok(Box::new(SimulatedLock { disk: self.disk.clone(), path: path.to_path_buf(), boot }))
     }
 
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
-        let mut disk = self.disk.lock();
-        disk.alive()?;
-        let file = match (disk.names.get(path).copied(), mode) {
-            (Some(file), _) => file,
-            (None, OpenMode::Existing) => return Err(errno(Errno::NOENT)),
-            (None, OpenMode::CreateIfMissing) => {
-                disk.count()?;
-                disk.create(path)
-            }
-        };
-        Ok(Arc::new(SimulatedFile { disk: self.disk.clone(), file, boot: disk.boot }))
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let disk = self.disk.lock();
-        disk.alive()?;
-        let inside = disk.names.keys().filter(|path| path.parent() == Some(directory));
-        Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_string())).collect())
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = self.disk.lock();
-        disk.count()?;
-        let file = disk.names.get(from).copied().ok_or_else(|| errno(Errno::NOENT))?;
-        disk.change_names(Some(from.to_path_buf()), Some((to.to_path_buf(), file)));
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut disk = self.disk.lock();
-        disk.count()?;
-        if !disk.names.contains_key(path) {
-            return Err(errno(Errno::NOENT));
-        }
-        disk.change_names(Some(path.to_path_buf()), None);
-        Ok(())
-    }
-
     fn open_directory(&self, directory: &Path) -> io::Result<Box<dyn OpenDirectory>> {
         let disk = self.disk.lock();
         disk.alive()?;
         Ok(Box::new(SimulatedDirectory { disk: self.disk.clone(), path: directory.to_path_buf(), boot: disk.boot }))
-    }
-
-    fn free_bytes(&self, _directory: &Path) -> io::Result<u64> {
-        let disk = self.disk.lock();
-        disk.alive()?;
-        Ok(disk.faults.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.used_bytes())))
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
@@ -544,6 +499,51 @@ struct SimulatedDirectory {
 }
 
 impl OpenDirectory for SimulatedDirectory {
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
+        let mut disk = handle(&self.disk, self.boot)?;
+        let path = self.path.join(name);
+        let file = match (disk.names.get(&path).copied(), mode) {
+            (Some(file), _) => file,
+            (None, OpenMode::Existing) => return Err(errno(Errno::NOENT)),
+            (None, OpenMode::CreateIfMissing) => {
+                disk.count()?;
+                disk.create(&path)
+            }
+        };
+        Ok(Arc::new(SimulatedFile { disk: self.disk.clone(), file, boot: disk.boot }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let disk = handle(&self.disk, self.boot)?;
+        let inside = disk.names.keys().filter(|path| path.parent() == Some(&self.path));
+        Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_string())).collect())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut disk = handle(&self.disk, self.boot)?;
+        disk.count()?;
+        let (from, to) = (self.path.join(from), self.path.join(to));
+        let file = disk.names.get(&from).copied().ok_or_else(|| errno(Errno::NOENT))?;
+        disk.change_names(Some(from), Some((to, file)));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut disk = handle(&self.disk, self.boot)?;
+        disk.count()?;
+        let path = self.path.join(name);
+        if !disk.names.contains_key(&path) {
+            return Err(errno(Errno::NOENT));
+        }
+        disk.change_names(Some(path), None);
+        Ok(())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let disk = handle(&self.disk, self.boot)?;
+        Ok(disk.faults.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.used_bytes())))
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut disk = handle(&self.disk, self.boot)?;
         disk.count()?;

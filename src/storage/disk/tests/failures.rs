@@ -7,6 +7,7 @@ use super::model::{entries_write, entry, first_write, open, open_with, options, 
 use crate::checksum::{crc32c, crc32c_append};
 use crate::ids::{GroupId, PartitionId, ProcessId};
 use crate::replica::output::Write;
+use crate::storage::disk::directory::Directory;
 use crate::storage::disk::meta::Meta;
 use crate::storage::disk::simulated::SimulatedFiles;
 use crate::storage::disk::{check_layout, group_directory, DiskError, DiskLog, DiskOptions, Durability, Prepare, RealFiles};
@@ -313,14 +314,15 @@ fn a_directory_of_an_earlier_version_that_moved_is_taken_on_the_order_and_has_bo
     let files = SimulatedFiles::new();
     open(&files).unwrap().1.close().unwrap();
     // As the versions wrote it that had one number for everything.
-    let meta = Meta::read(&files, Path::new(DIRECTORY)).unwrap().unwrap();
-    Meta { shard: None, ..meta }.write(&files, Path::new(DIRECTORY)).unwrap();
+    let directory = Directory::open(&files, Path::new(DIRECTORY)).unwrap();
+    let meta = Meta::read(&directory).unwrap().unwrap();
+    Meta { shard: None, ..meta }.write(&directory).unwrap();
     let moved = |moved_from| DiskOptions { addressed_fingerprint: 0xadd2, moved_from, ..options() };
     let text = open_with(&files, moved(None)).map(drop).unwrap_err().to_string();
     let parts = ["0000000000000add,", "000000000000add2;", "an earlier version wrote it", "raft.moved_from: 0000000000000add"];
     assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     open_with(&files, moved(Some(0xadd))).unwrap().1.close().unwrap();
-    let meta = Meta::read(&files, Path::new(DIRECTORY)).unwrap().unwrap();
+    let meta = Meta::read(&directory).unwrap().unwrap();
     assert_eq!((meta.shard, meta.fingerprint), (Some(0xfeed_beef), 0xadd2));
 }
 
@@ -357,9 +359,9 @@ fn open_all(data: &Path, groups: &[DiskOptions]) -> Result<(), DiskError> {
 
 /// As the versions wrote it that did not name the partitions.
 fn forget_partitions(data: &Path, group: u16) {
-    let directory = group_directory(data, GroupId(group));
-    let meta = Meta::read(&RealFiles, &directory).unwrap().unwrap();
-    Meta { partitions: None, ..meta }.write(&RealFiles, &directory).unwrap();
+    let directory = Directory::open(&RealFiles, &group_directory(data, GroupId(group))).unwrap();
+    let meta = Meta::read(&directory).unwrap().unwrap();
+    Meta { partitions: None, ..meta }.write(&directory).unwrap();
 }
 
 #[test]
@@ -380,7 +382,8 @@ fn a_data_directory_whose_partitions_were_in_other_groups_is_refused_also_if_an_
             let refused = open_all(&data, &groups(now));
             assert!(matches!(refused, Err(DiskError::Layout { .. })), "{then:?}, {now:?}, {earlier}: {refused:?}");
             open_all(&data, &groups(then)).unwrap();
-            let meta = Meta::read(&RealFiles, &group_directory(&data, GroupId(0))).unwrap().unwrap();
+            let directory = Directory::open(&RealFiles, &group_directory(&data, GroupId(0))).unwrap();
+            let meta = Meta::read(&directory).unwrap().unwrap();
             assert_eq!(meta.partitions.as_deref(), Some(if then == TOGETHER { "0-2" } else { "0" }));
         }
     }
