@@ -30,6 +30,7 @@ mod layout;
 mod meta;
 mod prepare;
 mod presence;
+mod progress;
 mod reader;
 mod record;
 mod recovery;

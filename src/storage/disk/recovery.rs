@@ -13,6 +13,7 @@
 
 use std::io::IoSlice;
 use std::ops::Range;
+use std::time::Instant;
 
 use raft::eraftpb::HardState;
 
@@ -20,6 +21,7 @@ use super::directory::Directory;
 use super::error::DiskError;
 use super::index::LogIndex;
 use super::prepare::SPARE_NAME;
+use super::progress::{Progress, Teller};
 use super::record::{Header, Kind, Position, Sections};
 use super::segment::{self, Scanner, Segment, RECORDS_START};
 use crate::ids::MemberId;
@@ -58,11 +60,17 @@ enum End {
 /// Reads the whole log, makes it durable, and erases what lies behind its end. `None` when the directory
 /// has no segment.
 pub(super) fn recover(directory: &Directory) -> Result<Option<Found>, DiskError> {
+    recover_telling(directory, Teller { now: &Instant::now, say: &|line| log::info!("durable log: {line}") })
+}
+
+/// The same with another clock, and another ear.
+pub(super) fn recover_telling(directory: &Directory, teller: Teller<'_>) -> Result<Option<Found>, DiskError> {
     let numbers = segment_numbers(directory)?;
     let Some(&first) = numbers.first() else { return Ok(None) };
+    let mut progress = Progress::new(teller, &directory.path, length(directory, &numbers)?);
     let mut found = Found::nothing(Segment::open(directory, first)?);
     for at in 0..numbers.len() {
-        let end = found.replay_segment()?;
+        let end = found.replay_segment(&mut progress)?;
         match end {
             End::Rolled => {
                 let next = found.segment.number + 1;
@@ -97,9 +105,15 @@ fn segment_numbers(directory: &Directory) -> Result<Vec<u32>, DiskError> {
     Ok(numbers)
 }
 
+/// Of all segments together, in bytes. The last is mostly longer than what was written to it.
+fn length(directory: &Directory, numbers: &[u32]) -> Result<u64, DiskError> {
+    let length = |&number: &u32| Segment::open(directory, number)?.length();
+    numbers.iter().map(length).sum()
+}
+
 impl Found {
     /// Reads the records of the current segment.
-    fn replay_segment(&mut self) -> Result<End, DiskError> {
+    fn replay_segment(&mut self, progress: &mut Progress<'_>) -> Result<End, DiskError> {
         let segment = self.segment.clone();
         let mut scanner = Scanner::new(&segment);
         let mut offset = RECORDS_START;
@@ -128,6 +142,7 @@ impl Found {
                 }
             }
             offset += header.record_bytes();
+            progress.read(header.record_bytes());
         }
     }
 
