@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use raft::eraftpb::{Entry, HardState};
 
+use super::directory::Directory;
 use super::error::DiskError;
 use super::files::{FileSystem, LockError, LockGuard, LogFile, OpenMode};
 use super::index::LogIndex;
@@ -41,6 +42,7 @@ const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (8 << 10)..=(1 << 30);
 /// acknowledged is lost.
 pub struct DiskLog {
     options: DiskOptions,
+    files: Arc<dyn FileSystem>,
     shared: Arc<Shared>,
     /// Declared before the lock: its thread ends before another process may open the directory.
     preparer: Preparer,
@@ -99,30 +101,29 @@ impl DiskLog {
         }
         files.create_directory(directory).map_err(|e| DiskError::io("create", directory, e))?;
         let lock = take_lock(&*files, directory)?;
-        let (meta, found) = meta_and_log(&*files, directory, &options)?;
-        let handle = files.open_directory(directory).map_err(|e| DiskError::io("open", directory, e))?;
+        let directory = Directory::open(&*files, directory)?;
+        let (meta, found) = meta_and_log(&*files, &directory, &options)?;
+        let opening = meta.incarnation;
         let workshop = Workshop {
-            directory: directory.to_path_buf(),
-            handle: handle.into(),
-            files: files.clone(),
+            directory: directory.clone(),
             segment_bytes: options.segment_bytes,
-            incarnation: meta.incarnation,
+            incarnation: opening,
         };
         let mut found = match found {
             Some(found) => found,
             None => first_segment(&workshop, &options, &meta)?,
         };
-        let meta_path = directory.join(meta::NAME);
-        let meta_file = files.open(&meta_path, OpenMode::Existing).map_err(|e| DiskError::io("open", &meta_path, e))?;
+        let meta = (directory.path_of(meta::NAME), directory.file(meta::NAME, OpenMode::Existing)?);
         let index = std::mem::take(&mut found.index);
         let last_index = index.last_index();
-        let shared = Arc::new(Shared::new(directory.to_path_buf(), files, index));
+        let shared = Arc::new(Shared::new(directory, index));
         let recovered = recovered(&found, &shared, options.memory_tail_bytes)?;
         let preparer = Preparer::start(workshop, options.prepare, found.segment.number + 1)?;
         let log = DiskLog {
             shared,
             preparer,
-            meta: (meta_path, meta_file),
+            meta,
+            files,
             capacity: found.segment.length()?.max(options.segment_bytes),
             options,
             offset: found.end,
@@ -131,7 +132,7 @@ impl DiskLog {
             unsynced_bytes: 0,
             forgotten: page_start(found.end),
             ordinal: found.ordinal,
-            opening: meta.incarnation,
+            opening,
             hard_state: found.hard_state,
             closed: found.closed,
             has_membership: found.membership.is_some(),
@@ -186,15 +187,16 @@ impl DiskLog {
             Ok(identity) => Ok((path.clone(), identity)),
             Err(error) => Err(DiskError::io("look at", path, error)),
         };
-        let (Shared { files, directory, .. }, Segment { path, file, .. }) = (&*self.shared, &self.segment);
+        let Segment { path, file, .. } = &self.segment;
         let known = [known(&self.meta.0, &self.meta.1)?, known(path, file)?];
-        Ok(Presence { files: files.clone(), directory: directory.clone(), known })
+        Ok(Presence { files: self.files.clone(), directory: self.shared.directory.path.clone(), known })
     }
 
     /// Leaves the mark of a log that was closed in good order and releases the directory. With
     /// [`Durability::Fsync`] everything is durable then, writes that did not ask for it included.
     pub fn close(mut self) -> Result<(), DiskError> {
         self.guarded(|log| {
+            log.look_at_sealed()?;
             if log.ordinal == 0 || log.closed {
                 return Ok(());
             }
@@ -229,6 +231,7 @@ impl DiskLog {
     }
 
     fn try_append(&mut self, writes: &[Write]) -> Result<(), DiskError> {
+        self.look_at_sealed()?;
         for write in writes {
             self.check(write)?;
         }
@@ -301,9 +304,15 @@ impl DiskLog {
 
     fn next_place(&mut self, offset: u64) -> Place {
         self.ordinal += 1;
-        let sealed = Position { segment: self.preparer.synced_before(), offset: RECORDS_START as u32 };
-        let (salt, ordinal, opening) = (self.segment.salt, self.ordinal, self.opening);
-        Place { salt, offset, synced: self.synced.max(sealed), ordinal, opening }
+        let (salt, synced, ordinal, opening) = (self.segment.salt, self.synced, self.ordinal, self.opening);
+        Place { salt, offset, synced, ordinal, opening }
+    }
+
+    /// Learns which full segments were synced meanwhile, or that one could not be.
+    fn look_at_sealed(&mut self) -> Result<(), DiskError> {
+        let sealed = self.preparer.sealed()?;
+        self.synced = self.synced.max(Position { segment: sealed + 1, offset: RECORDS_START as u32 });
+        Ok(())
     }
 
     /// A record that is larger than a segment gets a longer one.
@@ -358,7 +367,8 @@ impl DiskLog {
             full.forget();
             self.synced = start;
         } else {
-            self.preparer.sync_later(full, start)?;
+            self.preparer.sync_later(full);
+            self.look_at_sealed()?;
         }
         self.unsynced_bytes = 0;
         self.offset = RECORDS_START;
@@ -419,26 +429,26 @@ fn take_lock(files: &dyn FileSystem, directory: &Path) -> Result<Box<dyn LockGua
 /// it was never opened, until its first segment is there.
 fn meta_and_log(
     files: &dyn FileSystem,
-    directory: &Path,
+    directory: &Directory,
     options: &DiskOptions,
 ) -> Result<(Meta, Option<Found>), DiskError> {
     let expected = Meta::expected(options);
-    let meta = Meta::read(files, directory)?;
+    let meta = Meta::read(directory)?;
     if let Some(meta) = &meta {
-        meta.check(options, directory)?;
+        meta.check(options, &directory.path)?;
         if meta.fingerprint != expected.fingerprint {
             log::warn!(
                 "durable log: {} was of a shard whose hosts and ports had the fingerprint {:016x}, and is of one with {:016x} from \
                  now on, as raft.moved_from says; take that order out of the files",
-                directory.display(),
+                directory.path.display(),
                 meta.fingerprint,
                 expected.fingerprint
             );
         }
     }
-    let found = recovery::recover(files, directory)?;
+    let found = recovery::recover(directory)?;
     if meta.is_none() && found.is_some() {
-        let path = directory.join(meta::NAME);
+        let path = directory.path_of(meta::NAME);
         return Err(DiskError::corrupt(&path, 0, "it is missing, but there are segments"));
     }
     let counted = meta.as_ref().map_or(0, |meta| meta.incarnation);
@@ -447,15 +457,21 @@ fn meta_and_log(
     if before > 0 && found.is_none() {
         // A replica that began anew would vote as if it had never acknowledged anything.
         let what = format!("it is missing with all other segments, and META says that the directory was opened {before} times");
-        return Err(DiskError::corrupt(&segment::path(directory, 1), 0, what));
+        return Err(DiskError::corrupt(&segment::path(&directory.path, 1), 0, what));
     }
     // Counted anew from 0, records of long ago could be taken for new ones.
     let incarnation = before.checked_add(1).ok_or_else(|| {
-        DiskError::corrupt(&directory.join(meta::NAME), 0, "it says that the directory was opened 4294967295 times")
+        DiskError::corrupt(&directory.path_of(meta::NAME), 0, "it says that the directory was opened 4294967295 times")
     })?;
+    if meta.is_none() {
+        // Or a power cut takes the directory with everything that was synced in it. An opening that was cut short may have
+        // created it: so not only by who creates it, but by whoever begins the log.
+        let path = &directory.path;
+        files.sync_parents(path).map_err(|e| DiskError::io("sync the directories above", path, e))?;
+    }
     let opened = Meta { incarnation, ..expected.clone() };
     let written = if found.is_some() { &opened } else { &expected };
-    written.write(files, directory)?;
+    written.write(directory)?;
     Ok((opened, found))
 }
 
@@ -463,7 +479,7 @@ fn meta_and_log(
 fn first_segment(workshop: &Workshop, options: &DiskOptions, meta: &Meta) -> Result<Found, DiskError> {
     let filled = options.durability == Durability::Fsync && options.prepare == Prepare::InBackground;
     let segment = if filled { workshop.make_filled(1)? } else { workshop.make(1)? };
-    meta.write(&*workshop.files, &workshop.directory)?;
+    meta.write(&workshop.directory)?;
     Ok(Found::nothing(segment))
 }
 
@@ -497,7 +513,7 @@ fn tail(shared: &Shared, last_index: u64, bytes: u64) -> Result<Vec<Entry>, Disk
     let start = shared.index.read().start_of_tail(bytes);
     let mut tail = shared
         .read(start, last_index + 1, u64::MAX)
-        .map_err(|e| DiskError::io("read the tail of the log in", &shared.directory, e))?;
+        .map_err(|e| DiskError::io("read the tail of the log in", &shared.directory.path, e))?;
     let mut kept = 0;
     let fit = tail.iter().rev().take_while(|entry| {
         kept += (entry.data.len() + entry.context.len()) as u64 + ENTRY_MEMORY_BYTES;

@@ -84,6 +84,15 @@ pub enum DiskError {
         /// What this version reads and writes.
         expected: u64,
     },
+    /// A later version of this library wrote something there that this one does not know.
+    Later {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What it is.
+        what: String,
+    },
     /// What is on disk can't have come from a crash: something was damaged or removed.
     Corrupt {
         /// The damaged file.
@@ -196,6 +205,12 @@ impl fmt::Display for DiskError {
                  version that wrote it, or move the directory away, and this replica is rebuilt from the others",
                 path.display()
             ),
+            Self::Later { path, offset, what } => write!(
+                f,
+                "durable log: {} has {what} at byte {offset}, which this version of the library does not know; start the \
+                 version that wrote it, or move the directory away, and this replica is rebuilt from the others",
+                path.display()
+            ),
             Self::Corrupt { path, offset, what } => write!(
                 f,
                 "durable log: {} is damaged at byte {offset}: {what}; move the directory away, and this replica is \
@@ -231,7 +246,7 @@ impl std::error::Error for DiskError {
 impl From<DiskError> for io::Error {
     fn from(error: DiskError) -> Self {
         match error {
-            DiskError::Corrupt { .. } => io::Error::new(io::ErrorKind::InvalidData, error),
+            DiskError::Corrupt { .. } | DiskError::Later { .. } => io::Error::new(io::ErrorKind::InvalidData, error),
             _ => io::Error::other(error),
         }
     }

@@ -10,35 +10,22 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Advice, FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, AtFlags, Dir, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::room;
 
-/// A directory of log files. Paths are whole paths; methods may be called from any thread.
+/// Where directories of log files are. Paths are whole paths; methods may be called from any thread.
 pub trait FileSystem: Send + Sync {
-    /// Creates `directory` and its parents unless they exist, durably.
+    /// Creates `directory` and its parents unless they exist. They last from [`Self::sync_parents`] on.
     fn create_directory(&self, directory: &Path) -> io::Result<()>;
+    /// Makes the names durable that lead to `directory`, whoever created them.
+    fn sync_parents(&self, directory: &Path) -> io::Result<()>;
     /// Takes the directory of the lock file `path` for this process until the guard is dropped, and leaves this
     /// process's number in the file. `Err(Held)` when another holder has it, whatever became of the file.
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError>;
-    /// Opens a file for reading and writing; creates an empty one when `path` does not exist and
-    /// `mode` says so.
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>>;
-    /// Names of the files in `directory`, in no particular order.
-    fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
-    /// Renames within a directory, replacing `to`.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file.
-    fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Opens `directory`, to sync it also when no more files can be opened.
+    /// Opens `directory`.
     fn open_directory(&self, directory: &Path) -> io::Result<Box<dyn OpenDirectory>>;
-    /// Makes creations, renames and removals in `directory` durable.
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.open_directory(directory)?.sync()
-    }
-    /// How many more bytes files in `directory` may take; an error where the file system does not tell.
-    fn free_bytes(&self, directory: &Path) -> io::Result<u64>;
     /// Which file `path` names now.
     fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
 }
@@ -47,10 +34,20 @@ pub trait FileSystem: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileIdentity(pub u64, pub u64);
 
-/// One open directory.
+/// One open directory: the same one wherever it is moved, and whatever takes its place.
 pub trait OpenDirectory: Send + Sync {
+    /// Opens a file in it for reading and writing; creates an empty one when there is none and `mode` says so.
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn LogFile>>;
+    /// Names of the files in it, in no particular order.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Renames within it, replacing `to`.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes creations, renames and removals in it durable.
     fn sync(&self) -> io::Result<()>;
+    /// How many more bytes files in it may take; an error where the file system does not tell.
+    fn free_bytes(&self) -> io::Result<u64>;
 }
 
 /// One open file. Shared between the writer and readers.
@@ -98,23 +95,35 @@ pub enum OpenMode {
 /// Most pieces that one gathering write may have (IOV_MAX on Linux).
 const PIECES_MAX: usize = 1024;
 
+/// Of new files, before the process's umask.
+const CREATED_MODE: u32 = 0o666;
+
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFiles;
 
 impl FileSystem for RealFiles {
     fn create_directory(&self, directory: &Path) -> io::Result<()> {
-        if directory.is_dir() {
-            return Ok(());
+        std::fs::create_dir_all(directory)
+    }
+
+    fn sync_parents(&self, directory: &Path) -> io::Result<()> {
+        let file_system = std::fs::metadata(directory)?.dev();
+        let mut below = directory;
+        while below.file_name().is_some() {
+            let parent = parent_of(below);
+            // A mount point is its administrator's, and was there before.
+            if std::fs::metadata(parent)?.dev() != file_system {
+                return Ok(());
+            }
+            match File::open(parent).and_then(|parent| parent.sync_all()) {
+                // Nor was anything created in what this process may not read.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                synced => synced?,
+            }
+            below = parent;
         }
-        let parent = parent_of(directory);
-        self.create_directory(parent)?;
-        match std::fs::create_dir(directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        // Or a power cut takes the directory with everything that was synced in it.
-        self.sync_directory(parent)
+        Ok(())
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
@@ -142,44 +151,8 @@ impl FileSystem for RealFiles {
         Ok(Box::new(RealLock { _directory: directory, _file: file }))
     }
 
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(mode == OpenMode::CreateIfMissing)
-            .truncate(false)
-            .open(path)?;
-        Ok(Arc::new(RealFile { file }))
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(directory)? {
-            // Our own names are ASCII: anything else is not ours and is left alone.
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
-        }
-        Ok(names)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_file(path)
-    }
-
     fn open_directory(&self, directory: &Path) -> io::Result<Box<dyn OpenDirectory>> {
-        Ok(Box::new(File::open(directory)?))
-    }
-
-    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
-        let system = rustix::fs::statvfs(directory)?;
-        let blocks = [system.f_blocks, system.f_bfree, system.f_bavail];
-        let free = room::free_bytes(blocks, system.f_frsize, rustix::process::geteuid().is_root());
-        free.ok_or_else(|| io::ErrorKind::Unsupported.into())
+        Ok(Box::new(RealDirectory { directory: File::open(directory)? }))
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
@@ -197,9 +170,46 @@ fn held(path: &Path) -> LockError {
     LockError::Held { pid: text.trim().parse().ok() }
 }
 
-impl OpenDirectory for File {
+struct RealDirectory {
+    directory: File,
+}
+
+impl OpenDirectory for RealDirectory {
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
+        let create = if mode == OpenMode::CreateIfMissing { OFlags::CREATE } else { OFlags::empty() };
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | create;
+        let open = || rustix::fs::openat(&self.directory, name, flags, Mode::from_raw_mode(CREATED_MODE));
+        Ok(Arc::new(RealFile { file: rustix::io::retry_on_intr(open)?.into() }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.directory)? {
+            // Our own names are ASCII: anything else is not ours and is left alone.
+            if let Ok(name) = entry?.file_name().to_str() {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.directory, from, &self.directory, to)?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?)
+    }
+
     fn sync(&self) -> io::Result<()> {
-        self.sync_all()
+        self.directory.sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let system = rustix::fs::fstatvfs(&self.directory)?;
+        let blocks = [system.f_blocks, system.f_bfree, system.f_bavail];
+        let free = room::free_bytes(blocks, system.f_frsize, rustix::process::geteuid().is_root());
+        free.ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 }
 

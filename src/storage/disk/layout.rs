@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::directory::Directory;
 use super::error::DiskError;
 use super::files::FileSystem;
 use super::meta::{self, Meta};
@@ -49,9 +50,9 @@ pub fn check_layout(files: &dyn FileSystem, data_directory: &Path, logs: &[DiskO
 
 /// The groups that have a log there, ascending.
 fn groups_in(files: &dyn FileSystem, data_directory: &Path) -> Result<Vec<(GroupId, Meta)>, DiskError> {
-    let names = match files.list(data_directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        names => names.map_err(|e| DiskError::io("list", data_directory, e))?,
+    let names = match Directory::open(files, data_directory) {
+        Err(DiskError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        directory => directory?.names()?,
     };
     let mut groups: Vec<GroupId> = names.iter().filter_map(|name| group_named(name)).collect();
     groups.sort();
@@ -59,7 +60,7 @@ fn groups_in(files: &dyn FileSystem, data_directory: &Path) -> Result<Vec<(Group
     for group in groups {
         let directory = group_directory(data_directory, group);
         if files.identity(&directory.join(meta::NAME)).is_ok() {
-            found.extend(Meta::read(files, &directory)?.map(|meta| (group, meta)));
+            found.extend(Meta::read(&Directory::open(files, &directory)?)?.map(|meta| (group, meta)));
         }
     }
     Ok(found)

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use crate::checksum::crc32c;
 
+use super::directory::Directory;
 use super::error::DiskError;
-use super::files::{FileSystem, OpenMode};
+use super::files::OpenMode;
 use super::{layout, DiskOptions};
 
 /// The layout that this version writes and reads.
@@ -59,13 +60,12 @@ impl Meta {
     }
 
     /// Reads `META`; `None` when there is none.
-    pub fn read(files: &dyn FileSystem, directory: &Path) -> Result<Option<Meta>, DiskError> {
-        let path = directory.join(NAME);
-        let names = files.list(directory).map_err(|e| DiskError::io("list", directory, e))?;
-        if !names.iter().any(|name| name == NAME) {
+    pub fn read(directory: &Directory) -> Result<Option<Meta>, DiskError> {
+        if !directory.names()?.iter().any(|name| name == NAME) {
             return Ok(None);
         }
-        let file = files.open(&path, OpenMode::Existing).map_err(|e| DiskError::io("open", &path, e))?;
+        let path = directory.path_of(NAME);
+        let file = directory.file(NAME, OpenMode::Existing)?;
         let mut bytes = vec![0; META_MAX_BYTES];
         let read = file.read_at(&mut bytes, 0).map_err(|e| DiskError::io("read", &path, e))?;
         let text = std::str::from_utf8(&bytes[..read]).map_err(|_| DiskError::corrupt(&path, 0, "it is not text"))?;
@@ -102,18 +102,17 @@ impl Meta {
     }
 
     /// Replaces `META` durably.
-    pub fn write(&self, files: &dyn FileSystem, directory: &Path) -> Result<(), DiskError> {
-        let (new, path) = (directory.join(NEW_NAME), directory.join(NAME));
-        let names = files.list(directory).map_err(|e| DiskError::io("list", directory, e))?;
-        if names.iter().any(|name| name == NEW_NAME) {
-            files.remove(&new).map_err(|e| DiskError::io("remove", &new, e))?;
+    pub fn write(&self, directory: &Directory) -> Result<(), DiskError> {
+        let new = directory.path_of(NEW_NAME);
+        if directory.names()?.iter().any(|name| name == NEW_NAME) {
+            directory.remove(NEW_NAME)?;
         }
-        let file = files.open(&new, OpenMode::CreateIfMissing).map_err(|e| DiskError::io("create", &new, e))?;
+        let file = directory.file(NEW_NAME, OpenMode::CreateIfMissing)?;
         let text = self.text();
         file.write_at(&[IoSlice::new(text.as_bytes())], 0).map_err(|e| DiskError::io("write", &new, e))?;
         file.sync().map_err(|e| DiskError::io("sync", &new, e))?;
-        files.rename(&new, &path).map_err(|e| DiskError::io("rename", &new, e))?;
-        files.sync_directory(directory).map_err(|e| DiskError::io("sync", directory, e))
+        directory.rename(NEW_NAME, NAME)?;
+        directory.sync()
     }
 }
 

@@ -22,6 +22,7 @@
 //! order has no such blind spot.
 
 mod append;
+mod directory;
 pub mod error;
 pub mod files;
 mod index;
@@ -29,6 +30,7 @@ mod layout;
 mod meta;
 mod prepare;
 mod presence;
+mod progress;
 mod reader;
 mod record;
 mod recovery;

@@ -9,19 +9,20 @@
 //! With each segment it looks how many more there is room for.
 //!
 //! The same thread syncs segments that are full where the log itself does not sync
-//! ([`Durability::Os`](super::Durability::Os)), so that damage to old segments is recognised there too.
+//! ([`Durability::Os`](super::Durability::Os)), so that damage to old segments is recognised there too. Where that fails,
+//! the system may drop what was written before it has it on the disk, so it stops the log as a failed write does.
 
 use std::io::IoSlice;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use parking_lot::Mutex;
+
+use super::directory::Directory;
 use super::error::DiskError;
-use super::files::{FileSystem, LogFile, OpenDirectory, OpenMode};
-use super::record::Position;
+use super::files::{LogFile, OpenMode};
 use super::room::Room;
 use super::segment::{self, Segment};
 use super::Prepare;
@@ -39,10 +40,7 @@ pub(super) const SMALL_SYNC_BYTES: u64 = 128 << 10;
 /// What preparing needs to know.
 #[derive(Clone)]
 pub(super) struct Workshop {
-    pub directory: PathBuf,
-    /// Held open: a segment is not to fail because the process has no handle left for its directory.
-    pub handle: Arc<dyn OpenDirectory>,
-    pub files: Arc<dyn FileSystem>,
+    pub directory: Directory,
     pub segment_bytes: u64,
     pub incarnation: u32,
 }
@@ -54,16 +52,44 @@ enum Request {
     Fill,
     /// Finish the segment and hand it over.
     Finish,
-    /// Sync a full segment; everything before the position is synced then.
-    Sync(Segment, Position),
+    /// Sync a full segment.
+    Sync(Segment),
+}
+
+/// What is known of the full segments that a log left to be synced.
+#[derive(Default)]
+struct Sealing {
+    /// All up to this one are synced; 0 for none. Stays where it is behind the first that could not be.
+    last: u32,
+    /// Why that could not be, until the log is told.
+    error: Option<DiskError>,
+    failed: bool,
+}
+
+impl Sealing {
+    fn sync(sealing: &Mutex<Self>, full: &Segment) {
+        // What comes behind a segment that is not synced can't be called synced either.
+        if sealing.lock().failed {
+            return;
+        }
+        let synced = full.sync();
+        let mut sealing = sealing.lock();
+        match synced {
+            Ok(()) => {
+                sealing.last = full.number;
+                drop(sealing);
+                full.forget();
+            }
+            Err(error) => (sealing.failed, sealing.error) = (true, Some(error)),
+        }
+    }
 }
 
 /// Hands out segments that are ready.
 pub(super) struct Preparer {
     workshop: Workshop,
     thread: Option<Thread>,
-    /// Where the sealed part that is known to be synced ends: segment number.
-    sealed: Arc<AtomicU64>,
+    sealing: Arc<Mutex<Sealing>>,
     /// Bytes written in small synced pieces that no fill was asked for yet.
     credit: u64,
 }
@@ -77,8 +103,7 @@ struct Thread {
 impl Preparer {
     /// Starts the thread when `mode` has one, on the segment `next`.
     pub fn start(workshop: Workshop, mode: Prepare, next: u32) -> Result<Self, DiskError> {
-        let sealed = Arc::new(AtomicU64::new(0));
-        let mut preparer = Self { workshop, thread: None, sealed, credit: 0 };
+        let mut preparer = Self { workshop, thread: None, sealing: Arc::default(), credit: 0 };
         if mode == Prepare::InBackground {
             preparer.thread = Some(preparer.spawn()?);
             preparer.request(Request::Begin(next));
@@ -90,12 +115,12 @@ impl Preparer {
         let (requests, inbox) = sync_channel(REQUESTS_MAX);
         // One segment is asked for at a time, so one answer at most is on its way.
         let (answers, ready) = sync_channel(1);
-        let (workshop, sealed, room) = (self.workshop.clone(), self.sealed.clone(), Room::default());
-        let worker = Worker { workshop, current: None, sealed, room, room_looked_at: None };
+        let (workshop, sealing, room) = (self.workshop.clone(), self.sealing.clone(), Room::default());
+        let worker = Worker { workshop, current: None, sealing, room, room_looked_at: None };
         let handle = std::thread::Builder::new()
             .name("mako-raft-disk".into())
             .spawn(move || worker.run(inbox, answers))
-            .map_err(|e| DiskError::io("start a thread for", &self.workshop.directory, e))?;
+            .map_err(|e| DiskError::io("start a thread for", &self.workshop.directory.path, e))?;
         Ok(Thread { requests: Some(requests), ready, handle: Some(handle) })
     }
 
@@ -130,29 +155,27 @@ impl Preparer {
         let thread = self.thread.as_ref().expect("looked at above");
         let segment = thread.ready.recv().unwrap_or_else(|_| {
             let gone = std::io::Error::other("the thread that prepares segments has ended");
-            Err(DiskError::io("prepare", &self.workshop.directory, gone))
+            Err(DiskError::io("prepare", &self.workshop.directory.path, gone))
         })?;
         assert_eq!(segment.number, number, "segments are made in order");
         self.request(Request::Begin(number + 1));
         Ok(segment)
     }
 
-    /// Where the log does not sync: `full` gets no more records, and what follows starts at `next`. Syncs
-    /// it, in the background where there is a thread.
-    pub fn sync_later(&mut self, full: Segment, next: Position) -> Result<(), DiskError> {
-        if self.thread.is_some() {
-            self.request(Request::Sync(full, next));
-            return Ok(());
+    /// Where the log does not sync: `full` gets no more records. Syncs it, in the background where there is a thread;
+    /// [`Self::sealed`] tells what became of it.
+    pub fn sync_later(&mut self, full: Segment) {
+        match self.thread {
+            Some(_) => self.request(Request::Sync(full)),
+            None => Sealing::sync(&self.sealing, &full),
         }
-        full.sync()?;
-        self.sealed.store(u64::from(next.segment), Ordering::Release);
-        full.forget();
-        Ok(())
     }
 
-    /// Every segment before this number is known to be synced by [`Self::sync_later`]; 0 for none.
-    pub fn synced_before(&self) -> u32 {
-        self.sealed.load(Ordering::Acquire) as u32
+    /// Every segment up to this number is known to be synced by [`Self::sync_later`]; 0 for none. The error of a sync
+    /// that failed comes once, and no later segment counts as synced.
+    pub fn sealed(&self) -> Result<u32, DiskError> {
+        let mut sealing = self.sealing.lock();
+        sealing.error.take().map_or(Ok(sealing.last), Err)
     }
 }
 
@@ -163,6 +186,10 @@ impl Drop for Preparer {
         if let Some(handle) = thread.handle.take() {
             // Nothing is lost with a panic of this thread: what it prepared is made again.
             let _ = handle.join();
+        }
+        // Of the last segments nobody asked any more. Each opening writes again what is not known to be synced.
+        if let Err(error) = self.sealed() {
+            log::error!("{error}");
         }
     }
 }
@@ -187,8 +214,8 @@ impl Workshop {
     /// The file to become a segment, with its space reserved. Takes a recycled one where there is one:
     /// no record in it can be taken for one of the new segment, since the salt is new.
     fn spare(&self) -> Result<Arc<dyn LogFile>, DiskError> {
-        let path = self.directory.join(SPARE_NAME);
-        let file = self.files.open(&path, OpenMode::CreateIfMissing).map_err(|e| DiskError::io("open", &path, e))?;
+        let file = self.directory.file(SPARE_NAME, OpenMode::CreateIfMissing)?;
+        let path = self.directory.path_of(SPARE_NAME);
         file.allocate(self.segment_bytes).map_err(|e| DiskError::io("reserve space for", &path, e))?;
         Ok(file)
     }
@@ -196,7 +223,7 @@ impl Workshop {
     /// Writes and syncs zeros from `from` on; returns where they end.
     fn fill(&self, file: &dyn LogFile, from: u64) -> Result<u64, DiskError> {
         static ZEROS: [u8; FILL_BYTES] = [0; FILL_BYTES];
-        let path = self.directory.join(SPARE_NAME);
+        let path = self.directory.path_of(SPARE_NAME);
         let bytes = self.segment_bytes.saturating_sub(from).min(FILL_BYTES as u64);
         file.write_at(&[IoSlice::new(&ZEROS[..bytes as usize])], from)
             .map_err(|e| DiskError::io("fill", &path, e))?;
@@ -207,15 +234,14 @@ impl Workshop {
     /// Gives the spare file its header and its name, durably and in this order: a file with a segment's
     /// name always has a good header.
     fn finish(&self, number: u32, file: Arc<dyn LogFile>) -> Result<Segment, DiskError> {
-        let spare = self.directory.join(SPARE_NAME);
-        let path = segment::path(&self.directory, number);
+        let spare = self.directory.path_of(SPARE_NAME);
         let salt = u64::from(self.incarnation) << 32 | u64::from(number);
         let block = segment::header_block(number, salt);
         file.write_at(&[IoSlice::new(&block)], 0).map_err(|e| DiskError::io("write", &spare, e))?;
         file.sync().map_err(|e| DiskError::io("sync", &spare, e))?;
-        self.files.rename(&spare, &path).map_err(|e| DiskError::io("rename", &spare, e))?;
-        self.handle.sync().map_err(|e| DiskError::io("sync", &self.directory, e))?;
-        Ok(Segment { number, path, file, salt })
+        self.directory.rename(SPARE_NAME, &segment::name(number))?;
+        self.directory.sync()?;
+        Ok(Segment { number, path: segment::path(&self.directory.path, number), file, salt })
     }
 }
 
@@ -223,7 +249,7 @@ impl Workshop {
 struct Worker {
     workshop: Workshop,
     current: Option<Current>,
-    sealed: Arc<AtomicU64>,
+    sealing: Arc<Mutex<Sealing>>,
     room: Room,
     room_looked_at: Option<Instant>,
 }
@@ -273,25 +299,18 @@ impl Worker {
                         return;
                     }
                 }
-                Request::Sync(segment, next) => match segment.sync() {
-                    Ok(()) => {
-                        self.sealed.store(u64::from(next.segment), Ordering::Release);
-                        segment.forget();
-                    }
-                    // `Durability::Os` promised nothing about power cuts; but say what was seen.
-                    Err(error) => log::error!("{error}"),
-                },
+                Request::Sync(full) => Sealing::sync(&self.sealing, &full),
             }
         }
     }
 
     /// A file system that does not tell has none to warn of.
     fn look_at_room(&mut self) {
-        let Workshop { files, directory, segment_bytes, .. } = &self.workshop;
+        let Workshop { directory, segment_bytes, .. } = &self.workshop;
         let elapsed = self.room_looked_at.replace(Instant::now()).map(|at| at.elapsed());
-        let Ok(free_bytes) = files.free_bytes(directory) else { return };
+        let Some(free_bytes) = directory.free_bytes() else { return };
         if let Some(line) = self.room.look(free_bytes, *segment_bytes, elapsed) {
-            log::warn!("durable log: {}: {line}", directory.display());
+            log::warn!("durable log: {}: {line}", directory.path.display());
         }
     }
 

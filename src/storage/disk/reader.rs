@@ -5,14 +5,13 @@
 //! again, header and body: old data that went bad on the disk becomes an error, never an entry.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use raft::eraftpb::Entry;
 
+use super::directory::Directory;
 use super::error::DiskError;
-use super::files::FileSystem;
 use super::index::{LogIndex, Span};
 use super::record::{Batch, Kind, Sections};
 use super::segment::{Scanner, Segment};
@@ -23,23 +22,22 @@ const OPEN_SEGMENTS_MAX: usize = 16;
 
 /// What the appender and the readers share.
 pub(super) struct Shared {
-    pub directory: PathBuf,
-    pub files: Arc<dyn FileSystem>,
+    pub directory: Directory,
     pub index: RwLock<LogIndex>,
     /// Open segments, the most recently used last.
     open: Mutex<Vec<Segment>>,
 }
 
 impl Shared {
-    pub fn new(directory: PathBuf, files: Arc<dyn FileSystem>, index: LogIndex) -> Self {
-        Self { directory, files, index: RwLock::new(index), open: Mutex::new(Vec::new()) }
+    pub fn new(directory: Directory, index: LogIndex) -> Self {
+        Self { directory, index: RwLock::new(index), open: Mutex::new(Vec::new()) }
     }
 
     fn segment(&self, number: u32) -> Result<Segment, DiskError> {
         let mut open = self.open.lock();
         let segment = match open.iter().position(|segment| segment.number == number) {
             Some(at) => open.remove(at),
-            None => Segment::open(&*self.files, &self.directory, number)?,
+            None => Segment::open(&self.directory, number)?,
         };
         if open.len() == OPEN_SEGMENTS_MAX {
             open.remove(0);

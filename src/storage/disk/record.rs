@@ -22,7 +22,9 @@
 //! larger than [`SPLIT_BYTES`] continue in further records that carry only entries.
 //!
 //! The second section is there only where a shard was restored twice: a version that does not know it refuses such a
-//! directory, and reads every other.
+//! directory, and reads every other. The same goes for whatever a later version may add: a header whose CRC is right and
+//! that names another kind, another section, or something in the two bytes that are 0 now, was written whole. It is no torn
+//! write, and no end of the log.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -54,6 +56,7 @@ const SECTION_HARD_STATE: u8 = 2;
 const SECTION_ENTRIES: u8 = 4;
 /// Behind the membership in the body.
 const SECTION_ANCESTORS: u8 = 8;
+const SECTIONS_KNOWN: u8 = SECTION_MEMBERSHIP | SECTION_HARD_STATE | SECTION_ENTRIES | SECTION_ANCESTORS;
 const HARD_STATE_BYTES: usize = 24;
 const MEMBERSHIP_BYTES: usize = 40;
 const MEMBER_BYTES: usize = 24;
@@ -94,6 +97,10 @@ impl Kind {
     }
 }
 
+/// What a header says that is whole, and that this version does not know.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unknown(pub String);
+
 /// A record's header, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -108,20 +115,25 @@ pub(super) struct Header {
 
 impl Header {
     /// The header at `offset` of the segment with `salt`, or `None` when that is not one.
-    pub fn parse(bytes: &[u8], salt: u64, offset: u64) -> Option<Header> {
-        let bytes: &[u8; HEADER_BYTES] = bytes.get(..HEADER_BYTES)?.try_into().ok()?;
+    pub fn parse(bytes: &[u8], salt: u64, offset: u64) -> Result<Option<Header>, Unknown> {
+        let Some(bytes) = bytes.get(..HEADER_BYTES) else { return Ok(None) };
         if u32_at(bytes, 0) != MAGIC || header_crc(bytes, salt, offset) != u32_at(bytes, 36) {
-            return None;
+            return Ok(None);
         }
-        Some(Header {
-            kind: Kind::from_number(bytes[4])?,
-            sections: bytes[5],
+        let kind = Kind::from_number(bytes[4]).ok_or_else(|| Unknown(format!("a record of kind {}", bytes[4])))?;
+        let (sections, reserved) = (bytes[5], [bytes[6], bytes[7]]);
+        if sections & !SECTIONS_KNOWN != 0 || reserved != [0, 0] {
+            return Err(Unknown(format!("a record with sections {sections:#04x} and {reserved:02x?} behind them")));
+        }
+        Ok(Some(Header {
+            kind,
+            sections,
             body_bytes: u32_at(bytes, 8),
             body_crc: u32_at(bytes, 12),
             synced: Position { segment: u32_at(bytes, 16), offset: u32_at(bytes, 20) },
             ordinal: u64_at(bytes, 24),
             opening: u32_at(bytes, 32),
-        })
+        }))
     }
 
     fn write(&self, out: &mut [u8], salt: u64, offset: u64) {
@@ -402,10 +414,6 @@ impl Sections {
     /// Parses the body of a record with this header. The error says what is wrong: bytes whose CRC is
     /// right and that still make no sense were written by something else than this version.
     pub fn parse(header: &Header, body: Bytes) -> Result<Sections, &'static str> {
-        let known = SECTION_MEMBERSHIP | SECTION_ANCESTORS | SECTION_HARD_STATE | SECTION_ENTRIES;
-        if header.sections & !known != 0 {
-            return Err("a section that this version does not know");
-        }
         let mut cursor = Cursor { rest: body };
         let mut out = Sections { membership: None, hard_state: None, entries: None };
         if header.sections & SECTION_MEMBERSHIP != 0 {

@@ -7,19 +7,21 @@
 //! that were written since is told by its opening, which is an earlier one than theirs.
 //!
 //! What was read from behind the last known sync may exist in the page cache only, and a sync that
-//! failed before may have left it there marked as clean. So it is written once more, and then synced:
-//! after that, what the replica is told is on the disk.
+//! failed before may have left it there marked as clean. So it is written once more, synced, and looked at again: the
+//! system may have dropped it before it was written, and then something older was. After that, what the replica is told
+//! is on the disk.
 
 use std::io::IoSlice;
 use std::ops::Range;
-use std::path::Path;
+use std::time::Instant;
 
 use raft::eraftpb::HardState;
 
+use super::directory::Directory;
 use super::error::DiskError;
-use super::files::FileSystem;
 use super::index::LogIndex;
 use super::prepare::SPARE_NAME;
+use super::progress::{Progress, Teller};
 use super::record::{Header, Kind, Position, Sections};
 use super::segment::{self, Scanner, Segment, RECORDS_START};
 use crate::ids::MemberId;
@@ -57,25 +59,31 @@ enum End {
 
 /// Reads the whole log, makes it durable, and erases what lies behind its end. `None` when the directory
 /// has no segment.
-pub(super) fn recover(files: &dyn FileSystem, directory: &Path) -> Result<Option<Found>, DiskError> {
-    let numbers = segment_numbers(files, directory)?;
+pub(super) fn recover(directory: &Directory) -> Result<Option<Found>, DiskError> {
+    recover_telling(directory, Teller { now: &Instant::now, say: &|line| log::info!("durable log: {line}") })
+}
+
+/// The same with another clock, and another ear.
+pub(super) fn recover_telling(directory: &Directory, teller: Teller<'_>) -> Result<Option<Found>, DiskError> {
+    let numbers = segment_numbers(directory)?;
     let Some(&first) = numbers.first() else { return Ok(None) };
-    let mut found = Found::nothing(Segment::open(files, directory, first)?);
+    let mut progress = Progress::new(teller, &directory.path, length(directory, &numbers)?);
+    let mut found = Found::nothing(Segment::open(directory, first)?);
     for at in 0..numbers.len() {
-        let end = found.replay_segment()?;
+        let end = found.replay_segment(&mut progress)?;
         match end {
             End::Rolled => {
                 let next = found.segment.number + 1;
                 let Some(&number) = numbers.get(at + 1) else {
-                    let path = segment::path(directory, next);
+                    let path = segment::path(&directory.path, next);
                     return Err(DiskError::corrupt(&path, 0, "the log goes on in this segment, and it is missing"));
                 };
-                found.segment = Segment::open(files, directory, number)?;
+                found.segment = Segment::open(directory, number)?;
             }
             End::Here(offset) => {
                 found.end = offset;
-                found.settle_end(files, directory, &numbers[at + 1..])?;
-                found.write_again(files, directory)?;
+                found.settle_end(directory, &numbers[at + 1..])?;
+                found.write_again(directory)?;
                 return Ok(Some(found));
             }
         }
@@ -84,22 +92,28 @@ pub(super) fn recover(files: &dyn FileSystem, directory: &Path) -> Result<Option
 }
 
 /// The segments' numbers: 1, 2, 3, ... without a gap.
-fn segment_numbers(files: &dyn FileSystem, directory: &Path) -> Result<Vec<u32>, DiskError> {
-    let names = files.list(directory).map_err(|e| DiskError::io("list", directory, e))?;
+fn segment_numbers(directory: &Directory) -> Result<Vec<u32>, DiskError> {
+    let names = directory.names()?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment::parse_name(name)).collect();
     numbers.sort_unstable();
     for (number, expected) in numbers.iter().zip(1..) {
         if *number != expected {
-            let path = segment::path(directory, expected);
+            let path = segment::path(&directory.path, expected);
             return Err(DiskError::corrupt(&path, 0, format!("it is missing, but segment {number} is there")));
         }
     }
     Ok(numbers)
 }
 
+/// Of all segments together, in bytes. The last is mostly longer than what was written to it.
+fn length(directory: &Directory, numbers: &[u32]) -> Result<u64, DiskError> {
+    let length = |&number: &u32| Segment::open(directory, number)?.length();
+    numbers.iter().map(length).sum()
+}
+
 impl Found {
     /// Reads the records of the current segment.
-    fn replay_segment(&mut self) -> Result<End, DiskError> {
+    fn replay_segment(&mut self, progress: &mut Progress<'_>) -> Result<End, DiskError> {
         let segment = self.segment.clone();
         let mut scanner = Scanner::new(&segment);
         let mut offset = RECORDS_START;
@@ -128,6 +142,7 @@ impl Found {
                 }
             }
             offset += header.record_bytes();
+            progress.read(header.record_bytes());
         }
     }
 
@@ -158,12 +173,12 @@ impl Found {
 
     /// The log ends in this segment at `self.end`, unless what lies behind shows that more of it was
     /// synced. `later` are the segments behind this one.
-    fn settle_end(&mut self, files: &dyn FileSystem, directory: &Path, later: &[u32]) -> Result<(), DiskError> {
+    fn settle_end(&mut self, directory: &Directory, later: &[u32]) -> Result<(), DiskError> {
         let end = Position { segment: self.segment.number, offset: self.end as u32 };
         let mut dropped = check_behind(&self.segment, self.end, &self.segment, end)?;
         let behind = dropped > 0;
         for &number in later {
-            let segment = Segment::open(files, directory, number)?;
+            let segment = Segment::open(directory, number)?;
             dropped += check_behind(&segment, RECORDS_START, &self.segment, end)?;
         }
         if dropped > 0 {
@@ -177,21 +192,59 @@ impl Found {
         if behind {
             erase(&self.segment, self.end)?;
         }
-        recycle(files, directory, later)
+        recycle(directory, later)
     }
 
     /// Makes durable what is not known to be.
-    fn write_again(&self, files: &dyn FileSystem, directory: &Path) -> Result<(), DiskError> {
+    fn write_again(&self, directory: &Directory) -> Result<(), DiskError> {
+        let mut ordinal = None;
+        let mut from = u64::from(self.synced.offset);
         for number in self.synced.segment..self.segment.number {
-            let segment = Segment::open(files, directory, number)?;
-            let length = segment.length()?;
-            write_range_again(&segment, self.unsure_from(number)..length)?;
+            let segment = Segment::open(directory, number)?;
+            write_range_again(&segment, from..segment.length()?)?;
+            ordinal = self.check_again(&segment, from, ordinal)?;
+            from = RECORDS_START;
         }
-        write_range_again(&self.segment, self.unsure_from(self.segment.number)..self.end)
+        write_range_again(&self.segment, from..self.end)?;
+        self.check_again(&self.segment, from, ordinal)?;
+        Ok(())
     }
 
-    fn unsure_from(&self, segment: u32) -> u64 {
-        if segment == self.synced.segment { u64::from(self.synced.offset) } else { RECORDS_START }
+    /// Looks whether the records from `from` on are those that were read; `before` is the ordinal of the one before, where
+    /// it is known. Returns that of the last.
+    ///
+    /// What begins an opening writes again all before it, so all that is not known to be synced is of one opening, and that
+    /// wrote once to each place: a whole record with its number there is the same one.
+    fn check_again(&self, segment: &Segment, from: u64, before: Option<u64>) -> Result<Option<u64>, DiskError> {
+        let is_last = segment.number == self.segment.number;
+        let (mut scanner, mut offset, mut ordinal) = (Scanner::new(segment), from, before);
+        while !is_last || offset < self.end {
+            let is_the_same = |header: &Header| {
+                let opening = header.opening == self.opening || header.opening == 0;
+                opening && ordinal.is_none_or(|before| header.ordinal == before + 1)
+            };
+            let Some((header, _)) = scanner.record(offset)?.filter(|(header, _)| is_the_same(header)) else {
+                return Err(self.gone(segment, offset));
+            };
+            ordinal = Some(header.ordinal);
+            offset += header.record_bytes();
+            if header.kind == Kind::Rolled {
+                break;
+            }
+        }
+        if is_last && ordinal.is_some_and(|last| last != self.ordinal) {
+            return Err(self.gone(segment, offset));
+        }
+        Ok(ordinal)
+    }
+
+    /// No damage: nothing says that it was ever on the disk.
+    fn gone(&self, segment: &Segment, offset: u64) -> DiskError {
+        let what = format!(
+            "the record at byte {offset} was there a moment ago and is not any more: the disk did not take it when it was \
+             written, and the system has dropped it meanwhile; look at the disk, and restart"
+        );
+        DiskError::io("write again", &segment.path, std::io::Error::other(what))
     }
 
     /// The log of a new directory, in its first segment.
@@ -282,16 +335,15 @@ fn erase(segment: &Segment, from: u64) -> Result<(), DiskError> {
 
 /// Takes the segments behind the log's end out of it, the last one first so that no gap can arise; one
 /// is kept to become the next segment.
-fn recycle(files: &dyn FileSystem, directory: &Path, later: &[u32]) -> Result<(), DiskError> {
-    let spare = directory.join(SPARE_NAME);
+fn recycle(directory: &Directory, later: &[u32]) -> Result<(), DiskError> {
     for (at, &number) in later.iter().enumerate().rev() {
-        let path = segment::path(directory, number);
+        let name = segment::name(number);
         if at == 0 {
-            files.rename(&path, &spare).map_err(|e| DiskError::io("rename", &path, e))?;
+            directory.rename(&name, SPARE_NAME)?;
         } else {
-            files.remove(&path).map_err(|e| DiskError::io("remove", &path, e))?;
+            directory.remove(&name)?;
         }
-        files.sync_directory(directory).map_err(|e| DiskError::io("sync", directory, e))?;
+        directory.sync()?;
     }
     Ok(())
 }

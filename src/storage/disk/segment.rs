@@ -7,9 +7,10 @@ use bytes::Bytes;
 
 use crate::checksum::crc32c;
 
+use super::directory::Directory;
 use super::error::DiskError;
-use super::files::{FileSystem, LogFile, OpenMode};
-use super::record::{Header, ALIGNMENT, HEADER_BYTES};
+use super::files::{LogFile, OpenMode};
+use super::record::{Header, Unknown, ALIGNMENT, HEADER_BYTES};
 
 /// Records start here: the first block belongs to the segment's header.
 pub(super) const RECORDS_START: u64 = 4096;
@@ -19,9 +20,14 @@ const BLOCK_BYTES: usize = 32;
 /// How much is read ahead while records are scanned.
 const WINDOW_BYTES: usize = 256 << 10;
 
+/// The name of a segment.
+pub(super) fn name(segment: u32) -> String {
+    format!("segment-{segment:010}.log")
+}
+
 /// The path of a segment.
 pub(super) fn path(directory: &Path, segment: u32) -> PathBuf {
-    directory.join(format!("segment-{segment:010}.log"))
+    directory.join(name(segment))
 }
 
 /// The segment's number, when `name` is a segment's.
@@ -52,9 +58,9 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Opens an existing segment.
-    pub fn open(files: &dyn FileSystem, directory: &Path, number: u32) -> Result<Segment, DiskError> {
-        let path = path(directory, number);
-        let file = files.open(&path, OpenMode::Existing).map_err(|e| DiskError::io("open", &path, e))?;
+    pub fn open(directory: &Directory, number: u32) -> Result<Segment, DiskError> {
+        let path = path(&directory.path, number);
+        let file = directory.file(&name(number), OpenMode::Existing)?;
         let mut block = [0; BLOCK_BYTES];
         let read = file.read_at(&mut block, 0).map_err(|e| DiskError::io("read", &path, e))?;
         let salt = u64::from_le_bytes(block[16..24].try_into().expect("eight bytes"));
@@ -118,8 +124,9 @@ impl<'a> Scanner<'a> {
 
     /// The header at `offset`, or `None` when there is none.
     pub fn header(&mut self, offset: u64) -> Result<Option<Header>, DiskError> {
-        let salt = self.segment.salt;
-        Ok(Header::parse(self.view(offset, HEADER_BYTES)?, salt, offset))
+        let segment = self.segment;
+        let header = Header::parse(self.view(offset, HEADER_BYTES)?, segment.salt, offset);
+        header.map_err(|Unknown(what)| DiskError::Later { path: segment.path.clone(), offset, what })
     }
 
     /// The record at `offset` with its body, or `None` when it is not whole.
@@ -153,7 +160,7 @@ impl<'a> Scanner<'a> {
     /// The first header at or behind `from`, wherever it may start, before `length`.
     pub fn next_header(&mut self, from: u64, length: u64) -> Result<Option<(u64, Header)>, DiskError> {
         let mut offset = from;
-        let salt = self.segment.salt;
+        let segment = self.segment;
         while offset + HEADER_BYTES as u64 <= length {
             let view = self.view(offset, WINDOW_BYTES.min((length - offset) as usize))?;
             if view.len() < HEADER_BYTES {
@@ -162,7 +169,9 @@ impl<'a> Scanner<'a> {
             let last = view.len() - HEADER_BYTES;
             for start in (0..=last).step_by(ALIGNMENT as usize) {
                 let at = offset + start as u64;
-                if let Some(header) = Header::parse(&view[start..], salt, at) {
+                let header = Header::parse(&view[start..], segment.salt, at);
+                let later = |Unknown(what)| DiskError::Later { path: segment.path.clone(), offset: at, what };
+                if let Some(header) = header.map_err(later)? {
                     return Ok(Some((at, header)));
                 }
             }

@@ -3,8 +3,8 @@
 //! A [`SimulatedFiles`] is one machine's disk; clones share it. What was written but not synced is lost at
 //! [`SimulatedFiles::crash`], whole or in part, sector by sector, as the seed says: a sector then holds
 //! any of the versions that it had since the last sync. Names (creations, renames, removals) that were not
-//! synced by `sync_directory` survive up to some point of their order. Everything is deterministic: the
-//! same calls and seeds give the same bytes.
+//! synced with their directory survive up to some point of their order; directories that were not, with all that is in
+//! them, only where everything does. Everything is deterministic: the same calls and seeds give the same bytes.
 //!
 //! Handles and locks from before a crash are dead: they fail. So drop a log after the crash, not before.
 
@@ -21,6 +21,8 @@ use super::files::{FileIdentity, FileSystem, LockError, LockGuard, LogFile, Open
 
 /// What a disk writes all of or nothing of.
 pub const SECTOR_BYTES: usize = 512;
+/// What the system keeps in memory, or not.
+const PAGE_BYTES: usize = 4096;
 
 /// A disk in memory.
 #[derive(Clone, Default)]
@@ -38,6 +40,8 @@ struct Disk {
     names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
     unsynced_names: Vec<NameChange>,
+    /// And whether they are durable.
+    directories: BTreeMap<PathBuf, bool>,
     locks: BTreeMap<PathBuf, u64>,
     faults: Faults,
     /// Operations so far that change something.
@@ -69,6 +73,7 @@ struct Faults {
     allocation: Option<u64>,
     stop: Option<u64>,
     stopped: bool,
+    page_drop: Option<u64>,
     capacity_bytes: Option<u64>,
 }
 
@@ -170,6 +175,12 @@ impl SimulatedFiles {
         self.disk.lock().faults.sync = Some(nth);
     }
 
+    /// Before the `nth` read from now on (1 is the next) the system drops all from its memory that does not wait to be
+    /// written. What a failed sync has not brought to the disk is gone then.
+    pub fn drop_pages_at_read(&self, nth: u64) {
+        self.disk.lock().faults.page_drop = Some(nth);
+    }
+
     /// The `nth` reservation of space from now on (1 is the next) finds the disk full; those behind it find room.
     pub fn fail_allocation(&self, nth: u64) {
         self.disk.lock().faults.allocation = Some(nth);
@@ -217,6 +228,7 @@ impl SimulatedFiles {
     pub fn replace_contents(&self, path: &Path, bytes: Vec<u8>) {
         let mut disk = self.disk.lock();
         let file = disk.names.get(path).copied().unwrap_or_else(|| disk.create(path));
+        disk.directories.extend(path.ancestors().skip(1).map(|above| (above.to_path_buf(), true)));
         disk.durable_names.insert(path.to_path_buf(), file);
         disk.files.insert(file, Contents { current: bytes.clone(), durable: bytes, unsynced: Vec::new(), forgotten: 0 });
     }
@@ -238,6 +250,18 @@ impl SimulatedFiles {
 }
 
 impl Contents {
+    /// Whatever does not wait to be written comes from the disk from now on.
+    fn drop_pages(&mut self) {
+        let mut kept = self.durable.clone();
+        kept.resize(self.current.len(), 0);
+        for (offset, bytes) in &self.unsynced {
+            let end = (offset + bytes.len()).next_multiple_of(PAGE_BYTES).min(kept.len());
+            let page = offset - offset % PAGE_BYTES..end;
+            kept[page.clone()].copy_from_slice(&self.current[page]);
+        }
+        self.current = kept;
+    }
+
     fn crash(&mut self, tearing: Tearing, random: &mut Seeded) {
         let unsynced = std::mem::take(&mut self.unsynced);
         // A file may have grown by a reservation that no sync confirmed.
@@ -325,6 +349,12 @@ impl Disk {
         for change in &changes[..keep] {
             change.apply(&mut self.durable_names);
         }
+        if let Tearing::Everything = tearing {
+            self.directories.values_mut().for_each(|durable| *durable = true);
+        }
+        self.directories.retain(|_, durable| *durable);
+        let directories = &self.directories;
+        self.durable_names.retain(|path, _| path.parent().is_none_or(|above| directories.contains_key(above)));
         self.names = self.durable_names.clone();
         let names = &self.names;
         self.files.retain(|file, _| names.values().any(|named| named == file));
@@ -402,8 +432,23 @@ fn errno(errno: Errno) -> io::Error {
 }
 
 impl FileSystem for SimulatedFiles {
-    fn create_directory(&self, _directory: &Path) -> io::Result<()> {
-        self.disk.lock().alive()
+    fn create_directory(&self, directory: &Path) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.alive()?;
+        let above: Vec<&Path> = directory.ancestors().collect();
+        for directory in above.into_iter().rev() {
+            // The root is always there.
+            let is_root = directory.parent().is_none();
+            if !disk.directories.contains_key(directory) {
+                disk.count()?;
+                disk.directories.insert(directory.to_path_buf(), is_root);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_parents(&self, directory: &Path) -> io::Result<()> {
+        directory.ancestors().skip(1).try_for_each(|above| self.open_directory(above)?.sync())
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
@@ -416,55 +461,10 @@ impl FileSystem for SimulatedFiles {
         Ok(Box::new(SimulatedLock { disk: self.disk.clone(), path: path.to_path_buf(), boot }))
     }
 
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
-        let mut disk = self.disk.lock();
-        disk.alive()?;
-        let file = match (disk.names.get(path).copied(), mode) {
-            (Some(file), _) => file,
-            (None, OpenMode::Existing) => return Err(errno(Errno::NOENT)),
-            (None, OpenMode::CreateIfMissing) => {
-                disk.count()?;
-                disk.create(path)
-            }
-        };
-        Ok(Arc::new(SimulatedFile { disk: self.disk.clone(), file, boot: disk.boot }))
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let disk = self.disk.lock();
-        disk.alive()?;
-        let inside = disk.names.keys().filter(|path| path.parent() == Some(directory));
-        Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_string())).collect())
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = self.disk.lock();
-        disk.count()?;
-        let file = disk.names.get(from).copied().ok_or_else(|| errno(Errno::NOENT))?;
-        disk.change_names(Some(from.to_path_buf()), Some((to.to_path_buf(), file)));
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut disk = self.disk.lock();
-        disk.count()?;
-        if !disk.names.contains_key(path) {
-            return Err(errno(Errno::NOENT));
-        }
-        disk.change_names(Some(path.to_path_buf()), None);
-        Ok(())
-    }
-
     fn open_directory(&self, directory: &Path) -> io::Result<Box<dyn OpenDirectory>> {
         let disk = self.disk.lock();
         disk.alive()?;
         Ok(Box::new(SimulatedDirectory { disk: self.disk.clone(), path: directory.to_path_buf(), boot: disk.boot }))
-    }
-
-    fn free_bytes(&self, _directory: &Path) -> io::Result<u64> {
-        let disk = self.disk.lock();
-        disk.alive()?;
-        Ok(disk.faults.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.used_bytes())))
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
@@ -499,6 +499,51 @@ struct SimulatedDirectory {
 }
 
 impl OpenDirectory for SimulatedDirectory {
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
+        let mut disk = handle(&self.disk, self.boot)?;
+        let path = self.path.join(name);
+        let file = match (disk.names.get(&path).copied(), mode) {
+            (Some(file), _) => file,
+            (None, OpenMode::Existing) => return Err(errno(Errno::NOENT)),
+            (None, OpenMode::CreateIfMissing) => {
+                disk.count()?;
+                disk.create(&path)
+            }
+        };
+        Ok(Arc::new(SimulatedFile { disk: self.disk.clone(), file, boot: disk.boot }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let disk = handle(&self.disk, self.boot)?;
+        let inside = disk.names.keys().filter(|path| path.parent() == Some(&self.path));
+        Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_string())).collect())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut disk = handle(&self.disk, self.boot)?;
+        disk.count()?;
+        let (from, to) = (self.path.join(from), self.path.join(to));
+        let file = disk.names.get(&from).copied().ok_or_else(|| errno(Errno::NOENT))?;
+        disk.change_names(Some(from), Some((to, file)));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut disk = handle(&self.disk, self.boot)?;
+        disk.count()?;
+        let path = self.path.join(name);
+        if !disk.names.contains_key(&path) {
+            return Err(errno(Errno::NOENT));
+        }
+        disk.change_names(Some(path), None);
+        Ok(())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let disk = handle(&self.disk, self.boot)?;
+        Ok(disk.faults.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.used_bytes())))
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut disk = handle(&self.disk, self.boot)?;
         disk.count()?;
@@ -508,6 +553,8 @@ impl OpenDirectory for SimulatedDirectory {
             change.apply(&mut disk.durable_names);
         }
         disk.unsynced_names = others;
+        let inside = disk.directories.iter_mut().filter(|(path, _)| path.parent() == Some(&self.path));
+        inside.for_each(|(_, durable)| *durable = true);
         Ok(())
     }
 }
@@ -536,7 +583,10 @@ impl SimulatedFile {
 
 impl LogFile for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let disk = self.disk()?;
+        let mut disk = self.disk()?;
+        if strikes(&mut disk.faults.page_drop) {
+            disk.files.values_mut().for_each(Contents::drop_pages);
+        }
         let held = &disk.files[&self.file].current;
         let start = held.len().min(offset as usize);
         let bytes = buffer.len().min(held.len() - start);

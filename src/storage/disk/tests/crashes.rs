@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::model::{entries_write, entry, first_write, open, Model, Writer};
+use super::model::{entries_write, entry, first_write, open, open_with, options, Model, Writer};
 use crate::replica::output::Write;
 use crate::storage::disk::simulated::{Seeded, SimulatedFiles};
+use crate::storage::disk::{DiskOptions, Durability, Prepare};
 
 /// A run of appends that stops at the first error.
 struct Run {
@@ -17,7 +18,17 @@ struct Run {
 impl Run {
     /// Goes on with `writer` for `appends` appends.
     fn append(&mut self, files: &SimulatedFiles, writer: &mut Writer, appends: u64) -> Result<(), ()> {
-        let (recovered, mut log) = open(files).map_err(drop)?;
+        self.append_with(files, options(), writer, appends)
+    }
+
+    fn append_with(
+        &mut self,
+        files: &SimulatedFiles,
+        options: DiskOptions,
+        writer: &mut Writer,
+        appends: u64,
+    ) -> Result<(), ()> {
+        let (recovered, mut log) = open_with(files, options).map_err(drop)?;
         assert_eq!(Model::of(recovered.as_ref()), writer.model.clamped());
         for _ in 0..appends {
             let writes: Vec<Write> = (0..1 + writer.random.below(3)).map(|_| writer.next_write()).collect();
@@ -87,6 +98,51 @@ fn a_crash_at_any_operation_leaves_a_prefix_with_everything_that_was_synced() {
                 break;
             }
         }
+    }
+}
+
+/// What ends a life.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    PowerCut(Durability),
+    /// With a log that does not sync.
+    Kill,
+}
+
+/// Two lives of a log as the product runs it. Which operation of its thread or of its own is the one that a crash strikes, the
+/// scheduler has a say in: what is checked holds for each.
+fn two_lives_beside_a_thread(death: Death, stop: u64) {
+    let files = SimulatedFiles::new();
+    let mut writer = Writer::new(stop % 7);
+    let mut run = Run { handed: Vec::new(), durable: 0 };
+    let durability = if let Death::PowerCut(durability) = death { durability } else { Durability::Os };
+    for (life, appends) in [12, 8].into_iter().enumerate() {
+        let story = format!("{death:?}, stop {stop}, life {life}");
+        let options = DiskOptions { durability, prepare: Prepare::InBackground, ..options() };
+        files.stop_at(stop);
+        // A kill would not end that fault.
+        if stop.is_multiple_of(3) && !matches!(death, Death::Kill) {
+            files.fail_sync(1 + stop / 3 % 8);
+        }
+        let before = run.durable;
+        let _ = run.append_with(&files, options, &mut writer, appends);
+        match death {
+            Death::PowerCut(durability) => {
+                // What an opening has told of it has synced.
+                run.durable = if durability == Durability::Os { before } else { run.durable };
+                files.crash(stop * 31 + life as u64);
+            }
+            Death::Kill => files.kill_process(),
+        }
+        run.recover(&files, &story);
+        writer.model = Model::after(&run.handed).clamped();
+    }
+}
+
+#[test]
+fn a_crash_beside_the_thread_that_prepares_segments_leaves_a_prefix_with_everything_that_was_promised() {
+    for death in [Death::PowerCut(Durability::Fsync), Death::PowerCut(Durability::Os), Death::Kill] {
+        (1..=120).for_each(|stop| two_lives_beside_a_thread(death, stop));
     }
 }
 

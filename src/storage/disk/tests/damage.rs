@@ -176,12 +176,31 @@ fn a_directory_that_lost_all_its_segments_is_not_taken_for_a_new_one() {
 }
 
 #[test]
-fn a_new_directory_whose_first_opening_was_cut_short_anywhere_is_still_a_new_one() {
-    let operations = {
+fn a_new_directory_whose_first_opening_was_cut_short_survives_a_power_cut_once_it_has_a_log() {
+    for nth in 1..=first_opening_operations() {
         let files = SimulatedFiles::new();
-        drop(open(&files).unwrap());
-        files.operations()
-    };
+        files.stop_at(nth);
+        let _ = open(&files);
+        files.kill_process();
+        let (_, mut log) = open(&files).unwrap();
+        log.append(&[first_write(), entries_write(2, vec![entry(1, 1, vec![1; 100])])]).unwrap();
+        for seed in 0..8 {
+            files.crash(seed);
+            let held = look(&files).unwrap();
+            assert_eq!(held.entries.len(), 1, "cut short at operation {nth}, seed {seed}");
+        }
+    }
+}
+
+fn first_opening_operations() -> u64 {
+    let files = SimulatedFiles::new();
+    drop(open(&files).unwrap());
+    files.operations()
+}
+
+#[test]
+fn a_new_directory_whose_first_opening_was_cut_short_anywhere_is_still_a_new_one() {
+    let operations = first_opening_operations();
     assert!(operations > 8, "META, the first segment, META again");
     for nth in 1..=operations {
         for seed in 0..8 {

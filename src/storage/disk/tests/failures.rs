@@ -7,9 +7,10 @@ use super::model::{entries_write, entry, first_write, open, open_with, options, 
 use crate::checksum::{crc32c, crc32c_append};
 use crate::ids::{GroupId, PartitionId, ProcessId};
 use crate::replica::output::Write;
+use crate::storage::disk::directory::Directory;
 use crate::storage::disk::meta::Meta;
 use crate::storage::disk::simulated::SimulatedFiles;
-use crate::storage::disk::{check_layout, group_directory, DiskError, DiskLog, DiskOptions, Prepare, RealFiles};
+use crate::storage::disk::{check_layout, group_directory, DiskError, DiskLog, DiskOptions, Durability, Prepare, RealFiles};
 
 fn one(index: u64) -> Write {
     entries_write(index + 1, vec![entry(index, 1, vec![index as u8; 200])])
@@ -62,7 +63,7 @@ fn recovered_behind_a_failed_erasing(earlier: bool) -> Result<(u64, u64), DiskEr
     let end = bytes.iter().zip(&before).position(|(now, before)| now != before).unwrap();
     bytes[end] ^= 1;
     if earlier {
-        forget_opening(&mut bytes, end + 64);
+        change_header(&mut bytes, end + 64, |header| header[32..36].fill(0));
     }
     files.replace_contents(path, bytes);
     // The zeros that go over it are in the page cache only, and the next process finds them there.
@@ -78,11 +79,11 @@ fn recovered_behind_a_failed_erasing(earlier: bool) -> Result<(u64, u64), DiskEr
     Ok((state.term, state.vote))
 }
 
-/// Of the record at `offset` of a segment.
-fn forget_opening(segment: &mut [u8], offset: usize) {
+/// Writes something else in the header of the record at `offset` of a segment, with its checksum.
+fn change_header(segment: &mut [u8], offset: usize, change: impl FnOnce(&mut [u8])) {
     let place = [&segment[16..24], &(offset as u64).to_le_bytes()].concat();
     let header = &mut segment[offset..offset + 40];
-    header[32..36].fill(0);
+    change(&mut *header);
     let crc = crc32c_append(crc32c(&place), &header[..36]);
     header[36..].copy_from_slice(&crc.to_le_bytes());
 }
@@ -96,6 +97,63 @@ fn what_an_erasing_that_failed_left_on_the_disk_does_not_come_back_behind_new_re
 fn a_term_that_falls_is_damage() {
     let error = recovered_behind_a_failed_erasing(true).unwrap_err();
     assert!(matches!(&error, DiskError::Corrupt { what, .. } if what == "term 5 behind term 6"), "{error}");
+}
+
+#[test]
+fn a_record_of_a_later_version_is_refused_and_left_as_it_is_wherever_it_is() {
+    let path = Path::new("/log/segment-0000000001.log");
+    let log = SimulatedFiles::new();
+    {
+        let (_, mut log) = open(&log).unwrap();
+        log.append(&[first_write(), vote(2, 5, 1), vote(3, 5, 1)]).unwrap();
+    }
+    log.kill_process();
+    let written = log.contents(path).unwrap();
+    let headers: Vec<usize> = (0..written.len()).filter(|&at| written[at..].starts_with(b"MKRL")).collect();
+    let [_, before, last] = headers[..] else { panic!("{headers:?}") };
+    let cases: [(usize, u8, &str); 3] = [(4, 9, "a record of kind 9"), (5, 0x80, "sections 0x80"), (6, 1, "[01, 00]")];
+    for (byte, value, what) in cases {
+        // At the end of the log, and behind a torn write.
+        for torn in [false, true] {
+            let mut bytes = written.clone();
+            change_header(&mut bytes, last, |header| header[byte] = value);
+            bytes[before] ^= u8::from(torn);
+            log.replace_contents(path, bytes.clone());
+            let error = open(&log).map(drop).unwrap_err();
+            assert!(matches!(error, DiskError::Later { .. }), "{what}, {torn}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(what) && text.contains(&format!("at byte {last}, which this version")), "{text}");
+            assert_eq!(log.contents(path), Some(bytes));
+        }
+    }
+}
+
+#[test]
+fn what_the_system_drops_from_memory_while_a_log_is_opened_is_not_told_of() {
+    let (mut with_the_vote, mut without, mut refused) = (0, 0, 0);
+    for (nth, seed) in (1..=16).flat_map(|nth| (0..8).map(move |seed| (nth, seed))) {
+        let files = SimulatedFiles::new();
+        let (_, mut log) = open(&files).unwrap();
+        log.append(&[first_write(), one(1)]).unwrap();
+        files.fail_sync(1);
+        log.append(&[vote(3, 5, 1)]).unwrap_err();
+        files.kill_process();
+        files.drop_pages_at_read(nth);
+        let told = match open(&files) {
+            Ok((recovered, _)) => recovered.unwrap().hard_state,
+            Err(error) => {
+                assert!(error.to_string().contains("was there a moment ago"), "{error}");
+                refused += 1;
+                files.kill_process();
+                open(&files).unwrap().0.unwrap().hard_state
+            }
+        };
+        if told.term == 5 { with_the_vote += 1 } else { without += 1 }
+        files.crash(seed);
+        let recovered = open(&files).unwrap().0.unwrap();
+        assert_eq!((recovered.hard_state, recovered.last_index), (told, 1), "read {nth}, seed {seed}");
+    }
+    assert!(with_the_vote > 0 && without > 0 && refused > 0, "{with_the_vote}, {without}, {refused}");
 }
 
 #[test]
@@ -138,6 +196,42 @@ fn a_full_disk_says_so_and_the_log_goes_on_once_there_is_room() {
     let (recovered, mut log) = open(&files).unwrap();
     assert_eq!(recovered.unwrap().last_index, accepted);
     log.append(&[one(accepted + 1)]).unwrap();
+}
+
+/// A log that does not sync itself, in which the sync of the first full segment failed; and how many entries it took.
+fn os_log_with_a_segment_that_could_not_be_synced(prepare: Prepare) -> (SimulatedFiles, u64) {
+    let files = SimulatedFiles::new();
+    let (_, mut log) = open_with(&files, DiskOptions { durability: Durability::Os, prepare, ..options() }).unwrap();
+    log.append(&[first_write()]).unwrap();
+    // Behind that of the second segment's header.
+    files.fail_sync(2);
+    let mut errors = (1..=90).map(|index| log.append(&[one(index)]).err());
+    let accepted = errors.by_ref().take_while(Option::is_none).count() as u64;
+    let later = errors.next().expect("three segments take no 90 entries").expect("an error");
+    assert!(matches!(&later, DiskError::Poisoned { cause } if cause.contains("sync /log/segment-0000000001.log")), "{later}");
+    (files, accepted)
+}
+
+#[test]
+fn a_full_segment_that_can_not_be_synced_stops_a_log_that_does_not_sync_and_is_written_again_at_the_next_start() {
+    for (prepare, seed) in [Prepare::InBackground, Prepare::OnDemand].into_iter().flat_map(|mode| (0..8).map(move |seed| (mode, seed))) {
+        let (files, accepted) = os_log_with_a_segment_that_could_not_be_synced(prepare);
+        files.kill_process();
+        let found = open(&files).unwrap().0.unwrap().last_index;
+        assert!(found == accepted || found == accepted + 1, "{accepted} acknowledged, {found} found");
+        files.crash(seed);
+        assert_eq!(open(&files).unwrap().0.unwrap().last_index, found, "{prepare:?}, seed {seed}");
+    }
+}
+
+#[test]
+fn behind_a_full_segment_that_could_not_be_synced_a_power_cut_leaves_a_shorter_log_and_no_damage() {
+    for (prepare, seed) in [Prepare::InBackground, Prepare::OnDemand].into_iter().flat_map(|mode| (0..8).map(move |seed| (mode, seed))) {
+        let (files, accepted) = os_log_with_a_segment_that_could_not_be_synced(prepare);
+        files.crash(seed);
+        let (recovered, _log) = open(&files).unwrap_or_else(|error| panic!("{prepare:?}, seed {seed}: {error}"));
+        assert!(recovered.is_none_or(|recovered| recovered.last_index <= accepted + 1));
+    }
 }
 
 #[test]
@@ -220,14 +314,15 @@ fn a_directory_of_an_earlier_version_that_moved_is_taken_on_the_order_and_has_bo
     let files = SimulatedFiles::new();
     open(&files).unwrap().1.close().unwrap();
     // As the versions wrote it that had one number for everything.
-    let meta = Meta::read(&files, Path::new(DIRECTORY)).unwrap().unwrap();
-    Meta { shard: None, ..meta }.write(&files, Path::new(DIRECTORY)).unwrap();
+    let directory = Directory::open(&files, Path::new(DIRECTORY)).unwrap();
+    let meta = Meta::read(&directory).unwrap().unwrap();
+    Meta { shard: None, ..meta }.write(&directory).unwrap();
     let moved = |moved_from| DiskOptions { addressed_fingerprint: 0xadd2, moved_from, ..options() };
     let text = open_with(&files, moved(None)).map(drop).unwrap_err().to_string();
     let parts = ["0000000000000add,", "000000000000add2;", "an earlier version wrote it", "raft.moved_from: 0000000000000add"];
     assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     open_with(&files, moved(Some(0xadd))).unwrap().1.close().unwrap();
-    let meta = Meta::read(&files, Path::new(DIRECTORY)).unwrap().unwrap();
+    let meta = Meta::read(&directory).unwrap().unwrap();
     assert_eq!((meta.shard, meta.fingerprint), (Some(0xfeed_beef), 0xadd2));
 }
 
@@ -264,9 +359,9 @@ fn open_all(data: &Path, groups: &[DiskOptions]) -> Result<(), DiskError> {
 
 /// As the versions wrote it that did not name the partitions.
 fn forget_partitions(data: &Path, group: u16) {
-    let directory = group_directory(data, GroupId(group));
-    let meta = Meta::read(&RealFiles, &directory).unwrap().unwrap();
-    Meta { partitions: None, ..meta }.write(&RealFiles, &directory).unwrap();
+    let directory = Directory::open(&RealFiles, &group_directory(data, GroupId(group))).unwrap();
+    let meta = Meta::read(&directory).unwrap().unwrap();
+    Meta { partitions: None, ..meta }.write(&directory).unwrap();
 }
 
 #[test]
@@ -287,7 +382,8 @@ fn a_data_directory_whose_partitions_were_in_other_groups_is_refused_also_if_an_
             let refused = open_all(&data, &groups(now));
             assert!(matches!(refused, Err(DiskError::Layout { .. })), "{then:?}, {now:?}, {earlier}: {refused:?}");
             open_all(&data, &groups(then)).unwrap();
-            let meta = Meta::read(&RealFiles, &group_directory(&data, GroupId(0))).unwrap().unwrap();
+            let directory = Directory::open(&RealFiles, &group_directory(&data, GroupId(0))).unwrap();
+            let meta = Meta::read(&directory).unwrap().unwrap();
             assert_eq!(meta.partitions.as_deref(), Some(if then == TOGETHER { "0-2" } else { "0" }));
         }
     }

@@ -144,3 +144,36 @@ fn an_open_log_knows_whether_a_restart_would_find_it() {
     std::fs::remove_file(&last).unwrap();
     assert!(gone(&log).contains(&format!("{} is gone", last.file_name().unwrap().display())), "{}", gone(&log));
 }
+
+#[test]
+fn a_log_whose_directory_a_copy_replaces_goes_on_in_its_own_and_has_everything_when_it_is_back() {
+    const LAST: u64 = 90;
+    for prepare in [Prepare::OnDemand, Prepare::InBackground] {
+        let place = tempfile::tempdir().unwrap();
+        let [directory, elsewhere, copy] = ["log", "elsewhere", "copy"].map(|name| place.path().join(name));
+        let options = DiskOptions { prepare, ..options() };
+        let (_, mut log) = DiskLog::open(&directory, options.clone(), Arc::new(RealFiles)).unwrap();
+        let reader = log.reader();
+        let one = |index: u64| entries_write(index + 1, vec![entry(index, 1, vec![index as u8; 200])]);
+        log.append(&[first_write(), one(1)]).unwrap();
+        std::fs::create_dir(&copy).unwrap();
+        for name in ["META", "segment-0000000001.log"] {
+            std::fs::copy(directory.join(name), copy.join(name)).unwrap();
+        }
+        std::fs::write(copy.join("spare.log"), [0; 8 << 10]).unwrap();
+        std::fs::rename(&directory, &elsewhere).unwrap();
+        std::fs::rename(&copy, &directory).unwrap();
+        for index in 2..=LAST {
+            log.append(&[one(index)]).unwrap();
+        }
+        assert_eq!(reader.read(1, LAST + 1, u64::MAX).unwrap().len() as u64, LAST);
+        log.close().unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["META", "segment-0000000001.log", "spare.log"], "{prepare:?}: the copy is as it was");
+        std::fs::remove_dir_all(&directory).unwrap();
+        std::fs::rename(&elsewhere, &directory).unwrap();
+        let (recovered, _log) = DiskLog::open(&directory, options, Arc::new(RealFiles)).unwrap();
+        assert_eq!(recovered.unwrap().last_index, LAST, "{prepare:?}");
+    }
+}

@@ -1,11 +1,18 @@
 //! What is written comes back.
 
+use std::cell::{Cell, RefCell};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use raft::eraftpb::HardState;
 
-use super::model::{entries_write, entry, first_write, formation, member, open, open_with, options, vote, Model, Writer};
+use super::model::{
+    entries_write, entry, first_write, formation, member, open, open_with, options, vote, Model, Writer, DIRECTORY,
+};
 use crate::replica::output::Write;
+use crate::storage::disk::directory::Directory;
+use crate::storage::disk::progress::Teller;
+use crate::storage::disk::recovery::recover_telling;
 use crate::storage::disk::simulated::SimulatedFiles;
 use crate::storage::disk::{DiskError, DiskOptions, Durability};
 
@@ -16,6 +23,32 @@ fn a_new_directory_has_nothing_to_recover_even_when_it_was_opened_before() {
         let (recovered, log) = open(&files).unwrap();
         assert!(recovered.is_none());
         log.close().unwrap();
+    }
+}
+
+#[test]
+fn the_reading_of_a_long_log_says_every_five_seconds_how_far_it_is() {
+    let files = SimulatedFiles::new();
+    let (_, mut log) = open_with(&files, DiskOptions { segment_bytes: 256 << 10, ..options() }).unwrap();
+    log.append(&[first_write()]).unwrap();
+    for index in 1..=120 {
+        log.append(&[entries_write(index + 1, vec![entry(index, 1, vec![1; 100_000])])]).unwrap();
+    }
+    log.close().unwrap();
+    let directory = Directory::open(&files, Path::new(DIRECTORY)).unwrap();
+    // The clock is looked at at the beginning, and once a mebibyte.
+    for (seconds_a_look, expected) in [(1, 2), (2, 3), (5, 10), (0, 0)] {
+        let (begin, looks, lines) = (Instant::now(), Cell::new(0), RefCell::new(Vec::new()));
+        let now = || begin + Duration::from_secs(seconds_a_look * looks.replace(looks.get() + 1));
+        let say = |line| lines.borrow_mut().push(line);
+        recover_telling(&directory, Teller { now: &now, say: &say }).unwrap().expect("a log");
+        let lines = lines.into_inner();
+        assert_eq!((looks.get(), lines.len()), (11, expected), "{lines:?}");
+        let first = lines.first().map_or("", |line| line);
+        assert!(expected == 0 || first.starts_with("/log: ") && first.ends_with("MB are read; it starts when all are"), "{lines:?}");
+        if seconds_a_look == 1 {
+            assert_eq!(first, "/log: 5 of at most 15 MB are read; it starts when all are");
+        }
     }
 }
 
