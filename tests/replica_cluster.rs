@@ -295,7 +295,7 @@ fn who_asks_for_leadership_as_it_learns_of_its_loss_takes_no_log_of_the_former_o
     for (from, _, said) in cluster.queue.drain(..).filter(|(_, to, _)| *to == 0) {
         host.replica.receive(ProcessId(from), wire::decode(said).unwrap().1);
     }
-    host.replica.seek_leadership();
+    host.replica.seek_leadership().expect("it votes");
     cluster.advance(0);
     cluster.advance(0);
     let host = &cluster.hosts[&0];

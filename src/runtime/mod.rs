@@ -47,7 +47,7 @@ pub use election::ElectionCodes;
 pub use intake::Refusal;
 pub use ledger::{PartitionCounters, Waited};
 pub use replica_process::{
-    Bound, Callbacks, GroupConfig, NoAnswer, NotRestored, Runtime, RuntimeConfig, StartError, Storage, Unfinished,
-    SHUTDOWN_PATIENCE,
+    Bound, Callbacks, GroupConfig, NoAnswer, NotRestored, NotSought, Runtime, RuntimeConfig, StartError, Storage,
+    Unfinished, SHUTDOWN_PATIENCE,
 };
 pub use shared::Port;

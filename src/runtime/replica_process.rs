@@ -11,7 +11,7 @@ use crate::ffi::signals::HostMask;
 use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::output::Status;
 use crate::replica::payload::Origin;
-use crate::replica::{Limits, NotResumed, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
+use crate::replica::{Limits, NeverLeads, NotResumed, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
 use crate::storage::disk::{self, DiskError, DiskLog, DiskOptions, Durability, FileSystem, Prepare, RealFiles};
 use crate::storage::OlderEntries;
 use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounters, TransportError, TransportLimits};
@@ -271,6 +271,15 @@ impl fmt::Display for NoAnswer {
     }
 }
 
+/// Why leadership was not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSought {
+    /// It would not come.
+    NeverLeads(NeverLeads),
+    /// The event loop says nothing.
+    NoAnswer(NoAnswer),
+}
+
 /// Why the operator's act did not let every group go on alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -426,13 +435,13 @@ impl Runtime {
     /// what the replicas want them to be from then on. On the loop's own thread it returns before.
     ///
     /// # Errors
-    /// The event loop does not answer.
-    pub fn seek_leadership(&self) -> Result<(), NoAnswer> {
+    /// This process never leads, or the event loop does not answer.
+    pub fn seek_leadership(&self) -> Result<(), NotSought> {
         if is_loop_thread() {
             self.shared.command(Command::SeekLeadership(Question::new().0));
             return Ok(());
         }
-        self.ask(Command::SeekLeadership)
+        self.ask(Command::SeekLeadership).map_err(NotSought::NoAnswer)?.map_err(NotSought::NeverLeads)
     }
 
     /// The operator's act for a survivor (DESIGN "Too many lost at once"). It may be repeated: groups that have gone on
