@@ -387,7 +387,7 @@ impl Runtime {
                 host.take_on();
                 lane.run();
             };
-            self.roster.spawn(lane_name(port.partition), body)?;
+            self.roster.spawn_for_host(lane_name(port.partition), body)?;
         }
         for (index, writer) in self.writers.iter().cloned().enumerate() {
             let (wakeup, failure) = (shared.wakeup.clone(), shared.failure.clone());
@@ -395,7 +395,7 @@ impl Runtime {
             self.roster.spawn(format!("mako-raft-log{index}"), body)?;
         }
         let electing = shared.clone();
-        self.roster.spawn("mako-raft-elect".into(), move || {
+        self.roster.spawn_for_host("mako-raft-elect".into(), move || {
             host.take_on();
             electing.election.run(|| warn_of_unreplayed(&electing));
         })?;
