@@ -490,14 +490,21 @@ impl Runtime {
 
     /// Contract section 3.7: accepts nothing from now on, announces nothing, says goodbye, and waits at
     /// most `drain_ms` for what was accepted to be committed and for what is committed to be delivered.
-    /// What is undecided then is lost. Deliveries go on. Not for callbacks.
+    /// What is undecided then is lost. Deliveries go on. An election callback that was running has ended when it returns, unless
+    /// that takes longer. Not for callbacks.
     pub fn drain(&self) {
         self.shared.election.mute();
         self.shared.stop_intakes();
-        if self.shared.failure.is_set() {
-            return;
-        }
         let began = Instant::now();
+        if !self.shared.failure.is_set() {
+            self.drain_accepted(began);
+        }
+        if !self.shared.election.wait_quiet(began + self.drain_wait) {
+            log::warn!("drain: the election callback is still running after {:?} (raft.drain_ms)", self.drain_wait);
+        }
+    }
+
+    fn drain_accepted(&self, began: Instant) {
         let accepted = self.outstanding();
         if accepted > 0 {
             log::info!("drain: waiting for {accepted} accepted logs, at most {:?} (raft.drain_ms)", self.drain_wait);
