@@ -283,7 +283,7 @@ fn a_drain_and_a_shutdown_that_wait_say_and_show_for_what() {
         let ending = scope.spawn(helper::shutdown);
         LINES.wait(log::Level::Info, "drain: waiting for 1 accepted logs, at most 3s", 1);
         assert_shows(&status(&shard), &["leaving true", "outstanding 1", "callback in slot 1"]);
-        LINES.wait(log::Level::Warn, "drain: 1 accepted logs are not delivered after 3s", 1);
+        LINES.wait(log::Level::Warn, "drain: 1 accepted logs are not delivered after 2.5s", 1);
         let lines = LINES.wait(log::Level::Warn, "shutdown: waiting at most", 1);
         assert!(lines[0].contains("the callback of partition 0, slot 1"), "{}", lines[0]);
         assert_shows(&status(&shard), &["\nshutting down\n", "partition 0: role stopped", "outstanding 1", "callback in slot 1"]);

@@ -38,7 +38,8 @@ const QUICK_END: Duration = Duration::from_secs(1);
 const FIRST_TURN_PATIENCE: Duration = Duration::from_secs(10);
 /// A loop that does not answer a question for so long is held up: a turn takes milliseconds at most.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-/// Between the loop's pass over what was abandoned and its lanes' reports, which take no time of their own.
+/// Between the loop's pass over what was abandoned and its lanes' reports, which take no time of their own. Of `drain_ms` at
+/// most a fourth.
 const ABANDON_PATIENCE: Duration = Duration::from_millis(500);
 /// Length of a segment of the durable log: long enough that starting one is rare, short enough to prepare ahead.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -489,7 +490,7 @@ impl Runtime {
     }
 
     /// Contract section 3.7: accepts nothing from now on, announces nothing, says goodbye, and waits at
-    /// most `drain_ms` for what was accepted to be committed and for what is committed to be delivered.
+    /// most `drain_ms` (0.5 s where that is less) for what was accepted to be committed and for what is committed to be delivered.
     /// What is undecided then is lost. Deliveries go on. An election callback that was running has ended when it returns, unless
     /// that takes longer. Not for callbacks.
     pub fn drain(&self) {
@@ -510,12 +511,13 @@ impl Runtime {
             log::info!("drain: waiting for {accepted} accepted logs, at most {:?} (raft.drain_ms)", self.drain_wait);
         }
         self.shared.command(Command::Drain);
-        if !self.shared.drained.wait(Instant::now() + self.drain_wait) {
+        let patience = self.drain_wait - ABANDON_PATIENCE.min(self.drain_wait / 4);
+        if !self.shared.drained.wait(began + patience) {
             let outstanding = self.outstanding();
-            log::warn!("drain: {outstanding} accepted logs are not delivered after {:?}", self.drain_wait);
+            log::warn!("drain: {outstanding} accepted logs are not delivered after {patience:?}");
             self.shared.command(Command::Abandon);
             // Lets the lanes that are not blocked report what was abandoned before this returns.
-            self.shared.drained.wait(Instant::now() + ABANDON_PATIENCE);
+            self.shared.drained.wait(began + self.drain_wait.max(ABANDON_PATIENCE));
         } else if accepted > 0 {
             log::info!("drain: over after {} ms, {} are left", began.elapsed().as_millis(), self.outstanding());
         }
