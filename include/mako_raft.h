@@ -55,6 +55,8 @@
  *              mako_raft_setup2 had, and the threads and programs that they start inherit it: the host's
  *              signal handlers may run there. The library's other threads, on which a log sink may be
  *              called, block all signals but SIGPROF and those of a fault of their own.
+ *              Their stack is 8 MiB, or the process's soft limit (RLIMIT_STACK) at setup2 where that is more
+ *              and finite. A log sink has to do with 2 MiB.
  *
  * THE C++ FUNCTIONS OF MAKO AND THEIR TWINS HERE
  *   setup                                      mako_raft_setup
@@ -257,9 +259,13 @@ mako_raft_status mako_raft_setup2(int32_t action,
                                   int32_t shard_index);
 
 // Stops accepting logs, drains what was accepted and delivers what is already committed here, for
-// at most raft.drain_ms (5 s); what is left is reported as lost. Says goodbye to the peers; the
-// process keeps acknowledging and delivering until mako_raft_shutdown. Where it leads, it hands
-// leadership to a process that stays, 2 s after nothing is undecided any more.
+// at most raft.drain_ms (5 s), or 0.5 s where that is less; what is left is reported as lost, for which
+// the last half second of that time is kept (a fourth of less than 2 s). Says goodbye to the peers; the
+// process keeps acknowledging and delivering until mako_raft_shutdown. Where it leads, it hands leadership
+// to a process that stays, 2 s after nothing is undecided any more.
+//
+// From its start on no callback is called but those of deliveries and their outcomes. An election callback
+// that had begun has returned when this returns, or has taken longer than raft.drain_ms (a warning).
 //
 // May be called again, after a shutdown, or without a setup: then it does nothing.
 // Errors: MAKO_RAFT_ORDER inside a callback.

@@ -300,6 +300,29 @@ fn a_drain_and_a_shutdown_that_wait_say_and_show_for_what() {
 }
 
 #[test]
+fn an_election_callback_is_answered_while_setup2_still_opens_the_status_endpoint() {
+    let _turn = turn();
+    let shard = Shard::new("ab: raft", &format!("control_port: {STATUS_PORT}"));
+    shard.set_up();
+    let (answer, answered) = mpsc::channel();
+    let ask = move |_| {
+        helper::worker_info_stats(1);
+        answer.send([helper::set_preferred_leader(1), helper::upgrade_to_leader()]).expect("the test listens");
+    };
+    helper::register_election(Some(Box::new(ask))).unwrap();
+    let release = LINES.hold("status: connect to");
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| helper::setup2(0, 0));
+        assert_eq!(answered.recv_timeout(SOON), Ok([Ok(()), Ok(())]));
+        assert_eq!(LINES.now(log::Level::Info, "partition 0: role leader").len(), 1);
+        assert!(!starting.is_finished());
+        drop(release);
+        assert_eq!(starting.join().unwrap(), Ok(()));
+    });
+    assert_eq!(helper::shutdown(), Ok(()));
+}
+
+#[test]
 fn a_replica_that_stopped_itself_says_and_shows_why() {
     let _turn = turn();
     let shard = Shard::new("ab: raft", &format!("control_port: {STATUS_PORT}"));

@@ -48,6 +48,6 @@ pub use intake::Refusal;
 pub use ledger::{PartitionCounters, Waited};
 pub use replica_process::{
     Bound, Callbacks, GroupConfig, NoAnswer, NotRestored, NotSought, Runtime, RuntimeConfig, StartError, Storage,
-    Unfinished, SHUTDOWN_PATIENCE,
+    Threads, Unfinished, SHUTDOWN_PATIENCE,
 };
 pub use shared::Port;

@@ -315,6 +315,11 @@ impl NotRestored {
 /// A replica process that listens and has no threads yet. Its ports refuse every log until it is started.
 pub struct Bound {
     runtime: Runtime,
+    threads: Threads,
+}
+
+/// What the threads of a process will own.
+pub struct Threads {
     event_loop: EventLoop,
     outcome: Arc<OutcomeSlot>,
 }
@@ -348,27 +353,37 @@ impl Bound {
         let clock = Clock { origin, tick, busy_poll: config.busy_poll };
         let event_loop = EventLoop::new(poll, transport, config.me, groups, shared.clone(), clock);
         let runtime = Runtime { shared, roster, drain_wait: config.drain_wait, writers };
-        Ok(Bound { runtime, event_loop, outcome: callbacks.outcome.clone() })
+        Ok(Bound { runtime, threads: Threads { event_loop, outcome: callbacks.outcome.clone() } })
     }
 
-    /// The partitions of this process, ascending.
-    pub fn ports(&self) -> &[Arc<Port>] {
-        self.runtime.ports()
-    }
-
-    /// Starts every thread, and returns without waiting for peers. The gates are what the replicas want
-    /// them to be when it returns.
+    /// [`Runtime::start`] at once.
     ///
     /// # Errors
-    /// The operating system refused a thread; those that were started end.
+    /// As there.
     pub fn start(self) -> Result<Runtime, StartError> {
-        let Bound { runtime, event_loop, outcome } = self;
-        runtime.start_threads(event_loop, &outcome).map_err(StartError::System)?;
+        let (runtime, threads) = self.split();
+        runtime.start(threads)?;
         Ok(runtime)
+    }
+
+    /// The process as others see it, and what [`Runtime::start`] takes: for who has to know the one before the first
+    /// callback runs.
+    pub fn split(self) -> (Runtime, Threads) {
+        (self.runtime, self.threads)
     }
 }
 
 impl Runtime {
+    /// Starts every thread, and returns without waiting for peers. The gates are what the replicas want
+    /// them to be when it returns. What is asked before waits for it.
+    ///
+    /// # Errors
+    /// The operating system refused a thread; those that were started end.
+    pub fn start(&self, threads: Threads) -> Result<(), StartError> {
+        let Threads { event_loop, outcome } = threads;
+        self.start_threads(event_loop, &outcome).map_err(StartError::System)
+    }
+
     fn start_threads(&self, event_loop: EventLoop, outcome: &Arc<OutcomeSlot>) -> io::Result<()> {
         let shared = &self.shared;
         // Whatever ends the loop, a panic included, ends the others: see its `Drop`.
