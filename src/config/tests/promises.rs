@@ -298,6 +298,23 @@ fn the_status_port_is_the_key_or_with_b_the_port_of_mako() {
 }
 
 #[test]
+fn a_port_that_leaves_none_for_the_status_endpoint_is_a_warning_where_one_is_asked_for() {
+    let warnings = |port: u16, raft: &str, arguments: &[&str]| {
+        let text = SHARD.replace("s101:7001", &format!("s101:{port}"));
+        Files::with(&format!("{text}raft: {{{raft}}}\n")).load(arguments).unwrap().warnings
+    };
+    assert_eq!(
+        warnings(55_536, "", &["-b"]),
+        ["command line: -b: no status endpoint: its port would be 55536 + 10000, which is none; give raft.control_port, or a process \
+          port below 55536"]
+    );
+    let none = Vec::<String>::new();
+    assert_eq!(warnings(55_536, "", &[]), none, "nobody asked");
+    assert_eq!(warnings(55_536, "control_port: 9100", &["-b"]), none);
+    assert_eq!(warnings(55_535, "", &["-b"]), none);
+}
+
+#[test]
 fn a_status_port_that_a_process_on_the_same_host_listens_on_is_a_warning() {
     let warnings = |port: u16| {
         Files::with(&format!("{SHARD}raft: {{control_port: {port}}}\n")).load(&["-P", "p1"]).unwrap().warnings
