@@ -21,10 +21,12 @@
  *              and no exception or panic leaves a function of this header; only memory that can't
  *              be had ends the process. Allow for raft.log_memory_bytes, twice the longest log, and
  *              raft.queue_bytes for each partition.
- *   fork       A child that was forked while the library is set up can only call exec or _exit:
- *              there every function fails with MAKO_RAFT_ORDER (those without a status return 0 or
- *              null). Until then the parent's port and data directory stay in use, also when the
- *              parent has died.
+ *   fork       A child that was forked while the library is set up can only call exec or _exit: there
+ *              a function with a status fails with MAKO_RAFT_ORDER, and one without does nothing and
+ *              returns what it says of nothing (0, false, null, MAKO_RAFT_UNKNOWN_SITE). As ever work
+ *              those that need no setup and no lock of ours: mako_raft_version, mako_raft_last_error,
+ *              mako_raft_log (a line on standard error), the names_ and hosts_ functions. Until then
+ *              the parent's port and data directory stay in use, also when the parent has died.
  *   Pointers   An in-pointer must not be null where nothing else is said; a null one is reported as
  *              MAKO_RAFT_INVALID. An out-pointer may be null where the caller does not want the
  *              value and the text says "may be null".
@@ -138,7 +140,9 @@ typedef struct mako_raft_names mako_raft_names;
 // 0, belongs to the library and is valid during the call. `slot` is the log's position in the
 // partition: 1, 2, 3, ... without a gap, the same on every replica. All calls of a partition come
 // from one and the same thread, one at a time, in slot order; partitions run in parallel, and a
-// call that blocks holds up its own partition only.
+// call that blocks holds up its own partition only. That holds until raft.log_memory_bytes (1 GiB) of
+// the shard's logs lie behind it: then a follower takes no more, and a leader makes all submitters
+// wait (docs/operations.md, "The bound on the log in memory").
 //
 // Returns timestamp * 10 + status as Mako defines it (see mako_raft_decode_value); return 0 where
 // that has no meaning. The library itself only shows the value in messages.
@@ -396,7 +400,8 @@ mako_raft_status mako_raft_get_outstanding_logs(uint32_t partition,
 
 // Blocks until mako_raft_get_outstanding_logs is 0 for `partition`, leadership is lost for good,
 // or the library shuts down; there is no other bound. Errors: MAKO_RAFT_INVALID for an unknown
-// partition, MAKO_RAFT_ORDER inside a callback or before setup2.
+// partition, MAKO_RAFT_ORDER inside a callback or before setup2, MAKO_RAFT_SHUT_DOWN after a shutdown
+// without a setup2 before it (after any other it returns at once).
 mako_raft_status mako_raft_wait_for_submit(uint32_t partition);
 
 // Submits the eight bytes "no-ops:E" to every partition of this process. Receivers read one digit:
