@@ -292,7 +292,7 @@ fn what_is_submitted_right_after_the_start_is_queued_on_the_designated_process_a
 }
 
 #[test]
-fn a_long_log_is_joined_and_small_ones_of_other_partitions_pass_it() {
+fn a_long_log_is_joined_beside_small_ones_of_another_partition() {
     let shard = Shard::new(3, 2);
     let nodes = shard.start_all();
     nodes[0].wait_gained();
