@@ -21,10 +21,12 @@
  *              and no exception or panic leaves a function of this header; only memory that can't
  *              be had ends the process. Allow for raft.log_memory_bytes, twice the longest log, and
  *              raft.queue_bytes for each partition.
- *   fork       A child that was forked while the library is set up can only call exec or _exit:
- *              there every function fails with MAKO_RAFT_ORDER (those without a status return 0 or
- *              null). Until then the parent's port and data directory stay in use, also when the
- *              parent has died.
+ *   fork       A child that was forked while the library is set up can only call exec or _exit: there
+ *              a function with a status fails with MAKO_RAFT_ORDER, and one without does nothing and
+ *              returns what it says of nothing (0, false, null, MAKO_RAFT_UNKNOWN_SITE). As ever work
+ *              those that need no setup and no lock of ours: mako_raft_version, mako_raft_last_error,
+ *              mako_raft_log (a line on standard error), the names_ and hosts_ functions. Until then
+ *              the parent's port and data directory stay in use, also when the parent has died.
  *   Pointers   An in-pointer must not be null where nothing else is said; a null one is reported as
  *              MAKO_RAFT_INVALID. An out-pointer may be null where the caller does not want the
  *              value and the text says "may be null".
@@ -55,6 +57,8 @@
  *              mako_raft_setup2 had, and the threads and programs that they start inherit it: the host's
  *              signal handlers may run there. The library's other threads, on which a log sink may be
  *              called, block all signals but SIGPROF and those of a fault of their own.
+ *              Their stack is 8 MiB, or the process's soft limit (RLIMIT_STACK) at setup2 where that is more
+ *              and finite. A log sink has to do with 2 MiB.
  *
  * THE C++ FUNCTIONS OF MAKO AND THEIR TWINS HERE
  *   setup                                      mako_raft_setup
@@ -136,7 +140,9 @@ typedef struct mako_raft_names mako_raft_names;
 // 0, belongs to the library and is valid during the call. `slot` is the log's position in the
 // partition: 1, 2, 3, ... without a gap, the same on every replica. All calls of a partition come
 // from one and the same thread, one at a time, in slot order; partitions run in parallel, and a
-// call that blocks holds up its own partition only.
+// call that blocks holds up its own partition only. That holds until raft.log_memory_bytes (1 GiB) of
+// the shard's logs lie behind it: then a follower takes no more, and a leader makes all submitters
+// wait (docs/operations.md, "The bound on the log in memory").
 //
 // Returns timestamp * 10 + status as Mako defines it (see mako_raft_decode_value); return 0 where
 // that has no meaning. The library itself only shows the value in messages.
@@ -257,9 +263,13 @@ mako_raft_status mako_raft_setup2(int32_t action,
                                   int32_t shard_index);
 
 // Stops accepting logs, drains what was accepted and delivers what is already committed here, for
-// at most raft.drain_ms (5 s); what is left is reported as lost. Says goodbye to the peers; the
-// process keeps acknowledging and delivering until mako_raft_shutdown. Where it leads, it hands
-// leadership to a process that stays, 2 s after nothing is undecided any more.
+// at most raft.drain_ms (5 s), or 0.5 s where that is less; what is left is reported as lost, for which
+// the last half second of that time is kept (a fourth of less than 2 s). Says goodbye to the peers; the
+// process keeps acknowledging and delivering until mako_raft_shutdown. Where it leads, it hands leadership
+// to a process that stays, 2 s after nothing is undecided any more.
+//
+// From its start on no callback is called but those of deliveries and their outcomes. An election callback
+// that had begun has returned when this returns, or has taken longer than raft.drain_ms (a warning).
 //
 // May be called again, after a shutdown, or without a setup: then it does nothing.
 // Errors: MAKO_RAFT_ORDER inside a callback.
@@ -390,7 +400,8 @@ mako_raft_status mako_raft_get_outstanding_logs(uint32_t partition,
 
 // Blocks until mako_raft_get_outstanding_logs is 0 for `partition`, leadership is lost for good,
 // or the library shuts down; there is no other bound. Errors: MAKO_RAFT_INVALID for an unknown
-// partition, MAKO_RAFT_ORDER inside a callback or before setup2.
+// partition, MAKO_RAFT_ORDER inside a callback or before setup2, MAKO_RAFT_SHUT_DOWN after a shutdown
+// without a setup2 before it (after any other it returns at once).
 mako_raft_status mako_raft_wait_for_submit(uint32_t partition);
 
 // Submits the eight bytes "no-ops:E" to every partition of this process. Receivers read one digit:
@@ -432,9 +443,10 @@ mako_raft_status mako_raft_set_preferred_leader(int32_t site_id);
 // asked, in the time of one turn of the library's loop as a rule, 10 s at most.
 // From then on logs are accepted and kept, for 5 s at most: where leadership has not come by then,
 // those that were kept are lost, and later ones are refused.
-// Errors: MAKO_RAFT_ORDER before setup2, and when the library is held up for 5 s (by its disk, say): it
-// then does not ask later. MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has
-// stopped itself, MAKO_RAFT_UNFINISHED when it is held up in the middle of it.
+// Errors: MAKO_RAFT_INVALID in a learner, which can't lead; MAKO_RAFT_ORDER before setup2, and when the
+// library is held up for 5 s (by its disk, say): it then does not ask later. MAKO_RAFT_SHUT_DOWN from
+// mako_raft_pre_shutdown_step on, MAKO_RAFT_INTERNAL when the replica has stopped itself,
+// MAKO_RAFT_UNFINISHED when it is held up in the middle of it.
 mako_raft_status mako_raft_upgrade_to_leader(void);
 
 // Mako's epoch: 0 at start.

@@ -283,7 +283,7 @@ fn a_drain_and_a_shutdown_that_wait_say_and_show_for_what() {
         let ending = scope.spawn(helper::shutdown);
         LINES.wait(log::Level::Info, "drain: waiting for 1 accepted logs, at most 3s", 1);
         assert_shows(&status(&shard), &["leaving true", "outstanding 1", "callback in slot 1"]);
-        LINES.wait(log::Level::Warn, "drain: 1 accepted logs are not delivered after 3s", 1);
+        LINES.wait(log::Level::Warn, "drain: 1 accepted logs are not delivered after 2.5s", 1);
         let lines = LINES.wait(log::Level::Warn, "shutdown: waiting at most", 1);
         assert!(lines[0].contains("the callback of partition 0, slot 1"), "{}", lines[0]);
         assert_shows(&status(&shard), &["\nshutting down\n", "partition 0: role stopped", "outstanding 1", "callback in slot 1"]);
@@ -297,6 +297,29 @@ fn a_drain_and_a_shutdown_that_wait_say_and_show_for_what() {
     });
     LINES.wait(log::Level::Info, "shut down", 1);
     assert!(TcpStream::connect((shard.host.as_str(), STATUS_PORT)).is_err(), "the endpoint is closed");
+}
+
+#[test]
+fn an_election_callback_is_answered_while_setup2_still_opens_the_status_endpoint() {
+    let _turn = turn();
+    let shard = Shard::new("ab: raft", &format!("control_port: {STATUS_PORT}"));
+    shard.set_up();
+    let (answer, answered) = mpsc::channel();
+    let ask = move |_| {
+        helper::worker_info_stats(1);
+        answer.send([helper::set_preferred_leader(1), helper::upgrade_to_leader()]).expect("the test listens");
+    };
+    helper::register_election(Some(Box::new(ask))).unwrap();
+    let release = LINES.hold("status: connect to");
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| helper::setup2(0, 0));
+        assert_eq!(answered.recv_timeout(SOON), Ok([Ok(()), Ok(())]));
+        assert_eq!(LINES.now(log::Level::Info, "partition 0: role leader").len(), 1);
+        assert!(!starting.is_finished());
+        drop(release);
+        assert_eq!(starting.join().unwrap(), Ok(()));
+    });
+    assert_eq!(helper::shutdown(), Ok(()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Threads, as the operating system sees them (contract sections 3.8 and 5). Alone in its process: it looks at
+//! Threads, as the operating system sees them (contract sections 3.8 and 5), and the stack that callbacks have there. Alone in its process: it looks at
 //! all threads of it.
 
 mod common;
@@ -19,6 +19,15 @@ fn this_thread() -> (String, String) {
     let task = std::fs::read_link("/proc/thread-self").expect("Linux").display().to_string();
     let name = std::fs::read_to_string("/proc/thread-self/comm").expect("Linux").trim().to_string();
     (task, name)
+}
+
+/// Half of what a thread of the host has on the usual Linux, and twice what Rust gives to a thread.
+const STACK_BYTES: usize = 4 << 20;
+
+/// Ends the process where the thread has less.
+#[inline(never)]
+fn use_much_stack() {
+    std::hint::black_box(&mut [1_u8; STACK_BYTES]);
 }
 
 fn threads_of_the_library() -> BTreeSet<String> {
@@ -64,13 +73,18 @@ fn a_partition_has_one_thread_for_its_whole_life_named_after_it_and_none_is_left
     for partition in 0..PARTITIONS {
         let seen = seen.clone();
         let record = move |call: helper::LogCall<'_>| {
+            use_much_stack();
             seen.lock().unwrap().entry(call.partition).or_default().insert(this_thread());
             0
         };
         helper::register_log(CallbackRole::Leader, partition, Box::new(record)).unwrap();
     }
     let (sender, elections) = mpsc::channel();
-    helper::register_election(Some(Box::new(move |_| sender.send(this_thread()).expect("the test listens")))).unwrap();
+    let elected = move |_| {
+        use_much_stack();
+        sender.send(this_thread()).expect("the test listens");
+    };
+    helper::register_election(Some(Box::new(elected))).unwrap();
     // The C function: it is what keeps signals from the library's own threads.
     assert_eq!(mako_raft_setup2(0, 0), mako_raft_status::MAKO_RAFT_OK);
     let election = elections.recv_timeout(SOON).expect("leadership");

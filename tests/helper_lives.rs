@@ -401,6 +401,20 @@ fn a_wish_that_nobody_will_follow_is_refused() {
     let refused = helper::set_preferred_leader(2);
     assert!(matches!(&refused, Err(HelperError::Invalid(text)) if text.contains("site 2 (s202) is a learner's")), "{refused:?}");
     assert_eq!(helper::set_preferred_leader(1), Ok(()));
+    assert_eq!(helper::upgrade_to_leader(), Ok(()));
+    assert_eq!(helper::pre_shutdown_step(), Ok(()));
+    assert_eq!(helper::upgrade_to_leader(), Err(HelperError::ShutDown), "it said goodbye");
+    assert_eq!(helper::shutdown(), Ok(()));
+
+    let mut arguments = shard.arguments();
+    *arguments.last_mut().unwrap() = "learner".into();
+    let text = std::fs::read_to_string(&shard.file).unwrap();
+    std::fs::write(&shard.file, text.replace("host:\n", &format!("host:\n  learner: {}\n", common::own_address()))).unwrap();
+    assert_eq!(helper::setup(&arguments).expect("a right configuration"), ["s202"]);
+    helper::setup2(0, 0).unwrap();
+    let refused = helper::upgrade_to_leader();
+    assert!(matches!(&refused, Err(HelperError::Invalid(text)) if text.contains("learner is a learner")), "{refused:?}");
+    assert_eq!(helper::submit(b"log", 1), Err(HelperError::NotLeader { leader: None }), "nothing is kept for a leadership that can't come");
     assert_eq!(helper::shutdown(), Ok(()));
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use mako_raft::ids::{GroupId, PartitionId, ProcessId};
 use mako_raft::runtime::{
-    Bound, CallbackRole, Callbacks, GroupConfig, NoAnswer, NotRestored, PartitionCallbacks, Runtime,
+    Bound, CallbackRole, Callbacks, GroupConfig, NoAnswer, NotRestored, NotSought, PartitionCallbacks, Runtime,
     RuntimeConfig, Storage,
 };
 use mako_raft::transport::PeerAddress;
@@ -129,7 +129,7 @@ fn an_act_that_was_not_answered_is_not_carried_out_later() {
     });
     holds.recv_timeout(SOON).expect("the survivor says what it waits for");
     assert_eq!(survivor.runtime.restore_alone(), Err(NotRestored::NoAnswer(NoAnswer::Late)));
-    assert_eq!(survivor.runtime.seek_leadership(), Err(NoAnswer::Late));
+    assert_eq!(survivor.runtime.seek_leadership(), Err(NotSought::NoAnswer(NoAnswer::Late)));
     drop(release);
     // It is answered after what was asked before it.
     assert_eq!(survivor.standing(), [(1, false)], "it was to be as if nobody had asked");

@@ -27,6 +27,8 @@ struct Host {
     intake: Vec<Chunk>,
     told: Vec<Leadership>,
     delivered: BTreeMap<PartitionId, Vec<Delivered>>,
+    /// Whose logs were delivered, one after the other.
+    order: Vec<PartitionId>,
     lost: u32,
 }
 
@@ -73,6 +75,7 @@ impl Cluster {
             intake: Vec::new(),
             told: Vec::new(),
             delivered: BTreeMap::new(),
+            order: Vec::new(),
             lost: 0,
         };
         let others: Vec<(u16, RunId)> = self.hosts.iter().map(|(&p, h)| (p, h.run)).collect();
@@ -212,6 +215,7 @@ impl Host {
         };
         for (bytes, slot) in logs.into_iter().zip(delivery.first_slot.0..) {
             stream.push(Delivered { slot, bytes, executed_here: delivery.executed_here });
+            self.order.push(delivery.partition);
             self.replica.delivered(delivery.partition, Slot(slot));
         }
     }
@@ -295,7 +299,7 @@ fn who_asks_for_leadership_as_it_learns_of_its_loss_takes_no_log_of_the_former_o
     for (from, _, said) in cluster.queue.drain(..).filter(|(_, to, _)| *to == 0) {
         host.replica.receive(ProcessId(from), wire::decode(said).unwrap().1);
     }
-    host.replica.seek_leadership();
+    host.replica.seek_leadership().expect("it votes");
     cluster.advance(0);
     cluster.advance(0);
     let host = &cluster.hosts[&0];
@@ -321,6 +325,22 @@ fn a_learner_receives_everything_and_a_long_log_arrives_whole() {
         assert_eq!(cluster.streams(process)[&P0].len(), 1);
     }
     assert_eq!(cluster.hosts[&0].replica.status().learners, [ProcessId(3)]);
+}
+
+#[test]
+fn small_logs_of_another_partition_pass_a_log_of_fifty_megabytes() {
+    let mut cluster = formed();
+    let host = cluster.hosts.get_mut(&0).unwrap();
+    let origin = Origin { process: ProcessId(0), run: host.run };
+    // All of it waits already, and is more than may be in flight.
+    let long = vec![7; 50_000_000];
+    fragments(origin, P1, &long, 512 << 10).for_each(|chunk| host.replica.submit(chunk));
+    (0..20).for_each(|_| cluster.submit(0, P0, &[b"beside"]));
+    cluster.run_ms(1_000);
+    for process in 0..3 {
+        let order = &cluster.hosts[&process].order;
+        assert_eq!(*order, [vec![P0; 20], vec![P1]].concat(), "process {process}");
+    }
 }
 
 #[test]

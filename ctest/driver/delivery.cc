@@ -155,6 +155,28 @@ void delivery::throwing_callback_ends_the_process(Stage &stage) {
   check_history(cluster.history(2));
 }
 
+void delivery::throwing_election_and_leader_callbacks_end_the_process(Stage &stage) {
+  Cluster &cluster = stage.cluster();
+  const auto require_terminated = [&cluster] {
+    const int status = cluster[0].await_exit(10000);
+    require(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "not ended by std::terminate");
+  };
+  // Alone it can't be elected.
+  cluster.launch(0);
+  cluster[0].expect("behave -1 1 throw_int 5", "ok");
+  cluster.launch(1);
+  require_terminated();
+  cluster[0].await_log("the leader election callback with code 1 threw an exception: not a std::exception");
+  cluster[1].kill();
+  cluster.launch_all();
+  cluster.await_elections(0, 1, "[1]");
+  cluster[0].expect("behave 2 7 throw 0", "ok");
+  // It ends before it has answered, perhaps.
+  cluster[0].begin("submit 2 20 300");
+  require_terminated();
+  cluster[0].await_log("the leader callback of partition 2 at slot 7 threw an exception: the test asked for this exception");
+}
+
 void delivery::calls_inside_callbacks_are_refused(Stage &stage) {
   Cluster &cluster = stage.cluster();
   cluster.launch_all();

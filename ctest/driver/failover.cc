@@ -62,7 +62,7 @@ void failover::stop_and_continue_the_leader(Stage &stage) {
   Cluster &cluster = stage.cluster();
   cluster.launch_all();
   cluster.await_elections(0, 1, "[1]");
-  // Otherwise the designated process takes leadership back at once.
+  // It may lose none of its load, and would then be given leadership back.
   cluster[0].expect("preferred -1", "ok");
   cluster[0].expect(load(cluster), "ok");
   cluster.await_calls({0, 1, 2}, 500);
@@ -75,6 +75,8 @@ void failover::stop_and_continue_the_leader(Stage &stage) {
   cluster.submit_all(leader, 300, kLogBytes);
   cluster[leader].expect("wait 0", "ok", 20000);
   cluster.await_equal(cluster.everyone());
+  cluster[0].expect("elections", "[1 0]");
+  cluster[leader].expect("elections", "[1]");
   cluster.shut_down(cluster.everyone());
   check_complete(cluster.histories(cluster.everyone()));
 }

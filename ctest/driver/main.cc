@@ -48,6 +48,8 @@ const std::vector<std::pair<const char *, Scenario>> kScenarios = {
     {"submission_inside_callbacks", delivery::submission_inside_callbacks},
     {"blocking_callback_delays_nobody_else", delivery::blocking_callback_delays_nobody_else},
     {"throwing_callback_ends_the_process", delivery::throwing_callback_ends_the_process},
+    {"throwing_election_and_leader_callbacks_end_the_process",
+     delivery::throwing_election_and_leader_callbacks_end_the_process},
     {"calls_inside_callbacks_are_refused", delivery::calls_inside_callbacks_are_refused},
     {"thread_local_destructor_and_late_submissions", delivery::thread_local_destructor_and_late_submissions},
     {"stuck_callback_is_left_alone", delivery::stuck_callback_is_left_alone},

@@ -57,6 +57,7 @@ void longest_log(Stage &stage);
 void submission_inside_callbacks(Stage &stage);
 void blocking_callback_delays_nobody_else(Stage &stage);
 void throwing_callback_ends_the_process(Stage &stage);
+void throwing_election_and_leader_callbacks_end_the_process(Stage &stage);
 void calls_inside_callbacks_are_refused(Stage &stage);
 void thread_local_destructor_and_late_submissions(Stage &stage);
 void stuck_callback_is_left_alone(Stage &stage);

@@ -166,7 +166,7 @@ impl Stage {
             Act::IntakesDrained => self.replica.intakes_drained(),
             Act::SetPreferred(process) => self.replica.set_preferred(process.map(peer)),
             Act::SetCompanion(process) => self.replica.set_companion(process.map(peer)),
-            Act::Seek => self.replica.seek_leadership(),
+            Act::Seek => drop(self.replica.seek_leadership()),
             Act::Goodbye => self.replica.say_goodbye(),
             Act::RestoreAlone => {
                 let _ = self.replica.restore_alone();

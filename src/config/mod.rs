@@ -50,6 +50,18 @@ impl Configuration {
         self.settings.control_port.or_else(|| if self.arguments.control { mako() } else { None })
     }
 
+    /// A warning where `-b` asks for a status endpoint and the process's port leaves none for it.
+    fn no_status_port(&self) -> Option<String> {
+        let port = self.topology.process(self.topology.me).listen_port;
+        let is_missed = self.arguments.control && self.status_port().is_none();
+        is_missed.then(|| {
+            format!(
+                "command line: -b: no status endpoint: its port would be {port} + 10000, which is none; give raft.control_port, or a \
+                 process port below 55536"
+            )
+        })
+    }
+
     /// A warning where a process on this host listens on the status endpoint's port.
     fn taken_status_port(&self) -> Option<String> {
         let port = self.status_port()?;
@@ -83,7 +95,7 @@ pub fn load(
         warnings.push(format!("command line: --replication: {replication} is ignored; this library replicates over raft"));
     }
     let mut configuration = Configuration { topology, settings, arguments, warnings };
-    configuration.warnings.extend(configuration.taken_status_port());
+    configuration.warnings.extend(configuration.no_status_port().or_else(|| configuration.taken_status_port()));
     Ok(configuration)
 }
 

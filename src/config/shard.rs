@@ -67,6 +67,10 @@ struct Shard<'a> {
     partitions: Vec<Partition>,
     /// Where each site is written, by its id.
     places: Vec<Place>,
+    /// Where each partition's row is written, by its id.
+    rows: Vec<Place>,
+    /// The first partition that each process votes in.
+    votes_first_in: HashMap<ProcessId, PartitionId>,
     process_ids: HashMap<String, ProcessId>,
     site_ids: HashMap<String, SiteId>,
     addresses: HashMap<(String, u16), SiteId>,
@@ -94,6 +98,8 @@ impl<'a> Shard<'a> {
             sites: Vec::new(),
             partitions: Vec::new(),
             places: Vec::new(),
+            rows: Vec::new(),
+            votes_first_in: HashMap::new(),
             process_ids: HashMap::new(),
             site_ids: HashMap::new(),
             addresses: HashMap::new(),
@@ -116,18 +122,48 @@ impl<'a> Shard<'a> {
         }
         let id = PartitionId(u32::try_from(self.partitions.len()).expect("bounded by PARTITIONS_MAX"));
         self.partitions.push(Partition { id, sites: Vec::new() });
+        self.rows.push(place.clone());
         for (column, node) in entries.iter().enumerate() {
             let key = format!("{}[{column}]", row.path);
             self.add_site(id, column, entry(node, Place::line(&row.file, node.line), key)?)?;
         }
-        let votes = |site: &SiteId| self.process(self.sites[usize::from(site.0)].process).role == Role::Voter;
-        if !self.partitions[id.0 as usize].sites.iter().any(votes) {
+        let voters = self.voters(id);
+        if voters.is_empty() {
             return Err(refused(
                 "only learners".to_owned(),
                 "at least one site in a process whose name doesn't begin with \"learner\"".to_owned(),
             ));
         }
+        if let Some(found) = self.voted_elsewhere(&voters) {
+            let expected = "the voting processes of that row, all of them or none: one process leads all partitions of a shard";
+            return Err(refused(found, expected.to_owned()));
+        }
+        for process in voters {
+            self.votes_first_in.entry(process).or_insert(id);
+        }
         Ok(())
+    }
+
+    fn voters(&self, partition: PartitionId) -> Vec<ProcessId> {
+        let sites = self.partitions[partition.0 as usize].sites.iter();
+        let processes = sites.map(|site| self.sites[usize::from(site.0)].process);
+        processes.filter(|&process| self.process(process).role == Role::Voter).collect()
+    }
+
+    /// Who leads accepts logs where it leads every partition that it votes in. Where the voters of two rows differ and are not
+    /// all others, the rows' leaders would each wait for the other's partition. The rows before agree, so one of them is looked at.
+    fn voted_elsewhere(&self, voters: &[ProcessId]) -> Option<String> {
+        let (shared, first) = voters.iter().find_map(|process| Some((*process, *self.votes_first_in.get(process)?)))?;
+        let there = self.voters(first);
+        let only_here = voters.iter().find(|process| !there.contains(process)).map(|process| (process, "here only"));
+        let only_there = there.iter().find(|process| !voters.contains(process)).map(|process| (process, "there only"));
+        let (other, place) = only_here.or(only_there)?;
+        Some(format!(
+            "process {} votes here and for partition {first} ({}), but process {} {place}",
+            quoted(&self.process(shared).name),
+            self.rows[first.0 as usize],
+            quoted(&self.process(*other).name)
+        ))
     }
 
     fn add_site(&mut self, partition: PartitionId, column: usize, entry: Entry<'_>) -> Result<(), ConfigError> {

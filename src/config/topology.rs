@@ -1,7 +1,8 @@
 //! Who replicates what: the sites, processes and partitions of a shard, and the groups they form.
 //!
 //! A value of these types has been checked by [`super::load`]: every id is the index into its list,
-//! every partition has a voter, no process holds a partition twice.
+//! every partition has a voter, no process holds a partition twice, and the voters of two partitions are the same
+//! processes or have none in common.
 
 use std::collections::HashMap;
 

@@ -10,7 +10,9 @@ use crate::helper::{inside_callback, ElectionCallback, LogCall, LogCallback, Out
 /// 0, belongs to the library and is valid during the call. `slot` is the log's position in the
 /// partition: 1, 2, 3, ... without a gap, the same on every replica. All calls of a partition come
 /// from one and the same thread, one at a time, in slot order; partitions run in parallel, and a
-/// call that blocks holds up its own partition only.
+/// call that blocks holds up its own partition only. That holds until raft.log_memory_bytes (1 GiB) of
+/// the shard's logs lie behind it: then a follower takes no more, and a leader makes all submitters
+/// wait (docs/operations.md, "The bound on the log in memory").
 ///
 /// Returns timestamp * 10 + status as Mako defines it (see mako_raft_decode_value); return 0 where
 /// that has no meaning. The library itself only shows the value in messages.

@@ -118,9 +118,13 @@ pub extern "C" fn mako_raft_setup2(action: i32, shard_index: i32) -> mako_raft_s
 }
 
 /// Stops accepting logs, drains what was accepted and delivers what is already committed here, for
-/// at most raft.drain_ms (5 s); what is left is reported as lost. Says goodbye to the peers; the
-/// process keeps acknowledging and delivering until mako_raft_shutdown. Where it leads, it hands
-/// leadership to a process that stays, 2 s after nothing is undecided any more.
+/// at most raft.drain_ms (5 s), or 0.5 s where that is less; what is left is reported as lost, for which
+/// the last half second of that time is kept (a fourth of less than 2 s). Says goodbye to the peers; the
+/// process keeps acknowledging and delivering until mako_raft_shutdown. Where it leads, it hands leadership
+/// to a process that stays, 2 s after nothing is undecided any more.
+///
+/// From its start on no callback is called but those of deliveries and their outcomes. An election callback
+/// that had begun has returned when this returns, or has taken longer than raft.drain_ms (a warning).
 ///
 /// May be called again, after a shutdown, or without a setup: then it does nothing.
 /// Errors: MAKO_RAFT_ORDER inside a callback.

@@ -124,7 +124,8 @@ fn unknown_partition(partition: u32) -> HelperError {
 
 /// Blocks until mako_raft_get_outstanding_logs is 0 for `partition`, leadership is lost for good,
 /// or the library shuts down; there is no other bound. Errors: MAKO_RAFT_INVALID for an unknown
-/// partition, MAKO_RAFT_ORDER inside a callback or before setup2.
+/// partition, MAKO_RAFT_ORDER inside a callback or before setup2, MAKO_RAFT_SHUT_DOWN after a shutdown
+/// without a setup2 before it (after any other it returns at once).
 #[no_mangle]
 pub extern "C" fn mako_raft_wait_for_submit(partition: u32) -> mako_raft_status {
     checked(|| helper::wait_for_submit(partition))

@@ -2,7 +2,8 @@
 
 use crate::config::topology::Role;
 use crate::ids::SiteId;
-use crate::runtime::{NoAnswer, NotRestored, Runtime};
+use crate::replica::NeverLeads;
+use crate::runtime::{NoAnswer, NotRestored, NotSought, Runtime};
 
 use super::lifecycle::Instance;
 use super::{directory, lifecycle, HelperError};
@@ -47,11 +48,20 @@ pub fn set_preferred_leader(site: i32) -> Result<(), HelperError> {
 /// return on, for at most 5 s.
 ///
 /// # Errors
-/// `Order` before `setup2`, and where the event loop is held up and won't do it; `ShutDown` after shutdown; `Internal`
-/// when the replica has stopped itself.
+/// `Invalid` in a learner, which can't lead; `Order` before `setup2`, and where the event loop is held up and won't do it;
+/// `ShutDown` from `pre_shutdown_step` on; `Internal` when the replica has stopped itself.
 pub fn upgrade_to_leader() -> Result<(), HelperError> {
-    let runtime = &lifecycle::running("upgrade_p1_to_leader")?.runtime;
-    runtime.seek_leadership().map_err(|no_answer| unanswered("upgrade_p1_to_leader", runtime, no_answer))
+    let call = "upgrade_p1_to_leader";
+    let instance = lifecycle::running(call)?;
+    let Instance { configuration, runtime, .. } = &*instance;
+    runtime.seek_leadership().map_err(|why| match why {
+        NotSought::NeverLeads(NeverLeads::Learner) => HelperError::Invalid(format!(
+            "{call}: {} is a learner, which can't lead; call it in a process with voting sites",
+            configuration.topology.process(configuration.topology.me).name
+        )),
+        NotSought::NeverLeads(NeverLeads::Leaving) => HelperError::ShutDown,
+        NotSought::NoAnswer(no_answer) => unanswered(call, runtime, no_answer),
+    })
 }
 
 fn unanswered(call: &str, runtime: &Runtime, no_answer: NoAnswer) -> HelperError {

@@ -28,6 +28,8 @@ enum Life {
     Down,
     /// `setup` succeeded.
     Ready(Box<Prepared>),
+    /// `setup2` starts the threads and the endpoint. Everything can be asked of it: a callback may run already.
+    Starting(Arc<Instance>),
     /// `setup2` succeeded. The endpoint answers until the threads have ended.
     Running(Arc<Instance>, Option<StatusEndpoint>),
     /// Shutdown waits for what it ends. Nothing can be asked of it any more; its numbers can be read.
@@ -49,7 +51,7 @@ struct Prepared {
 impl Life {
     /// A call has taken it, and leaves another.
     fn is_changing(&self) -> bool {
-        matches!(self, Life::Changing | Life::Ending(_))
+        matches!(self, Life::Changing | Life::Starting(_) | Life::Ending(_))
     }
 }
 
@@ -94,8 +96,15 @@ impl Transition {
         (std::mem::replace(&mut *life, meanwhile), Transition)
     }
 
+    /// What others see until it is over.
+    fn meanwhile(&self, life: Life) {
+        let former = std::mem::replace(&mut *LIFE.lock().unwrap_or_else(PoisonError::into_inner), life);
+        // Outside the lock: it may be the last of a process that could not start.
+        drop(former);
+    }
+
     fn to(self, next: Life) {
-        *LIFE.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        self.meanwhile(next);
     }
 }
 
@@ -116,7 +125,7 @@ impl Drop for Transition {
 /// `Order` before `setup2`, `ShutDown` from the beginning of shutdown on; the text names `call`.
 pub(super) fn running(call: &str) -> Result<Arc<Instance>, HelperError> {
     match &*LIFE.lock().unwrap_or_else(PoisonError::into_inner) {
-        Life::Running(instance, _) => Ok(instance.clone()),
+        Life::Starting(instance) | Life::Running(instance, _) => Ok(instance.clone()),
         Life::Ending(_) => Err(HelperError::ShutDown),
         _ => Err(directory::not_running(call)),
     }
@@ -125,7 +134,7 @@ pub(super) fn running(call: &str) -> Result<Arc<Instance>, HelperError> {
 /// The library that runs, or that a shutdown is ending: to be looked at.
 pub(super) fn instance() -> Option<Arc<Instance>> {
     match &*LIFE.lock().unwrap_or_else(PoisonError::into_inner) {
-        Life::Running(instance, _) | Life::Ending(instance) => Some(instance.clone()),
+        Life::Starting(instance) | Life::Running(instance, _) | Life::Ending(instance) => Some(instance.clone()),
         _ => None,
     }
 }
@@ -178,7 +187,9 @@ fn why_not_down(life: &Life) -> Option<String> {
         Life::Down => None,
         Life::Ready(_) => Some("setup was called a second time; call setup2, or shut down first".into()),
         Life::Running(..) => Some("setup was called while the library runs; shut down first".into()),
-        Life::Changing | Life::Ending(_) => Some("setup was called while another call changes the library's life".into()),
+        Life::Changing | Life::Starting(_) | Life::Ending(_) => {
+            Some("setup was called while another call changes the library's life".into())
+        }
         Life::Broken(left) => Some(format!(
             "setup was called after a shutdown that left something running ({left}); only a new process can go on"
         )),
@@ -241,10 +252,8 @@ pub fn setup2(action: i32, shard_index: i32) -> Result<(), HelperError> {
     let (ready, transition) = Transition::from(life);
     let Life::Ready(mut prepared) = ready else { unreachable!("looked at it under the lock") };
     log::info!("starting: action {action}, shard index {shard_index}");
-    match start(&mut prepared, action) {
-        Ok(runtime) => {
-            let configuration = prepared.configuration;
-            let instance = Arc::new(Instance { configuration, runtime, drained: Once::new() });
+    match start(&mut prepared, action, &transition) {
+        Ok(instance) => {
             let status = status_endpoint::open(instance.clone());
             transition.to(Life::Running(instance, status));
             Ok(())
@@ -257,7 +266,7 @@ pub fn setup2(action: i32, shard_index: i32) -> Result<(), HelperError> {
     }
 }
 
-fn start(prepared: &mut Prepared, action: i32) -> Result<Runtime, StartError> {
+fn start(prepared: &mut Prepared, action: i32, transition: &Transition) -> Result<Arc<Instance>, StartError> {
     let mut config = prepared.config.clone();
     config.campaign_at_start = action != ACTION_DO_NOT_CAMPAIGN;
     let storage = match prepared.storage.take() {
@@ -266,9 +275,14 @@ fn start(prepared: &mut Prepared, action: i32) -> Result<Runtime, StartError> {
     };
     let partitions = prepared.configuration.topology.partitions.len() as u32;
     let bound = Bound::new(config, storage, &registration::callbacks(partitions))?;
-    // Before the threads start: the election callback may submit at once.
-    directory::publish_ports(bound.ports());
-    bound.start()
+    let (runtime, threads) = bound.split();
+    let configuration = prepared.configuration.clone();
+    let instance = Arc::new(Instance { configuration, runtime, drained: Once::new() });
+    // Before the threads start: the election callback may submit, or ask for leadership, at once.
+    directory::publish_ports(instance.runtime.ports());
+    transition.meanwhile(Life::Starting(instance.clone()));
+    instance.runtime.start(threads)?;
+    Ok(instance)
 }
 
 /// Contract 3.7: stops accepting, drains for at most `raft.drain_ms`, reports the rest as lost. Deliveries
@@ -299,7 +313,7 @@ pub fn shutdown() -> Result<(), HelperError> {
     let (former, transition) = Transition::to_the_end_of(settled_life());
     let began = Instant::now();
     match former {
-        Life::Down | Life::Changing | Life::Ending(_) => {
+        Life::Down | Life::Changing | Life::Starting(_) | Life::Ending(_) => {
             transition.to(Life::Down);
             Ok(())
         }

@@ -75,7 +75,7 @@ fn warn(partition: u32, reason: &str) {
 /// when the library shuts down.
 ///
 /// # Errors
-/// `Order` inside a callback or before `setup2`, `Invalid` for an unknown partition.
+/// `Order` inside a callback or before `setup2`, `Invalid` for an unknown partition, `ShutDown` after a life without `setup2`.
 pub fn wait_for_submit(partition: u32) -> Result<(), HelperError> {
     refuse_in_callback("wait_for_submit")?;
     let port = directory::port(partition).ok_or_else(|| directory::no_port("wait_for_submit", partition))?;

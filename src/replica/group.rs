@@ -23,7 +23,7 @@ use super::control::Preference;
 use super::formation::Formation;
 use super::forming::{Forming, Unformed};
 use super::judging;
-use super::leadership::{Leadership, RaftView};
+use super::leadership::{Leadership, NeverLeads, RaftView};
 use super::members;
 use super::message::{PeerMessage, Standing};
 use super::node::Node;
@@ -176,7 +176,7 @@ impl Replica {
             campaigns: Campaigns::new(&config.timing, now.plus_millis(config.timing.form_wait_ms)),
             ticked: false,
             leadership: Leadership::new(is_designated),
-            wishes: Wishes::new(config.preferred),
+            wishes: Wishes::new(config.preferred, config.voters.clone()),
             hand_over: HandOver::default(),
             companion: None,
             retention: Retention::default(),
@@ -517,16 +517,26 @@ impl Replica {
         self.streams.delivered(partition, slot);
     }
 
-    /// Contract section 6, `set_preferred_leader`: repeated until it is seen in the log.
+    /// Contract section 6, `set_preferred_leader`: repeated until it is seen in the log. Who may not vote is never preferred.
     pub fn set_preferred(&mut self, preferred: Option<ProcessId>) {
         self.stir();
         self.wishes.ask(self.origin, preferred);
     }
 
     /// Contract section 6, `upgrade_p1_to_leader`.
-    pub fn seek_leadership(&mut self) {
+    ///
+    /// # Errors
+    /// Leadership would not come, so nothing is asked for and no log is kept for it.
+    pub fn seek_leadership(&mut self) -> Result<(), NeverLeads> {
+        if !self.config.voters.contains(&self.config.me) {
+            return Err(NeverLeads::Learner);
+        }
+        if self.leaving {
+            return Err(NeverLeads::Leaving);
+        }
         self.leadership.seek(self.now);
         self.set_preferred(Some(self.config.me));
+        Ok(())
     }
 
     /// While set, the leader hands leadership to this process (keeps the leaders of several groups of one

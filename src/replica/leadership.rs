@@ -13,6 +13,15 @@ const EARLY_QUEUE_MS: u64 = 10_000;
 /// After `upgrade_p1_to_leader`, submissions are kept for so long at most.
 const SEEK_QUEUE_MS: u64 = 5_000;
 
+/// Why this process does not lead, whoever asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeverLeads {
+    /// It has no vote.
+    Learner,
+    /// It has said goodbye.
+    Leaving,
+}
+
 /// What raft-rs says now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RaftView {

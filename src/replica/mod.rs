@@ -43,3 +43,4 @@ mod waiting;
 
 pub use config::{Limits, NotResumed, Recovered, ReplicaConfig, RestoreOrder, Timing};
 pub use group::Replica;
+pub use leadership::NeverLeads;

@@ -165,7 +165,7 @@ impl Replica {
 
     fn obey_wish(&mut self, wish: Preference) {
         let applied = self.wishes.apply(wish);
-        if applied != Applied::Before {
+        if applied != Applied::Void {
             self.hand_over.forgive();
         }
         if applied == Applied::Changes {

@@ -31,6 +31,8 @@ const HELD_TIMEOUTS: u64 = 10;
 #[derive(Debug)]
 pub struct Wishes {
     current: Wish,
+    /// Who may lead at all: a wish for any other process changes nothing.
+    voters: Vec<ProcessId>,
     seen: BTreeMap<(ProcessId, u64), u64>,
     mine: Option<Preference>,
     made: u64,
@@ -39,10 +41,10 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// The preference that the configuration gives.
-    pub fn new(preferred: Option<ProcessId>) -> Self {
+    /// The preference that the configuration gives, and who may vote.
+    pub fn new(preferred: Option<ProcessId>, voters: Vec<ProcessId>) -> Self {
         let current = Wish { whom: preferred, asked: 0 };
-        Self { current, seen: BTreeMap::new(), mine: None, made: 0, sent_at: None, proposed: Default::default() }
+        Self { current, voters, seen: BTreeMap::new(), mine: None, made: 0, sent_at: None, proposed: Default::default() }
     }
 
     /// Whom the shard prefers.
@@ -94,9 +96,12 @@ impl Wishes {
         }
         let last = self.seen.entry((wish.origin.process, wish.origin.run.0)).or_insert(0);
         if wish.number <= *last {
-            return Applied::Before;
+            return Applied::Void;
         }
         *last = wish.number;
+        if wish.preferred.is_some_and(|whom| !self.voters.contains(&whom)) {
+            return Applied::Void;
+        }
         let is_change = self.current.whom != wish.preferred;
         self.current = Wish { whom: wish.preferred, asked: self.current.asked + 1 };
         if is_change { Applied::Changes } else { Applied::Confirms }
@@ -106,8 +111,8 @@ impl Wishes {
 /// What a committed wish does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
-    /// It was in the log before.
-    Before,
+    /// It was in the log before, or is for a process that never leads.
+    Void,
     /// A host asked for what the shard prefers already.
     Confirms,
     /// From now on the shard prefers another process, or none.
@@ -266,10 +271,11 @@ mod tests {
     use crate::ids::RunId;
 
     const A: Origin = Origin { process: ProcessId(0), run: RunId(1) };
+    const VOTERS: [ProcessId; 3] = [ProcessId(0), ProcessId(1), ProcessId(2)];
 
     #[test]
     fn a_wish_is_repeated_until_seen_and_takes_effect_once() {
-        let mut wishes = Wishes::new(Some(ProcessId(0)));
+        let mut wishes = Wishes::new(Some(ProcessId(0)), VOTERS.into());
         wishes.ask(A, Some(ProcessId(2)));
         let wish = wishes.due(Time(0)).unwrap();
         assert!(wishes.due(Time(1)).is_none());
@@ -277,13 +283,22 @@ mod tests {
         assert_eq!((wishes.apply(wish), wishes.preferred()), (Applied::Changes, Some(ProcessId(2))));
         let later = Preference { number: 1, origin: Origin { run: RunId(9), ..A }, preferred: None };
         assert_eq!((wishes.apply(later), wishes.preferred()), (Applied::Changes, None));
-        assert_eq!(wishes.apply(wish), Applied::Before, "the repetition changes nothing");
+        assert_eq!(wishes.apply(wish), Applied::Void, "the repetition changes nothing");
         assert_eq!((wishes.preferred(), wishes.due(Time(u64::MAX))), (None, None));
     }
 
     #[test]
+    fn a_wish_for_who_never_leads_is_repeated_no_more_once_seen_and_changes_nothing() {
+        let mut wishes = Wishes::new(Some(ProcessId(0)), VOTERS.into());
+        wishes.ask(A, Some(ProcessId(3)));
+        let wish = wishes.due(Time(0)).unwrap();
+        assert_eq!((wishes.apply(wish), wishes.current()), (Applied::Void, Wish { whom: Some(ProcessId(0)), asked: 0 }));
+        assert_eq!(wishes.due(Time(u64::MAX)), None);
+    }
+
+    #[test]
     fn a_wish_is_put_into_the_log_once_per_leadership() {
-        let mut wishes = Wishes::new(None);
+        let mut wishes = Wishes::new(None, VOTERS.into());
         let origin = Origin { process: ProcessId(1), run: RunId(7) };
         let wish = |number| Preference { origin, number, preferred: None };
         assert!(wishes.is_new_in(Term(3), &wish(1)), "nothing was proposed yet");
@@ -316,10 +331,10 @@ mod tests {
 
     #[test]
     fn a_wish_that_is_what_the_shard_prefers_already_is_one_all_the_same() {
-        let mut wishes = Wishes::new(Some(ProcessId(2)));
+        let mut wishes = Wishes::new(Some(ProcessId(2)), VOTERS.into());
         let wish = Preference { origin: A, number: 1, preferred: Some(ProcessId(2)) };
         assert_eq!((wishes.apply(wish), wishes.current().asked), (Applied::Confirms, 1));
-        assert_eq!((wishes.apply(wish), wishes.current().asked), (Applied::Before, 1));
+        assert_eq!((wishes.apply(wish), wishes.current().asked), (Applied::Void, 1));
     }
 
     #[test]

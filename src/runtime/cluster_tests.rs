@@ -292,7 +292,7 @@ fn what_is_submitted_right_after_the_start_is_queued_on_the_designated_process_a
 }
 
 #[test]
-fn a_long_log_is_joined_and_small_ones_of_other_partitions_pass_it() {
+fn a_long_log_is_joined_beside_small_ones_of_another_partition() {
     let shard = Shard::new(3, 2);
     let nodes = shard.start_all();
     nodes[0].wait_gained();
@@ -555,6 +555,35 @@ fn a_drain_waits_until_everything_accepted_is_delivered() {
     assert_eq!(nodes[0].port(0).counters().lost, 0);
     assert_eq!(*locked(&nodes[0].witness.codes), [1], "no announcement from the drain's start on");
     nodes.into_iter().skip(1).for_each(Node::end);
+}
+
+#[test]
+fn a_drain_waits_for_an_election_callback_that_is_running() {
+    let mut shard = Shard::new(1, 1);
+    shard.adjust = |config| config.drain_wait = SOON;
+    let callbacks = Callbacks::default();
+    let (begin, begun) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    callbacks.election.register(Some(Box::new(move |code| {
+        begin.send(code).expect("the test listens");
+        released.recv().expect("the test lets go of it");
+    })));
+    let config = shard.config(0);
+    let storage = Storage::open(&config).unwrap();
+    let runtime = Bound::new(config, storage, &callbacks).unwrap().start().unwrap();
+    assert_eq!(begun.recv_timeout(SOON), Ok(1));
+    let (over, drained) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            runtime.drain();
+            over.send(()).expect("the test listens");
+        });
+        // A drain that does not wait for it is over at once.
+        assert!(drained.recv_timeout(Duration::from_millis(500)).is_err(), "a callback was running that had begun before");
+        release.send(()).unwrap();
+        assert_eq!(drained.recv_timeout(SOON), Ok(()));
+    });
+    runtime.shutdown().unwrap();
 }
 
 /// The host is told of the last log's fate after its delivery is known, and that takes a while here.

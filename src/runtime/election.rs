@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::replica::output::{Gate, Leadership};
 
@@ -76,7 +77,19 @@ struct ElectionState {
     queue: VecDeque<Leadership>,
     /// From `pre_shutdown_step` on nothing is announced.
     muted: bool,
+    /// The callback is running, or is the next thing that the thread does.
+    calling: bool,
     stopping: bool,
+}
+
+/// A call of the host's callback that nothing can stop any more; dropped at its end.
+struct Call<'a>(&'a Election);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        locked(&self.0.state).calling = false;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Election {
@@ -85,6 +98,7 @@ impl Election {
         let state = ElectionState {
             queue: VecDeque::new(),
             muted: false,
+            calling: false,
             stopping: false,
         };
         Self { codes, slot, state: Mutex::new(state), changed: Condvar::new() }
@@ -96,11 +110,18 @@ impl Election {
         self.changed.notify_all();
     }
 
-    /// Announces nothing from now on. A call that is running ends undisturbed.
+    /// Announces nothing from now on. A call that is running, or about to, ends undisturbed: see [`Election::wait_quiet`].
     pub(super) fn mute(&self) {
         let mut state = locked(&self.state);
         state.muted = true;
         state.queue.clear();
+    }
+
+    /// Muted: waits until no call is running. False where one still runs at the deadline.
+    pub(super) fn wait_quiet(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.changed.wait_timeout_while(locked(&self.state), left, |state| state.calling);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.calling
     }
 
     /// Ends the thread, after the call that is running.
@@ -122,11 +143,19 @@ impl Election {
             }
             let said = code.map_or("silent".to_string(), |code| format!("code {code}"));
             log::info!("leadership: {change:?}, election callback: {said}");
-            // It may have been muted while this thread wrote to the log.
-            if let Some(code) = code.filter(|_| !locked(&self.state).muted) {
+            if let Some(code) = code {
+                // It may have been muted while this thread wrote to the log.
+                let Some(_call) = self.begin_call() else { continue };
                 self.slot.call(code);
             }
         }
+    }
+
+    /// `None` once muted. In one look: who mutes knows of the call, or there is none.
+    fn begin_call(&self) -> Option<Call<'_>> {
+        let mut state = locked(&self.state);
+        state.calling = !state.muted;
+        state.calling.then(|| Call(self))
     }
 
     fn wait_change(&self) -> Option<Leadership> {
@@ -241,6 +270,32 @@ mod tests {
             stopping.stop();
         });
         assert!(codes.try_recv().is_err(), "the callback was called after mute() had returned");
+    }
+
+    #[test]
+    fn whoever_muted_can_wait_for_the_end_of_the_call_that_was_begun() {
+        let slot = Arc::new(ElectionSlot::default());
+        let (begin, begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        slot.register(Some(Box::new(move |code| {
+            begin.send(code).expect("the test listens");
+            // The test lets go of it.
+            let _ = released.recv();
+        })));
+        let election = Arc::new(Election::new(CODES, slot));
+        election.push(Leadership::Gained { first: true });
+        let thread = std::thread::spawn({
+            let election = election.clone();
+            move || election.run(|| ())
+        });
+        let wait = std::time::Duration::from_secs(10);
+        assert_eq!(begun.recv_timeout(wait), Ok(1));
+        election.mute();
+        assert!(!election.wait_quiet(Instant::now()), "it is running");
+        drop(release);
+        assert!(election.wait_quiet(Instant::now() + wait), "it has ended");
+        election.stop();
+        thread.join().unwrap();
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::election::ShardLeadership;
 use super::group_run::GroupRun;
 use super::lane::Lane;
 use super::replica_process::NotRestored;
-use super::shared::{mark_loop_thread, Command, Shared};
+use super::shared::{mark_loop_thread, Command, Shared, Sought};
 use super::throttle::Throttle;
 use super::ticks::Ticks;
 use super::together::{next_after, Aim, Look, Stand, Together};
@@ -90,8 +90,8 @@ pub(super) struct EventLoop {
     announcements: Vec<Leadership>,
     leadership: ShardLeadership,
     together: Together,
-    /// Who waits for the effects of a command.
-    after_turn: Vec<mpsc::SyncSender<()>>,
+    /// Who asked for leadership and waits for the gates to follow, and the answer.
+    after_turn: Vec<(mpsc::SyncSender<Sought>, Sought)>,
 }
 
 impl EventLoop {
@@ -192,9 +192,9 @@ impl EventLoop {
         }
         let more_to_send = self.transport.flush();
         self.hand_to_lanes();
-        for answer in self.after_turn.drain(..) {
+        for (answer, sought) in self.after_turn.drain(..) {
             // An asker that has given up needs no answer.
-            let _ = answer.try_send(());
+            let _ = answer.try_send(sought);
         }
         if self.is_draining() {
             self.drain();
@@ -371,8 +371,9 @@ impl EventLoop {
             }
             Command::SeekLeadership(question) => {
                 let Some(answer) = question.take() else { return };
-                self.groups.iter_mut().for_each(|group| group.replica.seek_leadership());
-                self.after_turn.push(answer);
+                // What stands against it is the process's, so the groups agree.
+                let sought = self.groups.iter_mut().try_for_each(|group| group.replica.seek_leadership());
+                self.after_turn.push((answer, sought));
             }
             Command::RestoreAlone(question) => {
                 let Some(answer) = question.take() else { return };

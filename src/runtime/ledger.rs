@@ -48,6 +48,8 @@ pub(super) struct Ledger {
     unreplayed: AtomicU64,
     /// Nothing more will be settled by waiting: leadership is lost for good, or the library stops.
     ended: AtomicBool,
+    /// How often that came about. A wait ends with the leadership in which it began, though another may have begun when it looks.
+    endings: AtomicU64,
     /// Threads in [`Ledger::wait`].
     waiting: AtomicUsize,
     lock: Mutex<()>,
@@ -119,6 +121,7 @@ impl Ledger {
     /// Whether waiting makes sense; `true` ends the waits that are under way.
     pub(super) fn set_ended(&self, ended: bool) {
         self.ended.store(ended, Ordering::SeqCst);
+        self.endings.fetch_add(u64::from(ended), Ordering::SeqCst);
         self.wake_waiting();
     }
 
@@ -140,12 +143,13 @@ impl Ledger {
     }
 
     fn wait_registered(&self, done: impl Fn(&Ledger) -> bool, deadline: Option<Instant>) -> Waited {
+        let endings = self.endings.load(Ordering::SeqCst);
         let mut guard = locked(&self.lock);
         loop {
             if done(self) {
                 return Waited::Settled;
             }
-            if self.ended.load(Ordering::SeqCst) {
+            if self.ended.load(Ordering::SeqCst) || self.endings.load(Ordering::SeqCst) != endings {
                 return Waited::Ended;
             }
             guard = match deadline {
@@ -178,5 +182,42 @@ impl Ledger {
             queued_bytes,
             unreplayed: self.unreplayed(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_wait_ends_with_its_leadership_even_if_the_next_one_has_begun_when_it_looks() {
+        let ledger = Ledger::default();
+        let (look, looked) = mpsc::channel();
+        let ledger = &ledger;
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                looked.recv().expect("the wait looks");
+                // It holds the lock until it sleeps.
+                drop(locked(&ledger.lock));
+                ledger.set_ended(true);
+                ledger.set_ended(false);
+            });
+            let has_slept = Cell::new(false);
+            let done = |ledger: &Ledger| {
+                if has_slept.replace(true) {
+                    while ledger.ended.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                } else {
+                    look.send(()).expect("the other thread listens");
+                }
+                false
+            };
+            let deadline = Instant::now() + Duration::from_secs(10);
+            assert_eq!(ledger.wait(done, Some(deadline)), Waited::Ended);
+        });
     }
 }

@@ -49,7 +49,7 @@ pub use ledger::{PartitionCounters, Waited};
 #[cfg(test)]
 pub(crate) use replica_process::bulk_queue_bytes;
 pub use replica_process::{
-    Bound, Callbacks, GroupConfig, NoAnswer, NotRestored, Runtime, RuntimeConfig, StartError, Storage, Unfinished,
-    SHUTDOWN_PATIENCE,
+    Bound, Callbacks, GroupConfig, NoAnswer, NotRestored, NotSought, Runtime, RuntimeConfig, StartError, Storage,
+    Threads, Unfinished, SHUTDOWN_PATIENCE,
 };
 pub use shared::Port;

@@ -11,7 +11,7 @@ use crate::ffi::signals::HostMask;
 use crate::ids::{GroupId, PartitionId, ProcessId, RunId, Time};
 use crate::replica::output::Status;
 use crate::replica::payload::Origin;
-use crate::replica::{Limits, NotResumed, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
+use crate::replica::{Limits, NeverLeads, NotResumed, Recovered, Replica, ReplicaConfig, RestoreOrder, Timing};
 use crate::storage::disk::{self, DiskError, DiskLog, DiskOptions, Durability, FileSystem, Prepare, RealFiles};
 use crate::storage::OlderEntries;
 use crate::transport::{PeerAddress, Transport, TransportConfig, TransportCounters, TransportError, TransportLimits};
@@ -38,7 +38,8 @@ const QUICK_END: Duration = Duration::from_secs(1);
 const FIRST_TURN_PATIENCE: Duration = Duration::from_secs(10);
 /// A loop that does not answer a question for so long is held up: a turn takes milliseconds at most.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-/// Between the loop's pass over what was abandoned and its lanes' reports, which take no time of their own.
+/// Between the loop's pass over what was abandoned and its lanes' reports, which take no time of their own. Of `drain_ms` at
+/// most a fourth.
 const ABANDON_PATIENCE: Duration = Duration::from_millis(500);
 /// Length of a segment of the durable log: long enough that starting one is rare, short enough to prepare ahead.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -271,6 +272,15 @@ impl fmt::Display for NoAnswer {
     }
 }
 
+/// Why leadership was not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSought {
+    /// It would not come.
+    NeverLeads(NeverLeads),
+    /// The event loop says nothing.
+    NoAnswer(NoAnswer),
+}
+
 /// Why the operator's act did not let every group go on alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -305,6 +315,11 @@ impl NotRestored {
 /// A replica process that listens and has no threads yet. Its ports refuse every log until it is started.
 pub struct Bound {
     runtime: Runtime,
+    threads: Threads,
+}
+
+/// What the threads of a process will own.
+pub struct Threads {
     event_loop: EventLoop,
     outcome: Arc<OutcomeSlot>,
 }
@@ -338,27 +353,37 @@ impl Bound {
         let clock = Clock { origin, tick, busy_poll: config.busy_poll };
         let event_loop = EventLoop::new(poll, transport, config.me, groups, shared.clone(), clock);
         let runtime = Runtime { shared, roster, drain_wait: config.drain_wait, writers };
-        Ok(Bound { runtime, event_loop, outcome: callbacks.outcome.clone() })
+        Ok(Bound { runtime, threads: Threads { event_loop, outcome: callbacks.outcome.clone() } })
     }
 
-    /// The partitions of this process, ascending.
-    pub fn ports(&self) -> &[Arc<Port>] {
-        self.runtime.ports()
-    }
-
-    /// Starts every thread, and returns without waiting for peers. The gates are what the replicas want
-    /// them to be when it returns.
+    /// [`Runtime::start`] at once.
     ///
     /// # Errors
-    /// The operating system refused a thread; those that were started end.
+    /// As there.
     pub fn start(self) -> Result<Runtime, StartError> {
-        let Bound { runtime, event_loop, outcome } = self;
-        runtime.start_threads(event_loop, &outcome).map_err(StartError::System)?;
+        let (runtime, threads) = self.split();
+        runtime.start(threads)?;
         Ok(runtime)
+    }
+
+    /// The process as others see it, and what [`Runtime::start`] takes: for who has to know the one before the first
+    /// callback runs.
+    pub fn split(self) -> (Runtime, Threads) {
+        (self.runtime, self.threads)
     }
 }
 
 impl Runtime {
+    /// Starts every thread, and returns without waiting for peers. The gates are what the replicas want
+    /// them to be when it returns. What is asked before waits for it.
+    ///
+    /// # Errors
+    /// The operating system refused a thread; those that were started end.
+    pub fn start(&self, threads: Threads) -> Result<(), StartError> {
+        let Threads { event_loop, outcome } = threads;
+        self.start_threads(event_loop, &outcome).map_err(StartError::System)
+    }
+
     fn start_threads(&self, event_loop: EventLoop, outcome: &Arc<OutcomeSlot>) -> io::Result<()> {
         let shared = &self.shared;
         // Whatever ends the loop, a panic included, ends the others: see its `Drop`.
@@ -378,7 +403,7 @@ impl Runtime {
                 host.take_on();
                 lane.run();
             };
-            self.roster.spawn(lane_name(port.partition), body)?;
+            self.roster.spawn_for_host(lane_name(port.partition), body)?;
         }
         for (index, writer) in self.writers.iter().cloned().enumerate() {
             let (wakeup, failure) = (shared.wakeup.clone(), shared.failure.clone());
@@ -386,7 +411,7 @@ impl Runtime {
             self.roster.spawn(format!("mako-raft-log{index}"), body)?;
         }
         let electing = shared.clone();
-        self.roster.spawn("mako-raft-elect".into(), move || {
+        self.roster.spawn_for_host("mako-raft-elect".into(), move || {
             host.take_on();
             electing.election.run(|| warn_of_unreplayed(&electing));
         })?;
@@ -426,13 +451,13 @@ impl Runtime {
     /// what the replicas want them to be from then on. On the loop's own thread it returns before.
     ///
     /// # Errors
-    /// The event loop does not answer.
-    pub fn seek_leadership(&self) -> Result<(), NoAnswer> {
+    /// This process never leads, or the event loop does not answer.
+    pub fn seek_leadership(&self) -> Result<(), NotSought> {
         if is_loop_thread() {
             self.shared.command(Command::SeekLeadership(Question::new().0));
             return Ok(());
         }
-        self.ask(Command::SeekLeadership)
+        self.ask(Command::SeekLeadership).map_err(NotSought::NoAnswer)?.map_err(NotSought::NeverLeads)
     }
 
     /// The operator's act for a survivor (DESIGN "Too many lost at once"). It may be repeated: groups that have gone on
@@ -480,26 +505,34 @@ impl Runtime {
     }
 
     /// Contract section 3.7: accepts nothing from now on, announces nothing, says goodbye, and waits at
-    /// most `drain_ms` for what was accepted to be committed and for what is committed to be delivered.
-    /// What is undecided then is lost. Deliveries go on. Not for callbacks.
+    /// most `drain_ms` (0.5 s where that is less) for what was accepted to be committed and for what is committed to be delivered.
+    /// What is undecided then is lost. Deliveries go on. An election callback that was running has ended when it returns, unless
+    /// that takes longer. Not for callbacks.
     pub fn drain(&self) {
         self.shared.election.mute();
         self.shared.stop_intakes();
-        if self.shared.failure.is_set() {
-            return;
-        }
         let began = Instant::now();
+        if !self.shared.failure.is_set() {
+            self.drain_accepted(began);
+        }
+        if !self.shared.election.wait_quiet(began + self.drain_wait) {
+            log::warn!("drain: the election callback is still running after {:?} (raft.drain_ms)", self.drain_wait);
+        }
+    }
+
+    fn drain_accepted(&self, began: Instant) {
         let accepted = self.outstanding();
         if accepted > 0 {
             log::info!("drain: waiting for {accepted} accepted logs, at most {:?} (raft.drain_ms)", self.drain_wait);
         }
         self.shared.command(Command::Drain);
-        if !self.shared.drained.wait(Instant::now() + self.drain_wait) {
+        let patience = self.drain_wait - ABANDON_PATIENCE.min(self.drain_wait / 4);
+        if !self.shared.drained.wait(began + patience) {
             let outstanding = self.outstanding();
-            log::warn!("drain: {outstanding} accepted logs are not delivered after {:?}", self.drain_wait);
+            log::warn!("drain: {outstanding} accepted logs are not delivered after {patience:?}");
             self.shared.command(Command::Abandon);
             // Lets the lanes that are not blocked report what was abandoned before this returns.
-            self.shared.drained.wait(Instant::now() + ABANDON_PATIENCE);
+            self.shared.drained.wait(began + self.drain_wait.max(ABANDON_PATIENCE));
         } else if accepted > 0 {
             log::info!("drain: over after {} ms, {} are left", began.elapsed().as_millis(), self.outstanding());
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::ids::{GroupId, PartitionId, ProcessId, Slot};
 use crate::replica::output::Status;
+use crate::replica::NeverLeads;
 use crate::transport::TransportCounters;
 
 use super::buffers::Buffers;
@@ -218,12 +219,15 @@ impl<T> Asked<T> {
     }
 }
 
+/// Whether leadership was asked for.
+pub(super) type Sought = Result<(), NeverLeads>;
+
 /// What the other threads ask of the event loop.
 pub(super) enum Command {
     /// See [`crate::replica::Replica::set_preferred`].
     SetPreferred(Option<ProcessId>),
     /// See [`crate::replica::Replica::seek_leadership`].
-    SeekLeadership(Question<()>),
+    SeekLeadership(Question<Sought>),
     /// See [`crate::replica::Replica::restore_alone`].
     RestoreAlone(Question<Result<(), NotRestored>>),
     /// A status per group.

@@ -1,5 +1,6 @@
 //! A logger that keeps every line of the present test, so that a test can wait for one.
 
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ const SOON: Duration = Duration::from_secs(30);
 pub struct Lines {
     lines: Mutex<Vec<(log::Level, String)>>,
     added: Condvar,
+    held: Mutex<Option<(&'static str, Receiver<()>)>>,
 }
 
 /// The only logger of the test program.
-pub static LINES: Lines = Lines { lines: Mutex::new(Vec::new()), added: Condvar::new() };
+pub static LINES: Lines = Lines { lines: Mutex::new(Vec::new()), added: Condvar::new(), held: Mutex::new(None) };
 
 impl log::Log for Lines {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
@@ -22,6 +24,14 @@ impl log::Log for Lines {
     fn log(&self, record: &log::Record<'_>) {
         self.lock().push((record.level(), record.args().to_string()));
         self.added.notify_all();
+        let held = {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.take_if(|(part, _)| record.args().to_string().contains(*part))
+        };
+        if let Some((_, released)) = held {
+            // Ends when the test lets go of the sender.
+            let _ = released.recv_timeout(SOON);
+        }
     }
 
     fn flush(&self) {}
@@ -55,6 +65,14 @@ impl Lines {
             assert!(!left.is_zero(), "{count} x {level} {part:?} not among {lines:#?}");
             lines = self.added.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Holds the thread that writes the next line with `part` in it, until what this gives is dropped.
+    #[allow(dead_code, reason = "not every program that waits for lines holds one")]
+    pub fn hold(&self, part: &'static str) -> Sender<()> {
+        let (release, released) = mpsc::channel();
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((part, released));
+        release
     }
 
     /// Those that there are.

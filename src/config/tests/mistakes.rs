@@ -128,6 +128,29 @@ fn a_partition_of_learners_only_is_refused() {
 }
 
 #[test]
+fn rows_whose_voters_overlap_and_differ_are_refused() {
+    let rows = |second: &str| {
+        let text = format!(
+            "site:\n  server:\n    - [a0:1, b0:2, c0:3]\n    - [{second}]\n\
+             process: {{a0: a, b0: b, c0: c, a1: a, b1: b, c1: c, d1: d, e1: e, f1: f, l1: learner}}\n"
+        );
+        Files::with(&text).load(&["-P", "c"]).map(|_| ())
+    };
+    let refused = |what: &str| {
+        Err(format!(
+            "a.yml:4: site.server[1]: process \"b\" votes here and for partition 0 (a.yml:3), but process {what}; expected the \
+             voting processes of that row, all of them or none: one process leads all partitions of a shard"
+        ))
+    };
+    assert_eq!(rows("b1:11, c1:12, d1:13"), refused("\"d\" here only"));
+    assert_eq!(rows("d1:13, b1:11"), refused("\"d\" here only"));
+    assert_eq!(rows("b1:11, c1:12"), refused("\"a\" there only"));
+    assert_eq!(rows("b1:11, l1:12"), refused("\"a\" there only"));
+    assert_eq!(rows("c1:11, l1:14, a1:12, b1:13"), Ok(()), "learners may differ");
+    assert_eq!(rows("d1:11, e1:12, f1:13"), Ok(()), "two shards in one file");
+}
+
+#[test]
 fn a_process_name_that_no_site_is_mapped_to_is_refused_with_the_nearest() {
     assert_eq!(
         Files::with(SHARD).load(&["-P", "p3"]).unwrap_err(),

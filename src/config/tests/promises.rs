@@ -6,14 +6,14 @@ use crate::config::settings::Grouping;
 use crate::config::topology::{GroupLayout, Role};
 use crate::ids::{GroupId, PartitionId, ProcessId, SiteId};
 
-/// Partitions 0 to 2 in two sets of processes; the second's site of locale 0 differs.
+/// Partitions 0 to 2 in two sets of processes, one with a learner; the second's site of locale 0 differs.
 const TWO_SETS: &str = "\
 site:
   server:
     - [a0:1, b0:2, c0:3]
     - [b1:12, a1:11, c1:13]
-    - [b2:22, c2:23, d2:24]
-process: {a0: localhost-a, a1: localhost-a, b0: b, b1: b, b2: b, c0: c, c1: c, c2: c, d2: learner-d}
+    - [b2:22, a2:21, c2:23, d2:24]
+process: {a0: localhost-a, a1: localhost-a, a2: localhost-a, b0: b, b1: b, b2: b, c0: c, c1: c, c2: c, d2: learner-d}
 ";
 
 fn ids(numbers: &[u16]) -> Vec<ProcessId> {
@@ -85,7 +85,7 @@ fn partitions_with_the_same_processes_form_one_group_in_whatever_order_they_name
             GroupLayout {
                 id: GroupId(1),
                 partitions: vec![PartitionId(2)],
-                voters: ids(&[1, 2]),
+                voters: ids(&[1, 0, 2]),
                 learners: ids(&[3]),
                 designated: Some(ProcessId(1)),
             },
@@ -144,7 +144,7 @@ host: {p1: 10.0.0.1, b: 10.0.0.2, c: 10.0.0.9}
 fn files_are_merged_in_order_rows_appended_and_later_keys_winning() {
     let files = Files::with(SHARD).and(
         "b.yml",
-        b"site: {server: [[t1:1, t2:2, t3:3]]}\nprocess: {t1: p1, t2: p2, t3: p3, s301: p3, s302: p3}\nhost: {p1: 10.9.9.9}\n",
+        b"site: {server: [[t1:1, t2:2, t3:3]]}\nprocess: {t1: p1, t2: localhost, t3: p3, s301: p3, s302: p3}\nhost: {p1: 10.9.9.9}\n",
     );
     let topology = files.load(&[]).unwrap().topology;
     assert_eq!(topology.partitions.len(), 3);
@@ -295,6 +295,23 @@ fn the_status_port_is_the_key_or_with_b_the_port_of_mako() {
     assert_eq!(port("control_port: 9100", &[]), Some(9_100));
     let high = SHARD.replace("s101:7001", "s101:60000");
     assert_eq!(Files::with(&high).load(&["-b"]).unwrap().status_port(), None);
+}
+
+#[test]
+fn a_port_that_leaves_none_for_the_status_endpoint_is_a_warning_where_one_is_asked_for() {
+    let warnings = |port: u16, raft: &str, arguments: &[&str]| {
+        let text = SHARD.replace("s101:7001", &format!("s101:{port}"));
+        Files::with(&format!("{text}raft: {{{raft}}}\n")).load(arguments).unwrap().warnings
+    };
+    assert_eq!(
+        warnings(55_536, "", &["-b"]),
+        ["command line: -b: no status endpoint: its port would be 55536 + 10000, which is none; give raft.control_port, or a process \
+          port below 55536"]
+    );
+    let none = Vec::<String>::new();
+    assert_eq!(warnings(55_536, "", &[]), none, "nobody asked");
+    assert_eq!(warnings(55_536, "control_port: 9100", &["-b"]), none);
+    assert_eq!(warnings(55_535, "", &["-b"]), none);
 }
 
 #[test]

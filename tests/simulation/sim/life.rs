@@ -282,7 +282,6 @@ impl Life {
     fn ask(&mut self, ask: Ask) {
         match ask {
             Ask::Prefer(process) => self.replica.set_preferred(process.map(ProcessId)),
-            Ask::Seek => self.replica.seek_leadership(),
             Ask::Goodbye => {
                 self.leaving = true;
                 self.replica.say_goodbye();
@@ -291,8 +290,9 @@ impl Life {
                 self.drain_intakes(true);
                 self.replica.abandon_undecided();
             }
-            // Refusal is an answer too; what matters is what the replica then does.
             Ask::Companion(process) => self.replica.set_companion(process.map(ProcessId)),
+            // Refusal is an answer too; what matters is what the replica then does.
+            Ask::Seek => drop(self.replica.seek_leadership()),
             Ask::RestoreAlone => drop(self.replica.restore_alone()),
         }
     }
