@@ -95,6 +95,9 @@ pub struct Replica {
     pub(super) rng: SmallRng,
     pub(super) peers: Peers,
     pub(super) phase: Phase,
+    /// The membership that is on disk, or in memory where logs are there: this run tells of no other. What was told and is
+    /// gone after a crash would have made others give way to it.
+    pub(super) seat: Option<(Formation, MemberId)>,
     pub(super) campaigns: Campaigns,
     /// The clock ticked, and whether to campaign was not looked at since.
     pub(super) ticked: bool,
@@ -173,6 +176,7 @@ impl Replica {
             rng: SmallRng::seed_from_u64(config.seed),
             peers: Peers::new(others),
             phase: Phase::Stopped,
+            seat: None,
             campaigns: Campaigns::new(&config.timing, now.plus_millis(config.timing.form_wait_ms)),
             ticked: false,
             leadership: Leadership::new(is_designated),
@@ -269,8 +273,19 @@ impl Replica {
         self.phase = Phase::Member(Box::new(node));
         let preferred = self.preferred() == Some(self.config.me);
         self.campaigns.draw(preferred, &mut self.rng);
-        self.announce_standing();
+        self.take_seat();
         self.observe();
+    }
+
+    /// Tells of a new membership as soon as it is on disk.
+    fn take_seat(&mut self) {
+        let Some(node) = self.node().filter(|node| node.is_seated() || planted::has(Bug::TellBeforeWritten)) else { return };
+        let formation = node.formation();
+        if self.seat.as_ref().is_some_and(|(known, _)| known.id == formation.id) {
+            return;
+        }
+        self.seat = Some((formation.clone(), node.id()));
+        self.announce_standing();
     }
 
     pub(super) fn node(&self) -> Option<&Node> {
@@ -508,6 +523,7 @@ impl Replica {
         if let Some(node) = self.node_mut() {
             node.persisted(write);
         }
+        self.take_seat();
         self.observe();
     }
 
@@ -609,8 +625,7 @@ impl Replica {
     }
 
     pub(super) fn standing(&self) -> Standing {
-        let member = self.node().map(|n| (n.formation().clone(), n.id()));
-        Standing { member, leaving: self.leaving }
+        Standing { member: self.seat.clone(), leaving: self.leaving }
     }
 
     pub(super) fn announce_standing(&mut self) {

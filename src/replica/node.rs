@@ -87,6 +87,8 @@ pub struct Node {
     /// The write with the newest term and vote. Nothing is said before it is on disk: who is a majority of its own leads at
     /// once, and would after a crash lead in the same term again, with other entries.
     term_write: u64,
+    /// The write with the membership.
+    seat_write: u64,
     awaiting: VecDeque<Awaiting>,
     /// Answers to heartbeats, the newest per receiver: they acknowledge nothing but the term, so they wait for
     /// `term_write` only. Else a leader would lose touch with followers whose disks are slow.
@@ -157,6 +159,7 @@ impl Node {
             last_write: 0,
             persisted_through: 0,
             term_write: 0,
+            seat_write: 0,
             awaiting: VecDeque::new(),
             answers: BTreeMap::new(),
             released: Vec::new(),
@@ -594,13 +597,18 @@ impl Node {
             return None;
         }
         self.last_write += 1;
-        self.term_write = self.last_write;
+        (self.term_write, self.seat_write) = (self.last_write, self.last_write);
         Some(Write {
             id: self.last_write,
             membership: Some((self.formation.clone(), self.id)),
             must_sync: true,
             ..Write::default()
         })
+    }
+
+    /// That this process is this member is on disk, where logs are: a restart continues as it.
+    pub fn is_seated(&self) -> bool {
+        self.persisted_through >= self.seat_write
     }
 
     /// Everything written so far is on disk.

@@ -53,6 +53,7 @@ pub enum Bug {
     HandOverOutlivesLeadership,
     PromoteUnheard,
     LeaveJointLater,
+    TellBeforeWritten,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -68,6 +68,7 @@ scenarios! {
     a_joint_configuration_that_lasts_until_a_heartbeat: LeaveJointLater, "76-", "in vain";
     a_newcomer_that_answered_nothing_and_is_promoted: PromoteUnheard, "78-", "has caught up: making it a voter";
     a_leader_that_cuts_off_and_is_not_believed: MissLaterMember, "80-", "generation 2 begins with this process alone";
+    a_generation_that_is_told_before_it_is_written: TellBeforeWritten, "81-", "a membership is on disk before it is told";
     a_hand_over_that_outlives_its_leadership: HandOverOutlivesLeadership, "79-", "gate agrees with announcements";
 }
 
