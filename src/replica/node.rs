@@ -184,6 +184,12 @@ impl Node {
         &self.members
     }
 
+    /// It is one of those that formed, and has had no part in anything yet: no term, so no vote, and no entry.
+    pub fn is_blank(&self) -> bool {
+        let is_named = || self.formation.members.iter().any(|member| member.id == self.id);
+        self.raw.raft.term == 0 && self.last_index() == LogIndex(0) && is_named()
+    }
+
     /// Current term.
     pub fn term(&self) -> Term {
         Term(self.raw.raft.term)

@@ -54,6 +54,8 @@ pub enum Bug {
     PromoteUnheard,
     LeaveJointLater,
     TellBeforeWritten,
+    KeepVainFormation,
+    BeginWithFew,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -82,6 +82,9 @@ impl World {
         let life = &mut self.lives[id];
         let me = life.process;
         let leads = life.replica.status().role == "leader";
+        if life.replica.status().role == "unformed" {
+            (life.formation, life.member) = (None, None);
+        }
         for event in &out.events {
             match event {
                 Output::Leader { leader: Some(leader), .. } if leader.0 != me || !leads => {
@@ -172,7 +175,7 @@ impl World {
             }
             Output::Joined { formation, .. } => {
                 let generation = life.replica.status().formation.map_or(0, |(generation, _)| generation);
-                return self.checks.joined(generation, formation);
+                self.checks.joined(generation, formation);
             }
             Output::Fatal(text) => return Violation::new("nothing is fatal", text),
         }
