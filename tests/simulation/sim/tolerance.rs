@@ -30,7 +30,8 @@ impl World {
         if life.process >= self.plan.voters {
             return true;
         }
-        if life.formation.is_none() {
+        // Who has only just started has not said yet what it found.
+        if life.formation.is_none() && self.processes[life.process as usize].disk.member().is_none() {
             // What it promised while the shard formed may be what keeps two formations apart.
             return !life.took_part;
         }
