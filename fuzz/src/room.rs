@@ -141,7 +141,8 @@ impl Stage {
             Act::Down(process) => self.replica.peer_down(peer(process)),
             Act::Join(process) => {
                 let member = Some((self.scene.formation.clone(), self.scene.id_of(peer(process))));
-                self.receive(peer(process), PeerMessage::Standing(Standing { member, leaving: false }));
+                let blank = process >= 128;
+                self.receive(peer(process), PeerMessage::Standing(Standing { member, blank, leaving: false }));
             }
             Act::Unformed(process) => self.receive(peer(process), PeerMessage::Standing(Standing::default())),
             Act::Answer(rounds) => (0..1 + rounds % 4).for_each(|_| self.answer()),

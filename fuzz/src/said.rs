@@ -279,6 +279,7 @@ impl Said {
         match self {
             Said::Standing { member: its, leaving } => PeerMessage::Standing(Standing {
                 member: its.as_ref().map(|(formation, id)| (formation.value(scene), member(id, from))),
+                blank: false,
                 leaving: *leaving,
             }),
             Said::Prepare(round, p) => PeerMessage::Prepare(ballot(*round, *p)),

@@ -95,13 +95,13 @@ impl Replica {
         self.note("membership", 1_000, Severity::Info, text);
     }
 
-    /// Unformed processes whose connected run is a member already: tell them (again).
+    /// Unformed or blank processes whose connected run is a member already: tell them (again).
     fn welcome_admitted(&mut self) {
         let Some(node) = self.node() else { return };
         let welcomes: Vec<(ProcessId, PeerMessage)> = self
             .peers
             .connected()
-            .filter(|(_, peer)| peer.is_unformed())
+            .filter(|(_, peer)| peer.may_be_admitted_to(node.formation().id))
             .filter_map(|(process, peer)| {
                 let member = seat_of(node, process, peer.run?)?;
                 Some((process, PeerMessage::Welcome(node.formation().clone(), member)))
@@ -119,7 +119,7 @@ impl Replica {
         let log = node.log();
         let mut turned: Vec<(ProcessId, String)> = Vec::new();
         for (process, peer) in self.peers.connected() {
-            let lost_memory = peer.is_unformed()
+            let lost_memory = peer.may_be_admitted_to(node.formation().id)
                 && peer.run.is_some_and(|run| needs_a_seat(node, process, run))
                 && !log.reaches_back_to_the_start();
             let member = peer.member_in(node.formation().id);
@@ -218,7 +218,7 @@ impl Replica {
             return None;
         }
         self.peers.connected().find_map(|(process, peer)| {
-            let run: RunId = peer.run.filter(|_| peer.is_unformed())?;
+            let run: RunId = peer.run.filter(|_| peer.may_be_admitted_to(node.formation().id))?;
             let quiet = peer
                 .former_heard
                 .is_none_or(|at| self.now.millis_since(at) >= self.config.timing.election_ms);

@@ -18,6 +18,15 @@ pub type Unformed = BTreeMap<ProcessId, RunId>;
 
 type Accepted = Option<(Ballot, Formation)>;
 
+/// So many of the voter processes agree on a formation, and so many are its members before its first election.
+pub(super) fn majority_of(voters: usize) -> usize {
+    let majority = voters / 2 + 1;
+    if planted::has(Bug::FormByMinority) {
+        return majority - 1;
+    }
+    majority
+}
+
 #[derive(Debug)]
 enum Step {
     Preparing { promises: BTreeMap<ProcessId, Accepted>, fresh: u64 },
@@ -65,11 +74,7 @@ impl Forming {
     }
 
     fn majority(&self) -> usize {
-        let majority = self.voters.len() / 2 + 1;
-        if planted::has(Bug::FormByMinority) {
-            return majority - 1;
-        }
-        majority
+        majority_of(self.voters.len())
     }
 
     /// A majority of the voter processes is connected and unformed.
@@ -199,10 +204,9 @@ impl Forming {
 
     /// The value of phase 2: the one accepted under the highest ballot, as Paxos demands, or a new one.
     ///
-    /// A value whose members have mostly lost their memory would form a shard that can never elect a
-    /// leader. It is given up when every voter process has promised, all unformed, and no majority of
-    /// these very runs had accepted it: then nobody holds a log under it, and nobody can come to.
-    /// Until all voters are there, `None`.
+    /// A value of whose members too few are left to begin (`beginning.rs`) would form a shard that never elects a leader. It is
+    /// given up where it has not begun for sure: so many of its very runs have promised, which makes them no members yet, that
+    /// the rest is too few; or every voter process has. Else `None`: wait for all.
     fn choose(
         &self,
         promises: &BTreeMap<ProcessId, Accepted>,
@@ -211,18 +215,14 @@ impl Forming {
     ) -> Option<Formation> {
         let carried = promises.values().flatten().max_by_key(|(ballot, _)| *ballot);
         let Some((_, carried)) = carried else { return Some(self.new_formation(unformed, fresh)) };
-        let alive = carried.members.iter().filter(|m| unformed.get(&m.process) == Some(&m.run)).count();
-        if alive > carried.members.len() / 2 {
+        let alive = carried.members.iter().filter(|m| unformed.get(&m.process) == Some(&m.run));
+        if alive.clone().count() >= self.majority() {
             return Some(carried.clone());
         }
-        if promises.len() < self.voters.len() || !self.all_unformed(unformed) {
-            return None;
-        }
-        let holders = promises.values().flatten().filter(|(_, f)| f == carried).count();
-        if holders >= self.majority() {
-            return Some(carried.clone());
-        }
-        Some(self.new_formation(unformed, fresh))
+        let others = carried.members.len() - alive.filter(|m| promises.contains_key(&m.process)).count();
+        let all_promised = promises.len() == self.voters.len() && self.all_unformed(unformed);
+        let can_not_have_begun = others < self.majority() || all_promised;
+        can_not_have_begun.then(|| self.new_formation(unformed, fresh))
     }
 
     fn new_formation(&self, unformed: &Unformed, id: u64) -> Formation {
@@ -317,6 +317,24 @@ mod tests {
         let decided = pump(&mut nodes, &all, progress, 2);
         assert_eq!(decided[0].id, 9);
         assert_eq!(decided[0].members.len(), 3);
+    }
+
+    #[test]
+    fn a_formation_that_can_not_have_begun_is_given_up_without_who_is_gone() {
+        for (voters_in_all, members) in [(3, 2), (5, 3)] {
+            let mut nodes = nodes(voters_in_all);
+            let first: Vec<(u16, u64)> = (0..members).map(|p| (p, 10)).collect();
+            let old = nodes[0].new_formation(&runs(&first), 7);
+            for node in &mut nodes[1..usize::from(members)] {
+                node.on_accept(Ballot { round: 1, process: 0 }, old.clone());
+            }
+            // Process 0 is gone, and may have become a member. The others that it named have not.
+            let rest: Vec<(u16, u64)> = (1..=members).map(|p| (p, 10)).collect();
+            let rest = runs(&rest);
+            let progress = nodes[1].propose(&rest, 8);
+            let decided = pump(&mut nodes, &rest, progress, 1);
+            assert_eq!(decided[0].id, 8, "{voters_in_all} voters");
+        }
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub(super) struct Shaping {
     pub(super) needs_all: bool,
     /// When the designated process was last connected.
     pub(super) designated_seen: Option<Time>,
+    /// Writes through this one were of a formation that this run has left.
+    pub(super) former_writes: u64,
 }
 
 impl Shaping {
@@ -95,6 +97,13 @@ pub struct Replica {
     pub(super) rng: SmallRng,
     pub(super) peers: Peers,
     pub(super) phase: Phase,
+    /// The membership that is on disk, or in memory where logs are there: this run tells of no other. What was told and is
+    /// gone after a crash would have made others give way to it.
+    pub(super) seat: Option<(Formation, MemberId)>,
+    /// Formations that this run has left, and what it was there.
+    pub(super) left: BTreeSet<(u64, MemberId)>,
+    /// Since when this one's formation can't begin, and nobody has anything of another.
+    pub(super) vain_since: Option<Time>,
     pub(super) campaigns: Campaigns,
     /// The clock ticked, and whether to campaign was not looked at since.
     pub(super) ticked: bool,
@@ -173,6 +182,9 @@ impl Replica {
             rng: SmallRng::seed_from_u64(config.seed),
             peers: Peers::new(others),
             phase: Phase::Stopped,
+            seat: None,
+            left: BTreeSet::new(),
+            vain_since: None,
             campaigns: Campaigns::new(&config.timing, now.plus_millis(config.timing.form_wait_ms)),
             ticked: false,
             leadership: Leadership::new(is_designated),
@@ -223,7 +235,7 @@ impl Replica {
         Ok(replica)
     }
 
-    fn new_shaping(&self) -> Shaping {
+    pub(super) fn new_shaping(&self) -> Shaping {
         Shaping {
             forming: Forming::new(self.config.me, self.config.voters.clone()),
             formed_met: BTreeMap::new(),
@@ -232,6 +244,7 @@ impl Replica {
             round_until: self.now,
             needs_all: false,
             designated_seen: None,
+            former_writes: 0,
         }
     }
 
@@ -252,11 +265,13 @@ impl Replica {
 
     /// Starts the node of a new member, from the formation's first index.
     pub(super) fn join(&mut self, formation: Formation, id: MemberId) {
-        self.cut_off = None;
+        (self.cut_off, self.superseded) = (None, false);
+        let former_writes = if let Phase::Unformed(shaping) = &self.phase { shaping.former_writes } else { 0 };
         let older = self.config.older.take();
         let log = MemoryLog::new(members::initial_conf_state(&formation), older);
         match Node::new(formation, id, log, 0, &self.config.timing, &self.config.limits, self.config.durable) {
             Ok(mut node) => {
+                node.number_writes_after(former_writes);
                 self.out.writes.extend(node.membership_write());
                 self.become_member(node);
             }
@@ -269,8 +284,19 @@ impl Replica {
         self.phase = Phase::Member(Box::new(node));
         let preferred = self.preferred() == Some(self.config.me);
         self.campaigns.draw(preferred, &mut self.rng);
-        self.announce_standing();
+        self.take_seat();
         self.observe();
+    }
+
+    /// Tells of a new membership as soon as it is on disk.
+    fn take_seat(&mut self) {
+        let Some(node) = self.node().filter(|node| node.is_seated() || planted::has(Bug::TellBeforeWritten)) else { return };
+        let formation = node.formation();
+        if self.seat.as_ref().is_some_and(|(known, _)| known.id == formation.id) {
+            return;
+        }
+        self.seat = Some((formation.clone(), node.id()));
+        self.announce_standing();
     }
 
     pub(super) fn node(&self) -> Option<&Node> {
@@ -508,6 +534,7 @@ impl Replica {
         if let Some(node) = self.node_mut() {
             node.persisted(write);
         }
+        self.take_seat();
         self.observe();
     }
 
@@ -619,8 +646,12 @@ impl Replica {
     }
 
     pub(super) fn standing(&self) -> Standing {
-        let member = self.node().map(|n| (n.formation().clone(), n.id()));
-        Standing { member, leaving: self.leaving }
+        Standing { member: self.seat.clone(), blank: self.is_blank(), leaving: self.leaving }
+    }
+
+    /// It stands in a formation, and has nothing of it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.seat.is_some() && self.node().is_some_and(Node::is_blank)
     }
 
     pub(super) fn announce_standing(&mut self) {

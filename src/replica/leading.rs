@@ -83,6 +83,7 @@ impl Replica {
             self.hand_over.end(leader, self.now);
         }
         self.mind_being_stuck();
+        self.mind_a_vain_formation();
     }
 
     /// Called when what came with a tick has been taken in: a leader's word, or another's campaign, may be waiting to be
@@ -91,7 +92,8 @@ impl Replica {
         if !std::mem::take(&mut self.ticked) {
             return;
         }
-        if !self.takes_part() {
+        let may_begin = || !self.node().is_some_and(Node::is_blank) || self.sees_a_majority();
+        if !self.takes_part() || !may_begin() {
             return;
         }
         let first = self.config.designated == Some(self.config.me) && self.config.campaign_at_start;
@@ -110,11 +112,15 @@ impl Replica {
         !self.leaving && !self.superseded && self.cut_off.is_none()
     }
 
-    /// A majority of the voters, this one included, is connected; while a membership change runs, of the former ones too.
+    /// A majority of the voters, this one included, is connected; while a membership change runs, of the former ones too. For
+    /// the first election that is not enough.
     pub(super) fn sees_a_majority(&self) -> bool {
         let Some(node) = self.node() else { return false };
         let conf = node.log().conf_state();
         let formation = node.formation().id;
+        if node.is_blank() && !self.sees_enough_to_begin(node) && !planted::has(Bug::BeginWithFew) {
+            return false;
+        }
         let is_here = |&id: &MemberId| id == node.id() || self.peers.process_of(formation, id).is_some();
         [&conf.voters, &conf.voters_outgoing].iter().filter(|voters| !voters.is_empty()).all(|voters| {
             let here = voters.iter().filter_map(|&id| MemberId::new(id)).filter(is_here);

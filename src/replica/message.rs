@@ -19,8 +19,11 @@ pub struct Ballot {
 /// Where the sender stands; sent when a connection is up and whenever it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Standing {
-    /// The formation that the sender belongs to, and its id there; `None` while unformed.
+    /// The formation that the sender belongs to, and its id there, both on its disk where it has one; `None` while unformed,
+    /// and until a first membership is on disk.
     pub member: Option<(Formation, MemberId)>,
+    /// Of a member: it has no term, no vote and no entry of its formation (`beginning.rs`).
+    pub blank: bool,
     /// The sender said goodbye: it is shutting down and does not campaign.
     pub leaving: bool,
 }

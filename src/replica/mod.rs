@@ -20,6 +20,7 @@ pub mod planted;
 pub mod wire;
 
 mod admission;
+mod beginning;
 mod campaigns;
 mod forming;
 mod handing_over;

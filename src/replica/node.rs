@@ -80,6 +80,8 @@ pub struct Node {
     /// The write with the newest term and vote. Nothing is said before it is on disk: who is a majority of its own leads at
     /// once, and would after a crash lead in the same term again, with other entries.
     term_write: u64,
+    /// The write with the membership.
+    seat_write: u64,
     awaiting: VecDeque<Awaiting>,
     /// Answers to heartbeats, the newest per receiver: they acknowledge nothing but the term, so they wait for
     /// `term_write` only. Else a leader would lose touch with followers whose disks are slow.
@@ -152,6 +154,7 @@ impl Node {
             last_write: 0,
             persisted_through: 0,
             term_write: 0,
+            seat_write: 0,
             awaiting: VecDeque::new(),
             answers: BTreeMap::new(),
             released: Vec::new(),
@@ -175,6 +178,12 @@ impl Node {
     /// Who the members are.
     pub fn members(&self) -> &Members {
         &self.members
+    }
+
+    /// It is one of those that formed, and has had no part in anything yet: no term, so no vote, and no entry.
+    pub fn is_blank(&self) -> bool {
+        let is_named = || self.formation.members.iter().any(|member| member.id == self.id);
+        self.raw.raft.term == 0 && self.last_index() == LogIndex(0) && is_named()
     }
 
     /// Current term.
@@ -594,13 +603,18 @@ impl Node {
             return None;
         }
         self.last_write += 1;
-        self.term_write = self.last_write;
+        (self.term_write, self.seat_write) = (self.last_write, self.last_write);
         Some(Write {
             id: self.last_write,
             membership: Some((self.formation.clone(), self.id)),
             must_sync: true,
             ..Write::default()
         })
+    }
+
+    /// That this process is this member is on disk, where logs are: a restart continues as it.
+    pub fn is_seated(&self) -> bool {
+        self.persisted_through >= self.seat_write
     }
 
     /// Everything written so far is on disk.

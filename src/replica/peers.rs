@@ -47,6 +47,12 @@ impl Peer {
         self.standing.as_ref().is_some_and(|s| s.member.is_none() && !s.leaving)
     }
 
+    /// Connected, and it belongs to no formation, or has nothing of the other one than this that it belongs to.
+    pub fn may_be_admitted_to(&self, formation: u64) -> bool {
+        let is_blank_elsewhere = |s: &Standing| s.blank && s.member.as_ref().is_some_and(|(its, _)| its.id != formation);
+        self.is_unformed() || self.standing.as_ref().is_some_and(|s| !s.leaving && is_blank_elsewhere(s))
+    }
+
     /// The connected run belongs to another formation.
     pub fn is_foreign_to(&self, formation: u64) -> bool {
         self.standing.as_ref().and_then(|standing| standing.member.as_ref()).is_some_and(|(its, _)| its.id != formation)

@@ -53,6 +53,9 @@ pub enum Bug {
     HandOverOutlivesLeadership,
     PromoteUnheard,
     LeaveJointLater,
+    TellBeforeWritten,
+    KeepVainFormation,
+    BeginWithFew,
 }
 
 #[cfg(feature = "planted-bugs")]

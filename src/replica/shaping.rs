@@ -179,7 +179,8 @@ impl Replica {
                     Some(run) if !standing.leaving => shaping.formed_met.insert(from, run),
                     _ => shaping.formed_met.remove(&from),
                 };
-                if let Some(id) = formation.member_of(self.config.me, self.config.run) {
+                let named = formation.member_of(self.config.me, self.config.run);
+                if let Some(id) = named.filter(|&id| self.follows_welcome(from, &formation, id)) {
                     self.join(formation, id);
                 }
             }
@@ -189,7 +190,7 @@ impl Replica {
             (Phase::Member(node), Some((theirs, _))) if theirs.id != node.formation().id => {
                 let ours = node.formation().clone();
                 let kinship = ours.kinship_of(&theirs);
-                self.note_foreign(from, &ours, &theirs, kinship);
+                self.note_foreign(from, &ours, &theirs, kinship, standing.blank);
                 if kinship == Kinship::Descendant {
                     self.yield_to_descendant();
                 }
@@ -198,9 +199,12 @@ impl Replica {
         }
     }
 
-    fn note_foreign(&mut self, from: ProcessId, ours: &Formation, theirs: &Formation, kinship: Kinship) {
+    fn note_foreign(&mut self, from: ProcessId, ours: &Formation, theirs: &Formation, kinship: Kinship, is_blank: bool) {
         let again = if self.config.durable { "started again without its data directory" } else { "restarted" };
         let (kind, severity) = match kinship {
+            _ if is_blank && self.is_blank() => ("neither has begun here".to_owned(), Severity::Info),
+            _ if is_blank => ("it has nothing of its own, and may be admitted to ours".to_owned(), Severity::Info),
+            _ if self.is_blank() => ("this process has nothing of ours, and may be admitted to theirs".to_owned(), Severity::Info),
             Kinship::Descendant => {
                 (format!("a later generation of ours, which wins: this process serves no more and must be {again}"), Severity::Error)
             }
@@ -222,9 +226,10 @@ impl Replica {
 
     /// A leader, or the proposer of the formation, says which member this run is.
     pub(super) fn on_welcome(&mut self, from: ProcessId, formation: Formation, id: MemberId) {
-        if !matches!(self.phase, Phase::Unformed(_)) {
+        if !self.follows_welcome(from, &formation, id) {
             return;
         }
+        self.leave_formation();
         let text = format!("{from} admits this run as {id} of formation {:016x}", formation.id);
         self.note("welcome", 0, Severity::Info, text);
         self.join(formation, id);

@@ -6,7 +6,7 @@
 use crate::ids::{ProcessId, Time};
 
 use super::formation::Member;
-use super::forming::Unformed;
+use super::forming::{majority_of, Unformed};
 use super::group::{Phase, Replica, Shaping};
 use super::node::Node;
 use super::output::{Event, Severity, WaitsFor};
@@ -38,7 +38,9 @@ impl Replica {
             _ if self.superseded => WaitsFor::Restart,
             // One that is stuck may be the last that has anything of the log: a restart would lose it.
             _ if self.cut_off.is_some() && self.stuck_since.is_none() => WaitsFor::Restart,
-            Phase::Unformed(shaping) if !shaping.formed_met.is_empty() => WaitsFor::Admission,
+            Phase::Unformed(shaping) if !shaping.formed_met.is_empty() && shaping.knows_of_a_formation(&self.unformed()) => {
+                WaitsFor::Admission
+            }
             Phase::Unformed(shaping) if shaping.survivor_told.is_some() => WaitsFor::Survivor,
             Phase::Unformed(shaping) if shaping.needs_all => WaitsFor::AllVoters,
             Phase::Unformed(_) => WaitsFor::MajorityToForm,
@@ -140,6 +142,8 @@ impl Replica {
             WaitsFor::MajorityToForm | WaitsFor::AllVoters | WaitsFor::Survivor | WaitsFor::Admission | WaitsFor::Restart => {
                 Some(form_wait_ms)
             }
+            // Its members' disks are being written to.
+            WaitsFor::Majority if self.node().is_some_and(Node::is_blank) => Some(form_wait_ms),
             WaitsFor::Majority | WaitsFor::Callbacks | WaitsFor::SlowMember | WaitsFor::NeededMember => {
                 Some(timing.election_ms / 2)
             }
@@ -202,6 +206,23 @@ impl Replica {
         list(self.config.voters.iter().copied().filter(|process| !unformed.contains_key(process)))
     }
 
+    fn explain_blank(&self, node: &Node) -> String {
+        let voters = &self.config.voters;
+        let formation = node.formation().id;
+        let is_here = |process: ProcessId| self.peers.get(process).is_some_and(|peer| peer.member_in(formation).is_some());
+        let members = voters.iter().copied().filter(|&process| (process == self.config.me && self.is_blank()) || is_here(process));
+        let members = if members.clone().next().is_none() { "none yet".to_owned() } else { list(members) };
+        let is_away = |process: ProcessId| self.peers.get(process).is_some_and(|peer| peer.run.is_none());
+        let away = list(voters.iter().copied().filter(|&process| is_away(process)));
+        let what = if away.is_empty() { String::new() } else { format!(": start {away}, or look at the addresses") };
+        format!(
+            "not begun: formation {formation:016x} takes {} of the {} voter processes for its first election, and has {members}; \
+             once all of them are connected and none has anything of it, a new one is formed{what}",
+            majority_of(voters.len()),
+            voters.len()
+        )
+    }
+
     fn explain_member(&self, what: WaitsFor, node: &Node, lasted_ms: u64) -> String {
         let bound = self.config.limits.log_memory_bytes;
         match what {
@@ -214,6 +235,7 @@ impl Replica {
                 "still out: no leader has a log from which this member can go on; restart it (without its data directory)"
                     .to_owned()
             }
+            WaitsFor::Majority if node.is_blank() => self.explain_blank(node),
             WaitsFor::Majority => {
                 let conf = node.log().conf_state();
                 let processes: Vec<u16> = node.members().processes(&conf.voters).iter().map(|p| p.0).collect();

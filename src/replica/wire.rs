@@ -37,6 +37,10 @@ const REPORT: u8 = 10;
 const PREFER: u8 = 11;
 const RESTORE: u8 = 12;
 
+const UNFORMED: u8 = 0;
+const MEMBER: u8 = 1;
+const BLANK_MEMBER: u8 = 2;
+
 /// A message's bytes, ready for one gathering write. Large payloads are shared, not copied.
 #[derive(Debug, Clone, Default)]
 pub struct Frame {
@@ -194,7 +198,11 @@ impl Encoder {
             PeerMessage::Standing(standing) => {
                 w.tail.put_u8(STANDING);
                 w.tail.put_u8(u8::from(standing.leaving));
-                w.tail.put_u8(u8::from(standing.member.is_some()));
+                w.tail.put_u8(match standing.member {
+                    None => UNFORMED,
+                    Some(_) if standing.blank => BLANK_MEMBER,
+                    Some(_) => MEMBER,
+                });
                 if let Some((formation, id)) = &standing.member {
                     w.tail.put_u64_le(id.get());
                     w.formation(formation);
@@ -426,13 +434,16 @@ pub fn decode(body: Bytes) -> Result<(GroupId, PeerMessage), WireError> {
     let message = match r.u8()? {
         STANDING => {
             let leaving = r.flag()?;
-            let member = if r.flag()? {
-                let id = r.member_id()?;
-                Some((r.formation()?, id))
-            } else {
-                None
+            let kind = r.u8()?;
+            let member = match kind {
+                UNFORMED => None,
+                MEMBER | BLANK_MEMBER => {
+                    let id = r.member_id()?;
+                    Some((r.formation()?, id))
+                }
+                _ => return Err(WireError("a standing of no kind")),
             };
-            PeerMessage::Standing(Standing { member, leaving })
+            PeerMessage::Standing(Standing { member, blank: kind == BLANK_MEMBER, leaving })
         }
         PREPARE => PeerMessage::Prepare(r.ballot()?),
         PROMISE => {
@@ -505,7 +516,8 @@ mod tests {
         let origin = Origin { process: ProcessId(1), run: RunId(5) };
         vec![
             PeerMessage::Standing(Standing::default()),
-            PeerMessage::Standing(Standing { member: Some((formation(), MemberId::new(9).unwrap())), leaving: true }),
+            PeerMessage::Standing(Standing { member: Some((formation(), MemberId::new(9).unwrap())), blank: false, leaving: true }),
+            PeerMessage::Standing(Standing { member: Some((formation(), MemberId::new(9).unwrap())), blank: true, leaving: false }),
             PeerMessage::Prepare(ballot),
             PeerMessage::Promise(ballot, None),
             PeerMessage::Promise(ballot, Some((ballot, formation()))),

@@ -156,6 +156,11 @@ impl MemoryLog {
         Ok(log)
     }
 
+    /// What reads older entries, for another log.
+    pub fn into_older(self) -> Option<Box<dyn OlderEntries>> {
+        self.older
+    }
+
     /// Payload and overhead of the entries in memory.
     pub fn bytes(&self) -> usize {
         self.bytes

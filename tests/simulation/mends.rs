@@ -39,7 +39,7 @@ macro_rules! scenarios {
 
 scenarios! {
     a_full_follower_that_takes_nothing: ForgetFullFollower, "30-", "in vain";
-    who_met_a_formed_run_and_forms: HelpFormingAgain, "31-", "a generation forms once";
+    who_met_a_formed_run_and_forms: HelpFormingAgain, "31-", "a generation begins once";
     a_drain_that_waits_for_nobody: DrainForNobody, "32-", "the drain is over";
     a_deposed_leader_that_is_believed: BelieveDeposedLeader, "33-", "p4  follower, voters [p0 p1 p2 p3 p4]";
     a_seat_that_is_not_given_up: SeatForLife, "23-", "process 2 can't be rebuilt";
@@ -48,8 +48,8 @@ scenarios! {
     submitters_let_in_when_the_leader_restarted: LetInDuringCampaign, "12-", "p1  gate queues";
     submitters_let_in_when_the_preference_changed: LetInDuringCampaign, "17-", "gate queues";
     submitters_let_in_when_another_asked_to_lead: LetInDuringCampaign, "18-", "gate queues";
-    an_order_that_does_not_wait_for_its_survivor: FormDespiteOrder, "29-", "a generation forms once";
-    a_parent_generation_that_goes_on: ParentGoesOn, "34-", "a generation forms once";
+    an_order_that_does_not_wait_for_its_survivor: FormDespiteOrder, "29-", "a generation begins once";
+    a_parent_generation_that_goes_on: ParentGoesOn, "34-", "generation 2 begins with this process alone";
     a_second_call_that_begins_another_generation: RestoreAgain, "34-", "generation 3 begins with this process alone";
     a_removed_member_that_is_not_told: RemoveUntold, "35-", "p2  reports an error: cut off";
     a_leader_that_goes_on_in_the_term_of_its_call: GoOnAfterCall, "36-", "p0  leader, voters [p0 p1 p2], learners []; accepted 6";
@@ -68,6 +68,9 @@ scenarios! {
     a_joint_configuration_that_lasts_until_a_heartbeat: LeaveJointLater, "76-", "in vain";
     a_newcomer_that_answered_nothing_and_is_promoted: PromoteUnheard, "78-", "has caught up: making it a voter";
     a_leader_that_cuts_off_and_is_not_believed: MissLaterMember, "80-", "generation 2 begins with this process alone";
+    a_generation_that_is_told_before_it_is_written: TellBeforeWritten, "81-", "a membership is on disk before it is told";
+    a_formation_that_can_not_begin_and_is_kept: KeepVainFormation, "82-", "in vain";
+    a_formation_that_begins_with_too_few: BeginWithFew, "84-", "a generation begins once";
     a_hand_over_that_outlives_its_leadership: HandOverOutlivesLeadership, "79-", "gate agrees with announcements";
 }
 

@@ -51,6 +51,7 @@ finds! {
     bytes_released_twice_are_found: ReleaseTwice, Memory, 100;
     a_campaign_before_the_members_are_known_is_found: CampaignBeforeMembers, Rescue, 300;
     a_formation_that_knows_only_its_parent_is_found: KnowOnlyTheParent, Rescue, 100;
+    a_formation_that_can_not_begin_and_is_kept_is_found: KeepVainFormation, Durable, 100;
     a_full_follower_that_takes_nothing_any_more_is_found: ForgetFullFollower, Memory, 300;
     a_former_run_that_is_believed_is_found: BelieveFormerRun, OldCopy, 50;
 }

@@ -51,8 +51,10 @@ pub struct Checks {
     leaders: HashMap<(u64, u64), u64>,
     votes: HashMap<(u64, u64, u64), u64>,
     entries: HashMap<(u64, u64, u64), u64>,
-    /// The formation of each generation.
-    generations: BTreeMap<u32, u64>,
+    /// The generation of each formation.
+    generations: BTreeMap<u64, u32>,
+    /// The formation of each generation that had a leader.
+    begun: BTreeMap<u32, u64>,
     /// More is lost than the shard tolerates: it may form a second time.
     reckless: bool,
     /// A member forgot more than the shard can do without: replicas need not agree.
@@ -196,7 +198,7 @@ impl Checks {
             let text = format!("term {term}: members {known} and {member}");
             return Violation::new("one leader per term", text);
         }
-        Ok(())
+        self.begins(formation)
     }
 
     fn votes(&mut self, formation: u64, message: &Message) -> Checked {
@@ -231,20 +233,21 @@ impl Checks {
             let last = self.last_ticket.entry((child, name.run, name.partition)).or_default();
             *last = name.ticket.max(*last);
         }
-        self.streams.insert((child, partition), stream);
-    }
-
-    /// Nobody belongs to this formation, and no disk names it.
-    pub fn forget_formation(&mut self, formation: u64) {
-        self.generations.retain(|_, known| *known != formation);
+        self.streams.entry((child, partition)).or_insert(stream);
     }
 
     /// A life joined a formation.
-    pub fn joined(&mut self, generation: u32, formation: u64) -> Checked {
-        let known = *self.generations.entry(generation).or_insert(formation);
+    pub fn joined(&mut self, generation: u32, formation: u64) {
+        self.generations.insert(formation, generation);
+    }
+
+    /// A formation has a leader. One that never has may be given up for another.
+    fn begins(&mut self, formation: u64) -> Checked {
+        let Some(&generation) = self.generations.get(&formation) else { return Ok(()) };
+        let known = *self.begun.entry(generation).or_insert(formation);
         if known != formation && !self.reckless {
             let text = format!("generation {generation}: formations {known:016x} and {formation:016x}");
-            return Violation::new("a generation forms once", text);
+            return Violation::new("a generation begins once", text);
         }
         Ok(())
     }

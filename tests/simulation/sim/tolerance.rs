@@ -15,10 +15,10 @@ impl World {
     /// Whether the life may crash: its memory is lost, unless its log is on disk.
     pub(super) fn may_crash(&self, life: LifeId) -> bool {
         let disk = &self.processes[self.lives[life].process as usize].disk;
-        let continues = self.plan.durable && disk.member().is_some();
+        // Who is no member on its disk is none at all, whatever it agreed to.
         // After a rescue those that run without memory may be many: who could tell them of the shard must not be away.
-        let is_seen = self.plan.request.profile != Profile::Rescue || self.cannot_form_anew(life);
-        (continues && is_seen) || self.may_lose(life)
+        let is_seen = self.plan.request.profile != Profile::Rescue || (disk.member().is_some() && self.cannot_form_anew(life));
+        (self.plan.durable && is_seen) || self.may_lose(life)
     }
 
     /// Whether everything that the life remembers may be lost.
@@ -30,7 +30,8 @@ impl World {
         if life.process >= self.plan.voters {
             return true;
         }
-        if life.formation.is_none() {
+        // Who has only just started has not said yet what it found.
+        if life.formation.is_none() && self.processes[life.process as usize].disk.member().is_none() {
             // What it promised while the shard formed may be what keeps two formations apart.
             return !life.took_part;
         }

@@ -1,6 +1,6 @@
 //! A turn of a life's event loop, and what becomes of the replica's outputs.
 
-use mako_raft::replica::message::PeerMessage;
+use mako_raft::replica::message::{PeerMessage, Standing};
 use mako_raft::replica::output::{Event as Output, Gate, LaneItem, Leadership, Outputs, Severity};
 use mako_raft::replica::wire;
 use raft::eraftpb::MessageType;
@@ -82,6 +82,9 @@ impl World {
         let life = &mut self.lives[id];
         let me = life.process;
         let leads = life.replica.status().role == "leader";
+        if life.replica.status().role == "unformed" {
+            (life.formation, life.member) = (None, None);
+        }
         for event in &out.events {
             match event {
                 Output::Leader { leader: Some(leader), .. } if leader.0 != me || !leads => {
@@ -172,7 +175,7 @@ impl World {
             }
             Output::Joined { formation, .. } => {
                 let generation = life.replica.status().formation.map_or(0, |(generation, _)| generation);
-                return self.checks.joined(generation, formation);
+                self.checks.joined(generation, formation);
             }
             Output::Fatal(text) => return Violation::new("nothing is fatal", text),
         }
@@ -227,8 +230,14 @@ impl World {
     }
 
     fn check_is_on_disk(&self, id: LifeId, message: &PeerMessage) -> Checked {
-        let PeerMessage::Raft(_, message) = message else { return Ok(()) };
         let disk = &self.processes[self.lives[id].process as usize].disk;
+        if let PeerMessage::Standing(Standing { member: Some((formation, member)), .. }) = message {
+            if (disk.formation(), disk.member()) != (Some(formation.id), Some(*member)) {
+                let text = format!("{member} of formation {:016x}", formation.id);
+                return Violation::new("a membership is on disk before it is told", text);
+            }
+        }
+        let PeerMessage::Raft(_, message) = message else { return Ok(()) };
         match message.get_msg_type() {
             MessageType::MsgAppendResponse if !message.reject && !disk.has_synced(message.term, message.index) => {
                 let text = format!("index {}, and {} is on disk", message.index, disk.synced_last());

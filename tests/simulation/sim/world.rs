@@ -289,23 +289,12 @@ impl World {
             format!("{} with a log through {}", found.member, found.last_index)
         });
         self.trace.story(now, process, || format!("starts as run {run}, finds {found}"));
-        self.forget_unwritten_formation(process, recovered.as_ref().map(|found| found.formation.id));
         let replica = match Replica::new(config, recovered) {
             Ok(replica) => replica,
             Err(error) => return Violation::new("a replica starts", format!("p{process}: {error}")),
         };
         self.add_life(id, process, run, clock, replica);
         Ok(())
-    }
-
-    /// The last life of `process` began a formation that reached neither its disk nor anybody else: there is none.
-    fn forget_unwritten_formation(&mut self, process: u16, found: Option<u64>) {
-        let Some(last) = self.lives.iter().rev().find(|life| life.process == process).and_then(|life| life.formation) else { return };
-        let is_in_it = |life: &Life| life.pulse != Pulse::Ended && life.formation == Some(last);
-        let is_on_disk = self.processes.iter().any(|place| place.disk.formation() == Some(last));
-        if self.plan.durable && found != Some(last) && !is_on_disk && !self.lives.iter().any(is_in_it) {
-            self.checks.forget_formation(last);
-        }
     }
 
     fn replica_config(&mut self, process: u16, run: RunId, clock: &Clock) -> ReplicaConfig {
