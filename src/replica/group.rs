@@ -102,6 +102,8 @@ pub struct Replica {
     pub(super) wishes: Wishes,
     pub(super) hand_over: HandOver,
     pub(super) companion: Option<ProcessId>,
+    /// An entry in the log says that a process led all groups of several.
+    pub(super) says_led: bool,
     pub(super) retention: Retention,
     pub(super) marks: Marks,
     pub(super) streams: Streams,
@@ -179,6 +181,7 @@ impl Replica {
             wishes: Wishes::new(config.preferred),
             hand_over: HandOver::default(),
             companion: None,
+            says_led: false,
             retention: Retention::default(),
             marks: Marks::default(),
             streams: Streams::new(&config.partitions),
@@ -541,6 +544,7 @@ impl Replica {
     pub fn say_goodbye(&mut self) {
         self.stir();
         if !std::mem::replace(&mut self.leaving, true) {
+            self.leadership.stand_alone();
             self.announce_standing();
         }
         // No log may follow.

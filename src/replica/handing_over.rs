@@ -37,14 +37,8 @@ impl Replica {
             self.start_hand_over();
         }
         let Some(node) = self.node() else { return };
-        let target = self.hand_over.target();
-        let last = node.last_index();
-        let matched = target.and_then(|(_, id)| node.progress(id)).is_some_and(|p| p.matched == last.0);
-        let settled = matched
-            && node.commit_index() == last
-            && self.outbox.is_queue_empty()
-            && self.outbox.is_settled();
         let term = node.term();
+        let settled = self.is_settled();
         let step = self.hand_over.advance(self.now, term, settled, self.config.timing.election_ms);
         let Phase::Member(node) = &mut self.phase else { return };
         let late = match step {
@@ -72,6 +66,17 @@ impl Replica {
         self.observe();
     }
 
+    /// Nothing is undecided here, and the target of the hand-over has it all.
+    fn is_settled(&self) -> bool {
+        let Some(node) = self.node() else { return false };
+        let last = node.last_index();
+        let target = self.hand_over.target();
+        let matched = target.and_then(|(_, id)| node.progress(id)).is_some_and(|p| p.matched == last.0);
+        // What is held back stays with this process, whoever leads the group.
+        let is_through = self.outbox.is_queue_empty() || self.leadership.holds_back();
+        matched && node.commit_index() == last && is_through && self.outbox.is_settled()
+    }
+
     fn start_hand_over(&mut self) {
         let Some((to, member)) = self.hand_over_target() else { return };
         if self.peers.get(to).and_then(|peer| peer.report).is_some_and(|report| report.lost_accepted) {
@@ -83,6 +88,10 @@ impl Replica {
         }
         // It may have to stay for the sake of other groups.
         if self.preferred() == Some(to) && self.hand_over.start(to, member, self.now) {
+            if self.leadership.holds_back() {
+                // They may be full, and are for the leadership of all groups.
+                self.hand_over.intakes_drained();
+            }
             let text = format!("handing leadership to {to}, the preferred leader");
             self.note("hand-over", 0, Severity::Info, text);
         }
@@ -90,7 +99,7 @@ impl Replica {
 
     fn hand_over_target(&self) -> Option<(ProcessId, MemberId)> {
         let elsewhere = self.preferred().filter(|&to| to != self.config.me);
-        let to = elsewhere.or(self.wishes.preferred()).filter(|_| self.leadership.is_announced())?;
+        let to = elsewhere.or(self.wishes.preferred()).filter(|_| self.leadership.could_announce())?;
         let heir = self.heirs().find(|heir| heir.process == to && heir.is_near)?;
         Some((to, heir.member))
     }

@@ -99,11 +99,16 @@ impl EventLoop {
         poll: mio::Poll,
         transport: Transport,
         me: ProcessId,
-        groups: Vec<GroupRun>,
+        mut groups: Vec<GroupRun>,
         shared: Arc<Shared>,
         clock: Clock,
     ) -> Self {
         let voting = groups.iter().filter(|group| group.voting_index.is_some()).count();
+        let leadership = ShardLeadership::new(voting);
+        if leadership.is_of_several() {
+            let several = groups.iter_mut().filter(|group| group.voting_index.is_some());
+            several.for_each(|group| group.replica.be_one_of_several());
+        }
         Self {
             poll,
             transport,
@@ -125,7 +130,7 @@ impl EventLoop {
             connection_lines: ConnectionLines::default(),
             watch: Watch::default(),
             announcements: Vec::new(),
-            leadership: ShardLeadership::new(voting),
+            leadership,
             together: Together::new(),
             after_turn: Vec::new(),
         }
@@ -190,6 +195,7 @@ impl EventLoop {
             self.groups[index].drain_intakes();
             self.advance(index);
         }
+        self.announce_the_shard();
         let more_to_send = self.transport.flush();
         self.hand_to_lanes();
         for answer in self.after_turn.drain(..) {
@@ -456,6 +462,24 @@ impl EventLoop {
         self.outputs = outputs;
     }
 
+    /// Where there are several groups none of them is announced, or proposes what is queued, before each of them could be.
+    fn announce_the_shard(&mut self) {
+        let is_due = self.leadership.is_of_several() && !self.leadership.is_announced() && !self.is_draining();
+        let could_announce = |group: &GroupRun| group.voting_index.is_none() || group.replica.could_announce();
+        if !is_due || !self.groups.iter().all(could_announce) {
+            return;
+        }
+        for index in 0..self.groups.len() {
+            if self.shared.failure.is_set() {
+                return;
+            }
+            if self.groups[index].voting_index.is_some() {
+                self.groups[index].replica.announce();
+                self.advance(index);
+            }
+        }
+    }
+
     /// Gives `writes` to the group's log writer, or keeps them for the end of the turn, when they are best made
     /// by the loop itself.
     fn take_writes(&mut self, index: usize, writes: &mut Vec<Write>) {
@@ -550,7 +574,7 @@ impl EventLoop {
     fn set_doors(&mut self) {
         let queues = self.groups.iter().any(|group| group.voting_index.is_some() && group.gate == Gate::Queue);
         for group in &mut self.groups {
-            group.set_door(self.leadership.gate(group.gate, queues));
+            group.set_door(self.leadership.gate(group.gate, queues), self.leadership.is_announced());
         }
     }
 
@@ -593,7 +617,10 @@ impl EventLoop {
         if aim == Aim::Elect {
             first.replica.leave_it_to_an_election();
         }
+        let led_elsewhere = look.is_led_elsewhere();
+        first.replica.set_led_elsewhere(led_elsewhere);
         for group in others {
+            group.replica.set_led_elsewhere(led_elsewhere);
             let leader = match first_stand.is_out {
                 false => first.view.leader(),
                 // It does not know who leads the first group, and passes the others on to somebody who may.

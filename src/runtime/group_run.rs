@@ -64,8 +64,9 @@ impl GroupRun {
         }
     }
 
-    /// From here on no submission meets another gate than this.
-    pub(super) fn set_door(&mut self, door: Gate) {
+    /// From here on no submission meets another gate than this. `leads`: this process was told that it leads the shard.
+    pub(super) fn set_door(&mut self, door: Gate, leads: bool) {
+        self.view.set_shard_led(leads);
         if self.door.replace(door) != Some(door) {
             self.ports.iter().for_each(|port| port.intake.set_gate(door));
         }

@@ -207,6 +207,12 @@ impl Look<'_> {
         group.is_out || group.leader.is_some_and(|leader| leader != self.me)
     }
 
+    /// Another process leads all groups.
+    pub(super) fn is_led_elsewhere(&self) -> bool {
+        let leader = self.first.leader.filter(|&leader| leader != self.me);
+        leader.is_some() && self.others.iter().all(|group| group.leader == leader)
+    }
+
     fn could_be_given_all(&self, process: ProcessId) -> bool {
         let mut led_here = self.others.iter().filter(|group| group.leader == Some(self.me));
         led_here.all(|group| group.ready.contains(&process))
