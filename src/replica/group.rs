@@ -104,6 +104,8 @@ pub struct Replica {
     pub(super) companion: Option<ProcessId>,
     /// An entry in the log says that a process led all groups of several.
     pub(super) says_led: bool,
+    /// Of several groups: the target of a hand-over is not called before the others are as far.
+    pub(super) holds_call: bool,
     pub(super) retention: Retention,
     pub(super) marks: Marks,
     pub(super) streams: Streams,
@@ -182,6 +184,7 @@ impl Replica {
             hand_over: HandOver::default(),
             companion: None,
             says_led: false,
+            holds_call: false,
             retention: Retention::default(),
             marks: Marks::default(),
             streams: Streams::new(&config.partitions),

@@ -38,7 +38,7 @@ impl Replica {
         }
         let Some(node) = self.node() else { return };
         let term = node.term();
-        let settled = self.is_settled();
+        let settled = self.is_settled() && (!self.holds_call || self.leaving);
         let step = self.hand_over.advance(self.now, term, settled, self.config.timing.election_ms);
         let Phase::Member(node) = &mut self.phase else { return };
         let late = match step {
@@ -75,6 +75,21 @@ impl Replica {
         // What is held back stays with this process, whoever leads the group.
         let is_through = self.outbox.is_queue_empty() || self.leadership.holds_back();
         matched && node.commit_index() == last && is_through && self.outbox.is_settled()
+    }
+
+    /// Of several groups: the target of a hand-over is not called before the others are as far.
+    pub fn hold_call(&mut self, holds: bool) {
+        self.holds_call = holds;
+    }
+
+    /// The target of the hand-over could be called.
+    pub fn could_call(&self) -> bool {
+        self.hand_over.has_drained_intakes() && self.is_settled()
+    }
+
+    /// The target of the hand-over was called.
+    pub fn has_called(&self) -> bool {
+        self.hand_over.has_called()
     }
 
     fn start_hand_over(&mut self) {

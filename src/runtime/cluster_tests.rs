@@ -849,6 +849,47 @@ fn a_group_that_is_won_before_the_shard_proposes_nothing_and_is_handed_over_with
     assert!((0..8).any(|_| ends()), "there never was a split");
 }
 
+/// What the leader has queued in one group does not go through, for its callback holds the log at its bound.
+#[test]
+fn a_preferred_process_that_comes_back_to_a_busy_shard_costs_it_no_refusal() {
+    let mut shard = two_groups();
+    shard.adjust = |config| {
+        config.timing.form_wait_ms = 100;
+        config.groups.iter_mut().for_each(|group| group.designated = Some(ProcessId(1)));
+        config.limits.log_memory_bytes = 1 << 20;
+    };
+    let witness = Arc::new(Witness::default());
+    let callbacks = witness.callbacks(shard.partitions);
+    let config = shard.config(1);
+    let storage = Storage::open(&config).unwrap();
+    let runtime = Bound::new(config, storage, &callbacks).unwrap().start().unwrap();
+    let busy = Node { runtime, witness };
+    let third = shard.start(2);
+    busy.wait_gained();
+    for n in 0..60 {
+        busy.submit(1, &numbered(1, n));
+        assert_eq!(busy.port(1).wait_idle(), Waited::Settled);
+    }
+    // Who has delivered what was committed a moment ago passes for one that keeps up.
+    std::thread::sleep(Duration::from_secs(1));
+    let (preferred, release_preferred) = start_the_preferred_blocked(&shard);
+    wait_for_votes(&busy);
+    let (enters, release) = block(&busy, &callbacks, 1);
+    (0..100).for_each(|_| assert!(busy.submit(1, &[1; 50_000]) > 0));
+    enters.recv_timeout(SOON).unwrap();
+    release_preferred.send(()).unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(8) {
+        assert!(busy.submit(0, b"served") > 0);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(*locked(&busy.witness.codes), [1], "it leads all the time");
+    release.send(()).unwrap();
+    preferred.wait_gained();
+    (0..2).for_each(|partition| assert!(preferred.submit(partition, b"now") > 0));
+    [busy, third, preferred].into_iter().for_each(|node| drop(node.runtime.shutdown()));
+}
+
 /// Turns a bare transport until `wanted` arrives.
 fn turn_until(transport: &mut Transport, poll: &mut mio::Poll, wanted: impl Fn(&TransportEvent) -> bool) {
     assert!(turn_for(transport, poll, SOON, wanted), "not within {SOON:?}");

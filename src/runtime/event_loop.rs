@@ -591,7 +591,7 @@ impl EventLoop {
         if self.groups.len() < 2 {
             return;
         }
-        let me = self.me;
+        let (me, is_announced) = (self.me, self.leadership.is_announced());
         let (first, others) = self.groups.split_first_mut().expect("several");
         let is_known_there = |leader: &ProcessId| first.peers.contains(leader);
         let stand = |group: &GroupRun| Stand {
@@ -606,6 +606,7 @@ impl EventLoop {
             me,
             wish: first.replica.wish(),
             hands_over: first.replica.hands_over(),
+            is_announced,
             first: &first_stand,
             others: &others_stand,
         };
@@ -617,15 +618,21 @@ impl EventLoop {
         if aim == Aim::Elect {
             first.replica.leave_it_to_an_election();
         }
-        let led_elsewhere = look.is_led_elsewhere();
+        let (gives_all_to, led_elsewhere) = (self.together.gives_all_to(&look), look.is_led_elsewhere());
+        let are_all_drained = others.iter().all(|group| group.voting_index.is_none() || group.replica.could_call());
         first.replica.set_led_elsewhere(led_elsewhere);
+        first.replica.hold_call(gives_all_to.is_some() && !are_all_drained);
         for group in others {
             group.replica.set_led_elsewhere(led_elsewhere);
-            let leader = match first_stand.is_out {
-                false => first.view.leader(),
+            group.replica.hold_call(gives_all_to.is_some() && !first.replica.has_called());
+            let leader = match first.view.leader().filter(|_| !first_stand.is_out) {
+                _ if gives_all_to.is_some() => gives_all_to,
+                Some(leader) => Some(leader),
+                // Its target may be about to lead the first group.
+                None if group.replica.hands_over() => continue,
                 // It does not know who leads the first group, and passes the others on to somebody who may.
-                true if group.replica.hands_over() => continue,
-                true => next_after(me, &group.replica.ready_heirs()),
+                None if first_stand.is_out => next_after(me, &group.replica.ready_heirs()),
+                None => None,
             };
             group.replica.set_companion(leader.filter(|leader| group.peers.contains(leader)));
         }

@@ -9,6 +9,7 @@
 //! - Where another process has led one of the others for [`FOLLOW_MS`], it can't be given to the first group's leader. Then the
 //!   first group moves: to that process, if it could be given all that is led here, else to the next process that could. Where
 //!   nobody would obey a call, since all have lost logs, there is an election.
+//! - A leader that leads all goes to the preferred process as a whole: each group is drained first, and then all are given.
 //!
 //! So there is one direction at a time: the first group's leader waits, the others come; it goes only after they did not. If any
 //! process can be given every group, the first group comes to it, since it passes over nobody, and the others follow. A preferred
@@ -43,6 +44,8 @@ pub(super) struct Look<'a> {
     pub(super) wish: Wish,
     /// The first group is being handed over.
     pub(super) hands_over: bool,
+    /// The host was told that this process leads all.
+    pub(super) is_announced: bool,
     pub(super) first: &'a Stand,
     /// The other groups that this process votes in.
     pub(super) others: &'a [Stand],
@@ -159,6 +162,12 @@ impl Together {
         }
     }
 
+    /// To whom all groups go, which this process leads: to the preferred one.
+    pub(super) fn gives_all_to(&self, look: &Look<'_>) -> Option<ProcessId> {
+        let is_led_here = look.is_announced && look.first.leader == Some(look.me);
+        look.wish.whom.filter(|&to| to != look.me && is_led_here && self.aim == Aim::Wish)
+    }
+
     fn may_follow_the_wish(&self, now: Time, look: &Look<'_>) -> bool {
         let Some(to) = look.wish.whom.filter(|&to| to != look.me) else { return true };
         let waits = self.tried.get(&to).is_some_and(|tried| now < tried.not_before);
@@ -256,7 +265,12 @@ mod tests {
 
     fn decide(together: &mut Together, at: Time, me: ProcessId, groups: &[Stand]) -> Aim {
         let (first, others) = groups.split_first().expect("a group");
-        together.decide(at, &Look { me, wish: PREFERS_X, hands_over: false, first, others })
+        together.decide(at, &look(me, first, others))
+    }
+
+    fn look<'a>(me: ProcessId, first: &'a Stand, others: &'a [Stand]) -> Look<'a> {
+        let is_announced = others.iter().chain([first]).all(|group| group.leader == Some(me));
+        Look { me, wish: PREFERS_X, hands_over: false, is_announced, first, others }
     }
 
     #[test]
@@ -274,7 +288,7 @@ mod tests {
         let mut y = Together::new();
         assert_eq!(decide(&mut y, ms(0), Y, &[ours(Y, &[X]), ours(Y, &[X])]), Aim::Wish);
         let (first, others) = (ours(Y, &[X]), [ours(Y, &[])]);
-        let mut look = Look { me: Y, wish: PREFERS_X, hands_over: true, first: &first, others: &others };
+        let mut look = Look { hands_over: true, ..look(Y, &first, &others) };
         assert_eq!(y.decide(ms(10), &look), Aim::Wish);
         look.hands_over = false;
         assert_eq!(y.decide(ms(20), &look), Aim::Stay);
@@ -355,6 +369,6 @@ mod tests {
         assert_eq!(gives_back(&mut y), Aim::Stay);
         let (first, others) = all_ready.split_first().unwrap();
         let wish = Wish { asked: 1, ..PREFERS_X };
-        assert_eq!(y.decide(ms(0), &Look { me: Y, wish, hands_over: false, first, others }), Aim::Wish);
+        assert_eq!(y.decide(ms(0), &Look { wish, ..look(Y, first, others) }), Aim::Wish);
     }
 }
