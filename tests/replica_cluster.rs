@@ -307,6 +307,19 @@ fn who_asks_for_leadership_as_it_learns_of_its_loss_takes_no_log_of_the_former_o
 }
 
 #[test]
+fn a_run_that_lost_logs_is_given_leadership_only_where_it_is_to_lead_all_the_same() {
+    let mut cluster = formed();
+    cluster.hosts.get_mut(&1).unwrap().replica.lost_in_another_group();
+    cluster.run_ms(200);
+    cluster.hosts.get_mut(&0).unwrap().replica.set_companion(Some(ProcessId(1)));
+    cluster.run_ms(2_000);
+    assert_eq!(cluster.hosts[&0].gate, Gate::Open);
+    cluster.hosts.get_mut(&1).unwrap().replica.set_leads_despite_loss(true);
+    cluster.run_ms(500);
+    assert_eq!(cluster.hosts[&1].gate, Gate::Open);
+}
+
+#[test]
 fn one_group_of_several_is_handed_over_with_what_is_queued_for_all_of_them() {
     let mut cluster = Cluster::new();
     (0..3).for_each(|process| {

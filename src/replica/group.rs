@@ -106,6 +106,8 @@ pub struct Replica {
     pub(super) says_led: bool,
     /// Of several groups: the target of a hand-over is not called before the others are as far.
     pub(super) holds_call: bool,
+    /// This run comes to lead although it lost logs: nobody else can lead all groups of several.
+    pub(super) leads_despite_loss: bool,
     pub(super) retention: Retention,
     pub(super) marks: Marks,
     pub(super) streams: Streams,
@@ -185,6 +187,7 @@ impl Replica {
             companion: None,
             says_led: false,
             holds_call: false,
+            leads_despite_loss: false,
             retention: Retention::default(),
             marks: Marks::default(),
             streams: Streams::new(&config.partitions),
@@ -405,7 +408,7 @@ impl Replica {
         // and not known to be lost yet: only this run can tell for sure.
         // And raft-rs looks through all that is not applied yet before it campaigns, which may be a whole log on disk.
         let replays = self.node().is_some_and(Node::applies_from_disk);
-        let declines = self.leaving || self.lost_accepted || replays || !self.outbox.is_settled();
+        let declines = self.leaving || self.declines_leadership() || replays || !self.outbox.is_settled();
         let is_ours = self.node().is_some_and(|n| n.formation().id == formation);
         if !is_ours || sender.map(MemberId::get) != Some(message.from) {
             return;

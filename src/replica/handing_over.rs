@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use crate::ids::{LogIndex, MemberId, ProcessId};
 
 use super::group::{Phase, Replica};
-use super::output::{Severity, Wish};
+use super::output::{Severity, WaitsFor, Wish};
 use super::planted::{self, Bug};
 use super::preference::Step;
 
@@ -129,6 +129,11 @@ impl Replica {
         self.hand_over.is_active()
     }
 
+    /// No leader is known here, though a majority is in reach and could elect one, or has.
+    pub fn lacks_leader(&self) -> bool {
+        self.waits_for() == WaitsFor::Election
+    }
+
     /// This member can't lead before its process is restarted.
     pub fn is_out(&self) -> bool {
         self.cut_off.is_some() || self.superseded
@@ -145,6 +150,18 @@ impl Replica {
             self.stir();
             self.campaigns.draw(false, &mut self.rng);
         }
+    }
+
+    /// Of several groups: whether this run comes to lead although it lost logs, since nobody else can lead all.
+    pub fn set_leads_despite_loss(&mut self, leads: bool) {
+        if std::mem::replace(&mut self.leads_despite_loss, leads) != leads {
+            self.stir();
+        }
+    }
+
+    /// This run lost logs that it had accepted, and another is to lead.
+    pub(super) fn declines_leadership(&self) -> bool {
+        self.lost_accepted && !self.leads_despite_loss
     }
 
     /// Who could be given leadership now, where this process leads.

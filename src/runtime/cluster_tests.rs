@@ -849,6 +849,36 @@ fn a_group_that_is_won_before_the_shard_proposes_nothing_and_is_handed_over_with
     assert!((0..8).any(|_| ends()), "there never was a split");
 }
 
+/// The third process reaches the other two, who do not reach each other, and each of whom wins one group.
+#[test]
+fn a_broken_link_between_two_leaders_is_no_outage_where_a_third_process_reaches_all() {
+    // Each from its own beginning: who does not reach the leader stays behind, and wins nothing any more.
+    let ends = || {
+        let mut shard = two_groups_with_a_winner_each();
+        start_again_with_a_winner_each(&mut shard, |config| {
+            elects_a_winner_each(config);
+            let other = 1_u16.checked_sub(config.me.0);
+            config.peers.iter_mut().filter(|peer| Some(peer.id.0) == other).for_each(|peer| peer.port = 1);
+        });
+        let nodes = shard.start_all();
+        // Who was ended before it had all may not reach enough voters now: that is another story.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while leaders(&nodes[2]).contains(&None) && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        let is_split = leaders(&nodes[2]) == EACH_ITS_WINNER;
+        if is_split {
+            nodes[2].wait_gained();
+            // It reaches the preferred one, so that one gets it in the end.
+            nodes[1].wait_gained();
+            assert_serves(&nodes[1]);
+        }
+        nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
+        is_split
+    };
+    assert!((0..8).any(|_| ends()), "there never was a split");
+}
+
 /// What the leader has queued in one group does not go through, for its callback holds the log at its bound.
 #[test]
 fn a_preferred_process_that_comes_back_to_a_busy_shard_costs_it_no_refusal() {

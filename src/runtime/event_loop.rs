@@ -597,6 +597,7 @@ impl EventLoop {
         let stand = |group: &GroupRun| Stand {
             leader: group.view.leader().filter(is_known_there),
             is_out: group.replica.is_out(),
+            lacks_leader: group.replica.lacks_leader(),
             ready: group.replica.ready_heirs(),
         };
         let first_stand = stand(first);
@@ -607,6 +608,7 @@ impl EventLoop {
             wish: first.replica.wish(),
             hands_over: first.replica.hands_over(),
             is_announced,
+            has_lost: first.replica.lost_accepted(),
             first: &first_stand,
             others: &others_stand,
         };
@@ -624,6 +626,7 @@ impl EventLoop {
         first.replica.hold_call(gives_all_to.is_some() && !are_all_drained);
         for group in others {
             group.replica.set_led_elsewhere(led_elsewhere);
+            group.replica.set_leads_despite_loss(aim == Aim::TakeAll);
             group.replica.hold_call(gives_all_to.is_some() && !first.replica.has_called());
             let leader = match first.view.leader().filter(|_| !first_stand.is_out) {
                 _ if gives_all_to.is_some() => gives_all_to,
