@@ -298,8 +298,8 @@ mako_raft_status mako_raft_shutdown(void);
 // Errors: MAKO_RAFT_ORDER where this process is not in that state, where the library is held up and
 // does not answer (and will not do it later), before setup2, and on the library's own thread that
 // would have to do it (in a log sink); nothing was changed, and the text says why.
-// MAKO_RAFT_UNFINISHED where some groups (raft.grouping: partition) went on alone and others did not,
-// or where it was begun and no answer came; the text says which, and a further call is for the others.
+// MAKO_RAFT_UNFINISHED where some groups (raft.grouping: partition) went on alone and others, which
+// are no better off, did not, or where it was begun and no answer came; the text says which, and a further call is for the others.
 // MAKO_RAFT_SHUT_DOWN after shutdown, MAKO_RAFT_INTERNAL when the replica has stopped itself.
 mako_raft_status mako_raft_restore_alone(void);
 

@@ -311,6 +311,46 @@ fn who_asks_for_leadership_as_it_learns_of_its_loss_takes_no_log_of_the_former_o
 }
 
 #[test]
+fn a_run_that_lost_logs_is_given_leadership_only_where_it_is_to_lead_all_the_same() {
+    let mut cluster = formed();
+    cluster.hosts.get_mut(&1).unwrap().replica.lost_in_another_group();
+    cluster.run_ms(200);
+    cluster.hosts.get_mut(&0).unwrap().replica.set_companion(Some(ProcessId(1)));
+    cluster.run_ms(2_000);
+    assert_eq!(cluster.hosts[&0].gate, Gate::Open);
+    cluster.hosts.get_mut(&1).unwrap().replica.set_leads_despite_loss(true);
+    cluster.run_ms(500);
+    assert_eq!(cluster.hosts[&1].gate, Gate::Open);
+}
+
+#[test]
+fn one_group_of_several_is_handed_over_with_what_is_queued_for_all_of_them() {
+    let mut cluster = Cluster::new();
+    (0..3).for_each(|process| {
+        cluster.start(process);
+        cluster.hosts.get_mut(&process).unwrap().replica.be_one_of_several();
+    });
+    cluster.run_ms(500);
+    assert_eq!(cluster.hosts[&0].replica.status().role, "leader");
+    cluster.submit(0, P0, &[b"early"]);
+    cluster.run_ms(100);
+    assert_eq!((cluster.hosts[&0].gate, cluster.hosts[&0].replica.undecided_logs()), (Gate::Queue, 1));
+    (0..3).for_each(|p| cluster.hosts.get_mut(&p).unwrap().replica.set_companion(Some(ProcessId(2))));
+    cluster.run_ms(20_000);
+    assert_eq!(cluster.hosts[&2].replica.status().role, "leader");
+    assert_eq!((cluster.hosts[&0].gate, cluster.hosts[&0].lost), (Gate::Queue, 0), "and nobody leads all of them");
+    assert!(cluster.hosts.values().all(|host| host.told.is_empty()));
+    (0..3).for_each(|p| cluster.hosts.get_mut(&p).unwrap().replica.set_companion(None));
+    cluster.run_ms(1_000);
+    let host = cluster.hosts.get_mut(&0).unwrap();
+    assert!(host.replica.could_announce());
+    host.replica.announce();
+    cluster.run_ms(100);
+    assert_eq!(cluster.hosts[&0].told, [Leadership::Gained { first: true }]);
+    assert!((0..3).all(|process| cluster.streams(process)[&P0] == [(1, b"early".to_vec())]));
+}
+
+#[test]
 fn a_learner_receives_everything_and_a_long_log_arrives_whole() {
     let mut cluster = formed();
     cluster.start(3);

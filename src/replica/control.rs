@@ -1,4 +1,4 @@
-//! What the replica room says to itself through the log: the preferred leader of the shard.
+//! What the replica room says to itself through the log: the preferred leader of the shard, and that somebody led it.
 
 use crate::ids::{ProcessId, RunId};
 
@@ -17,6 +17,32 @@ pub struct Preference {
 }
 
 const NOBODY: u16 = u16::MAX;
+
+/// A control entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// A wish.
+    Prefer(Preference),
+    /// This run was told that it leads all groups of the shard, of which there are several. Encoded as a wish with the number
+    /// 0, which earlier versions take for one that they have seen.
+    Led(Origin),
+}
+
+impl Control {
+    /// As long as a wish.
+    pub fn encode(&self) -> [u8; Preference::BYTES] {
+        match self {
+            Control::Prefer(wish) => wish.encode(),
+            Control::Led(origin) => Preference { origin: *origin, number: 0, preferred: None }.encode(),
+        }
+    }
+
+    /// The reverse of [`Control::encode`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
+        let wish = Preference::decode(bytes)?;
+        Ok(if wish.number == 0 { Control::Led(wish.origin) } else { Control::Prefer(wish) })
+    }
+}
 
 impl Preference {
     /// Length of the encoding.
@@ -57,6 +83,8 @@ mod tests {
             let origin = Origin { process: ProcessId(1), run: RunId(u64::MAX) };
             let wish = Preference { origin, number: 9, preferred };
             assert_eq!(Preference::decode(&wish.encode()).unwrap(), wish);
+            assert_eq!(Control::decode(&wish.encode()).unwrap(), Control::Prefer(wish));
+            assert_eq!(Control::decode(&Control::Led(origin).encode()).unwrap(), Control::Led(origin));
         }
         assert!(Preference::decode(&[0; 19]).is_err());
     }

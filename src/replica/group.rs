@@ -111,6 +111,12 @@ pub struct Replica {
     pub(super) wishes: Wishes,
     pub(super) hand_over: HandOver,
     pub(super) companion: Option<ProcessId>,
+    /// An entry in the log says that a process led all groups of several.
+    pub(super) says_led: bool,
+    /// Of several groups: the target of a hand-over is not called before the others are as far.
+    pub(super) holds_call: bool,
+    /// This run comes to lead although it lost logs: nobody else can lead all groups of several.
+    pub(super) leads_despite_loss: bool,
     pub(super) retention: Retention,
     pub(super) marks: Marks,
     pub(super) streams: Streams,
@@ -191,6 +197,9 @@ impl Replica {
             wishes: Wishes::new(config.preferred, config.voters.clone()),
             hand_over: HandOver::default(),
             companion: None,
+            says_led: false,
+            holds_call: false,
+            leads_despite_loss: false,
             retention: Retention::default(),
             marks: Marks::default(),
             streams: Streams::new(&config.partitions),
@@ -425,7 +434,7 @@ impl Replica {
         // and not known to be lost yet: only this run can tell for sure.
         // And raft-rs looks through all that is not applied yet before it campaigns, which may be a whole log on disk.
         let replays = self.node().is_some_and(Node::applies_from_disk);
-        let declines = self.leaving || self.lost_accepted || replays || !self.outbox.is_settled();
+        let declines = self.leaving || self.declines_leadership() || replays || !self.outbox.is_settled();
         let is_ours = self.node().is_some_and(|n| n.formation().id == formation);
         if !is_ours || sender.map(MemberId::get) != Some(message.from) {
             return;
@@ -578,6 +587,7 @@ impl Replica {
     pub fn say_goodbye(&mut self) {
         self.stir();
         if !std::mem::replace(&mut self.leaving, true) {
+            self.leadership.stand_alone();
             self.announce_standing();
         }
         // No log may follow.

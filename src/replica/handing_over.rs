@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use crate::ids::{LogIndex, MemberId, ProcessId};
 
 use super::group::{Phase, Replica};
-use super::output::{Severity, Wish};
+use super::output::{Severity, WaitsFor, Wish};
 use super::planted::{self, Bug};
 use super::preference::Step;
 
@@ -37,14 +37,8 @@ impl Replica {
             self.start_hand_over();
         }
         let Some(node) = self.node() else { return };
-        let target = self.hand_over.target();
-        let last = node.last_index();
-        let matched = target.and_then(|(_, id)| node.progress(id)).is_some_and(|p| p.matched == last.0);
-        let settled = matched
-            && node.commit_index() == last
-            && self.outbox.is_queue_empty()
-            && self.outbox.is_settled();
         let term = node.term();
+        let settled = self.is_settled() && (!self.holds_call || self.leaving);
         let step = self.hand_over.advance(self.now, term, settled, self.config.timing.election_ms);
         let Phase::Member(node) = &mut self.phase else { return };
         let late = match step {
@@ -72,6 +66,32 @@ impl Replica {
         self.observe();
     }
 
+    /// Nothing is undecided here, and the target of the hand-over has it all.
+    fn is_settled(&self) -> bool {
+        let Some(node) = self.node() else { return false };
+        let last = node.last_index();
+        let target = self.hand_over.target();
+        let matched = target.and_then(|(_, id)| node.progress(id)).is_some_and(|p| p.matched == last.0);
+        // What is held back stays with this process, whoever leads the group.
+        let is_through = self.outbox.is_queue_empty() || self.leadership.holds_back();
+        matched && node.commit_index() == last && is_through && self.outbox.is_settled()
+    }
+
+    /// Of several groups: the target of a hand-over is not called before the others are as far.
+    pub fn hold_call(&mut self, holds: bool) {
+        self.holds_call = holds;
+    }
+
+    /// The target of the hand-over could be called.
+    pub fn could_call(&self) -> bool {
+        self.hand_over.has_drained_intakes() && self.is_settled()
+    }
+
+    /// The target of the hand-over was called.
+    pub fn has_called(&self) -> bool {
+        self.hand_over.has_called()
+    }
+
     fn start_hand_over(&mut self) {
         let Some((to, member)) = self.hand_over_target() else { return };
         if self.peers.get(to).and_then(|peer| peer.report).is_some_and(|report| report.lost_accepted) {
@@ -83,6 +103,10 @@ impl Replica {
         }
         // It may have to stay for the sake of other groups.
         if self.preferred() == Some(to) && self.hand_over.start(to, member, self.now) {
+            if self.leadership.holds_back() {
+                // They may be full, and are for the leadership of all groups.
+                self.hand_over.intakes_drained();
+            }
             let text = format!("handing leadership to {to}, the preferred leader");
             self.note("hand-over", 0, Severity::Info, text);
         }
@@ -90,7 +114,7 @@ impl Replica {
 
     fn hand_over_target(&self) -> Option<(ProcessId, MemberId)> {
         let elsewhere = self.preferred().filter(|&to| to != self.config.me);
-        let to = elsewhere.or(self.wishes.preferred()).filter(|_| self.leadership.is_announced())?;
+        let to = elsewhere.or(self.wishes.preferred()).filter(|_| self.leadership.could_announce())?;
         let heir = self.heirs().find(|heir| heir.process == to && heir.is_near)?;
         Some((to, heir.member))
     }
@@ -103,6 +127,11 @@ impl Replica {
     /// Leadership is being handed over.
     pub fn hands_over(&self) -> bool {
         self.hand_over.is_active()
+    }
+
+    /// No leader is known here, though a majority is in reach and could elect one, or has.
+    pub fn lacks_leader(&self) -> bool {
+        self.waits_for() == WaitsFor::Election
     }
 
     /// This member can't lead before its process is restarted.
@@ -121,6 +150,18 @@ impl Replica {
             self.stir();
             self.campaigns.draw(false, &mut self.rng);
         }
+    }
+
+    /// Of several groups: whether this run comes to lead although it lost logs, since nobody else can lead all.
+    pub fn set_leads_despite_loss(&mut self, leads: bool) {
+        if std::mem::replace(&mut self.leads_despite_loss, leads) != leads {
+            self.stir();
+        }
+    }
+
+    /// This run lost logs that it had accepted, and another is to lead.
+    pub(super) fn declines_leadership(&self) -> bool {
+        self.lost_accepted && !self.leads_despite_loss
     }
 
     /// Who could be given leadership now, where this process leads.

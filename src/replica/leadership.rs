@@ -59,6 +59,19 @@ pub struct Leadership {
     view: RaftView,
     told_leader: Option<(Term, Option<ProcessId>)>,
     lost_to: bool,
+    /// Where a term of this member began: everything before it is delivered here.
+    delivered_before: Option<LogIndex>,
+    /// This group is one of several that have to be led by one process.
+    several: Option<Several>,
+}
+
+/// One leadership of several groups. What is true of this group alone is not announced.
+#[derive(Debug, Default, Clone, Copy)]
+struct Several {
+    /// Each of the groups could be announced now, and whether that is the first leadership of them all.
+    may_announce: Option<bool>,
+    /// Another process leads them all.
+    led_elsewhere: bool,
 }
 
 impl Leadership {
@@ -73,7 +86,41 @@ impl Leadership {
             view: RaftView::Leaderless,
             told_leader: None,
             lost_to: false,
+            delivered_before: None,
+            several: None,
         }
+    }
+
+    /// This group is one of several that have to be led by one process.
+    pub fn be_one_of_several(&mut self) {
+        self.several = Some(Several::default());
+    }
+
+    /// This group stands for itself: its process has said goodbye, and comes to lead nothing more.
+    pub fn stand_alone(&mut self) {
+        self.several = None;
+    }
+
+    /// One of several: each of them could be announced, and the next update announces it. `first`: nobody has led them all
+    /// before.
+    pub fn let_announce(&mut self, first: bool) {
+        self.several.iter_mut().for_each(|several| several.may_announce = Some(first));
+    }
+
+    /// One of several: whether another process leads them all.
+    pub fn set_led_elsewhere(&mut self, led_elsewhere: bool) {
+        self.several.iter_mut().for_each(|several| several.led_elsewhere = led_elsewhere);
+    }
+
+    /// This process leads, and everything before its term is delivered here; or it was announced.
+    pub fn could_announce(&self) -> bool {
+        let has_delivered = |since| self.delivered_before == Some(since);
+        self.announced || matches!(self.view, RaftView::Leading { since } if has_delivered(since))
+    }
+
+    /// What is queued here is for a leadership of several groups that this process does not have.
+    pub fn holds_back(&self) -> bool {
+        self.several.is_some() && !self.announced
     }
 
     /// This process leads, and the host was told.
@@ -136,11 +183,21 @@ impl Leadership {
             self.set_gate(Gate::Closed { leader: self.leader() }, events);
         }
         if let RaftView::Leading { since } = self.view {
-            if !self.announced && (delivered >= since || planted::has(Bug::AnnounceBeforeDelivered)) {
+            if delivered >= since || planted::has(Bug::AnnounceBeforeDelivered) {
+                self.delivered_before = Some(since);
+            }
+            let first = self.several.map_or(Some(since == LogIndex(1)), |several| several.may_announce);
+            if let Some(first) = first.filter(|_| !self.announced && self.could_announce()) {
                 self.announced = true;
                 self.early = Early::Over;
                 self.seek_until = None;
-                events.push(Event::Leadership(Announcement::Gained { first: since == LogIndex(1) }));
+                events.push(Event::Leadership(Announcement::Gained { first }));
+            }
+        }
+        if let Some(several) = &mut self.several {
+            several.may_announce = None;
+            if !several.led_elsewhere {
+                self.other_since = None;
             }
         }
         if self.other_since.is_some_and(|since| now.millis_since(since) >= EARLY_QUEUE_MS) {
@@ -158,8 +215,9 @@ impl Leadership {
             // Also while nobody leads, when the target has begun its campaign: what is accepted then is lost when it wins.
             (true, _) if handing_over && (leading || !planted::has(Bug::LetInDuringCampaign)) => Gate::Hold,
             (true, true) => Gate::Open,
-            // Only a leader that said goodbye hands over before it was told that it leads.
-            (false, true) if handing_over => Gate::Hold,
+            // Only a leader that said goodbye hands over before it was told that it leads, or one that leads some groups of
+            // several; what that one has queued is for the leadership of all, and waits.
+            (false, true) if handing_over && self.several.is_none() => Gate::Hold,
             (true, false) => Gate::Suspended,
             (false, _) if keeps => Gate::Queue,
             (false, _) => Gate::Closed { leader: self.leader() },
@@ -298,6 +356,28 @@ mod tests {
             assert!(matches!(gates[..], [Event::Gate(Gate::Closed { .. }), Event::Gate(Gate::Queue | Gate::Open)]), "{gates:?}");
             assert!(!l.update(Time(2), Term(2), ME, LogIndex(5), false, &mut Vec::new()), "what came since is not lost");
         }
+    }
+
+    #[test]
+    fn one_group_of_several_is_announced_when_all_can_be_and_keeps_early_logs_until_then() {
+        let mut l = Leadership::new(true);
+        l.be_one_of_several();
+        assert_eq!(step(&mut l, 0, LEADING, 5), [QUEUE]);
+        assert!(l.could_announce() && l.holds_back());
+        assert_eq!(step(&mut l, 10, OTHER, 5), [], "it led this group for a moment");
+        assert_eq!(step(&mut l, 20_000, OTHER, 5), [], "and nobody leads them all");
+        l.set_led_elsewhere(true);
+        assert_eq!(step(&mut l, 20_010, OTHER, 5), []);
+        assert_eq!(step(&mut l, 30_009, OTHER, 5), []);
+        l.set_led_elsewhere(false);
+        assert_eq!(step(&mut l, 30_010, RaftView::Leading { since: LogIndex(9) }, 8), []);
+        assert!(!l.could_announce(), "a later term, and not everything before it is delivered");
+        l.let_announce(true);
+        assert_eq!(step(&mut l, 30_020, RaftView::Leading { since: LogIndex(9) }, 8), []);
+        assert_eq!(step(&mut l, 30_030, RaftView::Leading { since: LogIndex(9) }, 9), [], "it was told so before it could");
+        l.let_announce(true);
+        let gained = Event::Leadership(Announcement::Gained { first: true });
+        assert_eq!(step(&mut l, 30_040, RaftView::Leading { since: LogIndex(9) }, 9), [gained, OPEN]);
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Replica {
         }
         let first = self.config.designated == Some(self.config.me) && self.config.campaign_at_start;
         let may_start = (first || self.formed_the_shard) && self.sees_a_majority();
-        let preferred = self.preferred() == Some(self.config.me) && !self.lost_accepted;
+        let preferred = self.preferred() == Some(self.config.me) && !self.declines_leadership();
         let Phase::Member(node) = &mut self.phase else { return };
         if self.campaigns.is_due(node, self.now, may_start) {
             self.campaigns.asked(node.term());
@@ -159,7 +159,7 @@ impl Replica {
         }
         let report = Report {
             delivered,
-            lost_accepted: self.lost_accepted,
+            lost_accepted: self.declines_leadership(),
             droppable: if node.is_leader() { self.retention.droppable() } else { LogIndex(0) },
         };
         let to: Vec<ProcessId> = if node.is_leader() {

@@ -33,7 +33,7 @@ pub struct Standing {
 pub struct Report {
     /// Every lane of the sender has delivered through here.
     pub delivered: LogIndex,
-    /// The sender's run lost a log that it had accepted.
+    /// The sender's run lost a log that it had accepted, and is not to be given leadership.
     pub lost_accepted: bool,
     /// From the leader: the log through here may be dropped when memory is short. 0 from a member.
     pub droppable: LogIndex,

@@ -5,13 +5,13 @@ use raft::eraftpb::{Entry, EntryType, Message};
 
 use crate::ids::{LogIndex, MemberId, Term};
 
-use super::control::Preference;
+use super::control::{Control, Preference};
 use super::group::{Phase, Replica};
 use super::message::PeerMessage;
 use super::node::{Applying, Node, MESSAGE_BYTES_MAX};
 use super::outbox::Decided;
 use super::output::{Event, LaneItem, Outputs, Severity};
-use super::payload::Payload;
+use super::payload::{encode_control, Payload};
 use super::planted::{self, Bug};
 use super::preference::Applied;
 
@@ -72,6 +72,41 @@ impl Replica {
         if loses && !self.outbox.is_queue_empty() {
             self.lose_queued();
         }
+    }
+
+    /// This group is one of several that have to be led by one process: it is announced by [`Replica::announce`], and what
+    /// is queued before is not proposed.
+    pub fn be_one_of_several(&mut self) {
+        self.leadership.be_one_of_several();
+    }
+
+    /// This process leads the group and could be told so, were it the only one.
+    pub fn could_announce(&self) -> bool {
+        self.leads() && self.leadership.could_announce() && !self.hand_over.is_active()
+    }
+
+    /// Each of several groups could be announced: the next pass announces this one.
+    ///
+    /// For which time, the first index can't say here: who began a group's log need not have led the others. So the log does,
+    /// as soon as a process leads all.
+    pub fn announce(&mut self) {
+        let first = !self.was_led();
+        self.leadership.let_announce(first);
+        let entry = encode_control(self.origin, &Control::Led(self.origin).encode());
+        if let Some(node) = self.node_mut().filter(|_| first) {
+            // Where it is lost with this leadership, the next one is the first again, as with one group.
+            let _ = node.propose(std::iter::once(entry));
+        }
+    }
+
+    /// Whether another process leads all groups of several.
+    pub fn set_led_elsewhere(&mut self, led_elsewhere: bool) {
+        self.leadership.set_led_elsewhere(led_elsewhere);
+    }
+
+    /// A process has led all groups of several, this one's log says. Logs say so too: earlier versions wrote nothing else.
+    fn was_led(&self) -> bool {
+        self.says_led || self.streams.has_slots()
     }
 
     /// What comes from disk to be applied waits while the lanes that move have enough to do, where one that stands still holds
@@ -150,8 +185,10 @@ impl Replica {
     fn apply_payload(&mut self, entry: &Entry, shared: bool) -> Result<(), String> {
         let payload = Payload::parse(&entry.data).map_err(|e| format!("entry {}: {e}", entry.index))?;
         if let Payload::Control(body) = &payload {
-            let wish = Preference::decode(body).map_err(|e| format!("entry {}: {e}", entry.index))?;
-            self.obey_wish(wish);
+            match Control::decode(body).map_err(|e| format!("entry {}: {e}", entry.index))? {
+                Control::Prefer(wish) => self.obey_wish(wish),
+                Control::Led(_) => self.says_led = true,
+            }
             return Ok(());
         }
         if let Some(mut delivery) = self.streams.apply(payload, self.origin, shared)? {

@@ -199,6 +199,11 @@ impl HandOver {
         }
     }
 
+    /// One is under way, nobody was called yet, and nothing is left in the intakes.
+    pub fn has_drained_intakes(&self) -> bool {
+        matches!(self.stage, Stage::Draining { intakes_empty: true, .. })
+    }
+
     /// A host asked for a leader anew: whatever failed before is tried again at once.
     pub fn forgive(&mut self) {
         self.failed.clear();

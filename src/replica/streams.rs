@@ -202,6 +202,11 @@ impl Streams {
         first.map_or(self.applied, |first| LogIndex(first.0 - 1))
     }
 
+    /// A log was applied, in any partition.
+    pub fn has_slots(&self) -> bool {
+        self.streams.values().any(|stream| stream.last_slot > Slot(0))
+    }
+
     /// The last applied index.
     pub fn applied(&self) -> LogIndex {
         self.applied

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{mpsc, Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -790,6 +790,163 @@ fn a_shard_whose_groups_are_led_by_two_processes_gets_one_leader() {
         is_split
     };
     assert!((0..5).any(|_| ends()), "there never was a split");
+}
+
+/// Two groups, of which process 1 forms and wins the first and process 0 the second.
+fn two_groups_with_a_winner_each() -> Shard {
+    let mut shard = two_groups();
+    shard.adjust = |config| {
+        config.timing.form_wait_ms = 100;
+        for (group, winner) in config.groups.iter_mut().zip([1, 0].map(ProcessId)) {
+            (group.designated, group.preferred) = (Some(winner), Some(winner));
+        }
+        config.election_codes = ElectionCodes { first: Some(11), gained: Some(22), lost: Some(0) };
+    };
+    shard
+}
+
+/// The same, on disk and started before; process 0 keeps early logs of both. `adjust` adjusts that.
+fn start_again_with_a_winner_each(shard: &mut Shard, adjust: fn(&mut RuntimeConfig)) {
+    shard.disk = Some(tempfile::tempdir().unwrap());
+    let nodes = shard.start_all();
+    wait_for_a_leader(&nodes);
+    wait_for_votes(&nodes[2]);
+    nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
+    shard.adjust = adjust;
+}
+
+fn elects_a_winner_each(config: &mut RuntimeConfig) {
+    config.timing.form_wait_ms = 100;
+    config.campaign_at_start = false;
+    config.groups[0].preferred = Some(ProcessId(1));
+}
+
+fn leaders(node: &Node) -> [Option<ProcessId>; 2] {
+    [0, 1].map(|group| group_status(node, group).leader)
+}
+
+const EACH_ITS_WINNER: [Option<ProcessId>; 2] = [Some(ProcessId(1)), Some(ProcessId(0))];
+
+#[test]
+fn the_first_leader_of_a_fresh_shard_is_announced_as_the_first_whoever_began_the_groups() {
+    let shard = two_groups_with_a_winner_each();
+    let nodes = shard.start_all();
+    let leader = wait_for_a_leader(&nodes);
+    assert_eq!(nodes[leader].witness.wait_code(1), [11]);
+    let next = 1 - leader;
+    nodes[leader].runtime.set_preferred(Some(ProcessId(next as u16))).unwrap();
+    assert_eq!(nodes[next].witness.wait_code(1), [22], "though no log was ever submitted");
+    end_all(nodes);
+}
+
+/// What the designated process keeps for the shard's leadership stays kept when it leads a group of it for a moment.
+#[test]
+fn a_group_that_is_won_before_the_shard_proposes_nothing_and_is_handed_over_with_nothing_lost() {
+    let mut shard = two_groups_with_a_winner_each();
+    start_again_with_a_winner_each(&mut shard, |config| {
+        elects_a_winner_each(config);
+        config.queue_bytes = 256 << 20;
+    });
+    let ends = || {
+        let nodes = shard.start_all();
+        let (is_over, mut was_split) = (AtomicBool::new(false), false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) && nodes[0].port(1).submit(b"early").is_ok() {
+                    std::thread::yield_now();
+                }
+            });
+            let deadline = Instant::now() + SOON;
+            while nodes.iter().all(|node| locked(&node.witness.codes).is_empty()) && Instant::now() < deadline {
+                was_split |= leaders(&nodes[0]) == EACH_ITS_WINNER;
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        was_split &= !locked(&nodes[1].witness.codes).is_empty();
+        if was_split {
+            assert_eq!(nodes[0].port(1).counters().lost, 0);
+            assert!(nodes[0].port(1).submit(b"early still").is_ok(), "it never led the shard");
+            nodes[1].runtime.set_preferred(Some(ProcessId(0))).unwrap();
+            nodes[0].witness.wait_code(1);
+            assert_eq!(nodes[0].port(1).wait_idle(), Waited::Settled);
+            let counters = nodes[0].port(1).counters();
+            assert_eq!((counters.lost, counters.delivered_own), (0, counters.accepted));
+        }
+        nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
+        was_split
+    };
+    assert!((0..8).any(|_| ends()), "there never was a split");
+}
+
+/// The third process reaches the other two, who do not reach each other, and each of whom wins one group.
+#[test]
+fn a_broken_link_between_two_leaders_is_no_outage_where_a_third_process_reaches_all() {
+    // Each from its own beginning: who does not reach the leader stays behind, and wins nothing any more.
+    let ends = || {
+        let mut shard = two_groups_with_a_winner_each();
+        start_again_with_a_winner_each(&mut shard, |config| {
+            elects_a_winner_each(config);
+            let other = 1_u16.checked_sub(config.me.0);
+            config.peers.iter_mut().filter(|peer| Some(peer.id.0) == other).for_each(|peer| peer.port = 1);
+        });
+        let nodes = shard.start_all();
+        // Who was ended before it had all may not reach enough voters now: that is another story.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while leaders(&nodes[2]).contains(&None) && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        let is_split = leaders(&nodes[2]) == EACH_ITS_WINNER;
+        if is_split {
+            nodes[2].wait_gained();
+            // It reaches the preferred one, so that one gets it in the end.
+            nodes[1].wait_gained();
+            assert_serves(&nodes[1]);
+        }
+        nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
+        is_split
+    };
+    assert!((0..8).any(|_| ends()), "there never was a split");
+}
+
+/// What the leader has queued in one group does not go through, for its callback holds the log at its bound.
+#[test]
+fn a_preferred_process_that_comes_back_to_a_busy_shard_costs_it_no_refusal() {
+    let mut shard = two_groups();
+    shard.adjust = |config| {
+        config.timing.form_wait_ms = 100;
+        config.groups.iter_mut().for_each(|group| group.designated = Some(ProcessId(1)));
+        config.limits.log_memory_bytes = 1 << 20;
+    };
+    let witness = Arc::new(Witness::default());
+    let callbacks = witness.callbacks(shard.partitions);
+    let config = shard.config(1);
+    let storage = Storage::open(&config).unwrap();
+    let runtime = Bound::new(config, storage, &callbacks).unwrap().start().unwrap();
+    let busy = Node { runtime, witness };
+    let third = shard.start(2);
+    busy.wait_gained();
+    for n in 0..60 {
+        busy.submit(1, &numbered(1, n));
+        assert_eq!(busy.port(1).wait_idle(), Waited::Settled);
+    }
+    // Who has delivered what was committed a moment ago passes for one that keeps up.
+    std::thread::sleep(Duration::from_secs(1));
+    let (preferred, release_preferred) = start_the_preferred_blocked(&shard);
+    wait_for_votes(&busy);
+    let (enters, release) = block(&busy, &callbacks, 1);
+    (0..100).for_each(|_| assert!(busy.submit(1, &[1; 50_000]) > 0));
+    enters.recv_timeout(SOON).unwrap();
+    release_preferred.send(()).unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(8) {
+        assert!(busy.submit(0, b"served") > 0);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(*locked(&busy.witness.codes), [1], "it leads all the time");
+    release.send(()).unwrap();
+    preferred.wait_gained();
+    (0..2).for_each(|partition| assert!(preferred.submit(partition, b"now") > 0));
+    [busy, third, preferred].into_iter().for_each(|node| drop(node.runtime.shutdown()));
 }
 
 /// Turns a bare transport until `wanted` arrives.

@@ -54,11 +54,23 @@ impl ShardLeadership {
         Some(if leads_all { Leadership::Gained { first } } else { Leadership::Lost })
     }
 
+    /// This process votes in several groups.
+    pub(super) fn is_of_several(&self) -> bool {
+        self.leads.len() > 1
+    }
+
+    /// The host was told that this process leads.
+    pub(super) fn is_announced(&self) -> bool {
+        self.is_announced
+    }
+
     /// What submitters to a group with the gate `own` meet: a process that does not lead the shard, or is not announced yet,
     /// accepts for none of its groups (contract section 4). `queues`: one of the groups keeps logs for a leadership to come.
+    /// A group that was announced with the shard before, and may go to another process, keeps none: they would be lost there.
     pub(super) fn gate(&self, own: Gate, queues: bool) -> Gate {
         match own {
-            Gate::Open | Gate::Hold | Gate::Suspended if !self.is_announced && queues => Gate::Queue,
+            Gate::Hold | Gate::Suspended if !self.is_announced && queues => Gate::Hold,
+            Gate::Open if !self.is_announced && queues => Gate::Queue,
             Gate::Open | Gate::Hold | Gate::Suspended if !self.is_announced => Gate::Closed { leader: None },
             own => own,
         }
@@ -239,6 +251,9 @@ mod tests {
         assert_eq!(shard.apply(0, Leadership::Lost), Some(Leadership::Lost));
         assert_eq!(shard.gate(Gate::Suspended, false), Gate::Closed { leader: None });
         assert_eq!(shard.gate(Gate::Queue, true), Gate::Queue, "the host asked for leadership");
+        assert_eq!(shard.gate(Gate::Open, true), Gate::Queue, "and this group may be part of it");
+        assert_eq!(shard.gate(Gate::Suspended, true), Gate::Hold, "or go to another process");
+        assert_eq!(shard.gate(Gate::Hold, true), Gate::Hold, "it is on its way to one");
     }
 
     #[test]

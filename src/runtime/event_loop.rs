@@ -99,11 +99,16 @@ impl EventLoop {
         poll: mio::Poll,
         transport: Transport,
         me: ProcessId,
-        groups: Vec<GroupRun>,
+        mut groups: Vec<GroupRun>,
         shared: Arc<Shared>,
         clock: Clock,
     ) -> Self {
         let voting = groups.iter().filter(|group| group.voting_index.is_some()).count();
+        let leadership = ShardLeadership::new(voting);
+        if leadership.is_of_several() {
+            let several = groups.iter_mut().filter(|group| group.voting_index.is_some());
+            several.for_each(|group| group.replica.be_one_of_several());
+        }
         Self {
             poll,
             transport,
@@ -125,7 +130,7 @@ impl EventLoop {
             connection_lines: ConnectionLines::default(),
             watch: Watch::default(),
             announcements: Vec::new(),
-            leadership: ShardLeadership::new(voting),
+            leadership,
             together: Together::new(),
             after_turn: Vec::new(),
         }
@@ -190,6 +195,7 @@ impl EventLoop {
             self.groups[index].drain_intakes();
             self.advance(index);
         }
+        self.announce_the_shard();
         let more_to_send = self.transport.flush();
         self.hand_to_lanes();
         for (answer, sought) in self.after_turn.drain(..) {
@@ -457,6 +463,24 @@ impl EventLoop {
         self.outputs = outputs;
     }
 
+    /// Where there are several groups none of them is announced, or proposes what is queued, before each of them could be.
+    fn announce_the_shard(&mut self) {
+        let is_due = self.leadership.is_of_several() && !self.leadership.is_announced() && !self.is_draining();
+        let could_announce = |group: &GroupRun| group.voting_index.is_none() || group.replica.could_announce();
+        if !is_due || !self.groups.iter().all(could_announce) {
+            return;
+        }
+        for index in 0..self.groups.len() {
+            if self.shared.failure.is_set() {
+                return;
+            }
+            if self.groups[index].voting_index.is_some() {
+                self.groups[index].replica.announce();
+                self.advance(index);
+            }
+        }
+    }
+
     /// Gives `writes` to the group's log writer, or keeps them for the end of the turn, when they are best made
     /// by the loop itself.
     fn take_writes(&mut self, index: usize, writes: &mut Vec<Write>) {
@@ -551,7 +575,7 @@ impl EventLoop {
     fn set_doors(&mut self) {
         let queues = self.groups.iter().any(|group| group.voting_index.is_some() && group.gate == Gate::Queue);
         for group in &mut self.groups {
-            group.set_door(self.leadership.gate(group.gate, queues));
+            group.set_door(self.leadership.gate(group.gate, queues), self.leadership.is_announced());
         }
     }
 
@@ -568,12 +592,13 @@ impl EventLoop {
         if self.groups.len() < 2 {
             return;
         }
-        let me = self.me;
+        let (me, is_announced) = (self.me, self.leadership.is_announced());
         let (first, others) = self.groups.split_first_mut().expect("several");
         let is_known_there = |leader: &ProcessId| first.peers.contains(leader);
         let stand = |group: &GroupRun| Stand {
             leader: group.view.leader().filter(is_known_there),
             is_out: group.replica.is_out(),
+            lacks_leader: group.replica.lacks_leader(),
             ready: group.replica.ready_heirs(),
         };
         let first_stand = stand(first);
@@ -583,6 +608,8 @@ impl EventLoop {
             me,
             wish: first.replica.wish(),
             hands_over: first.replica.hands_over(),
+            is_announced,
+            has_lost: first.replica.lost_accepted(),
             first: &first_stand,
             others: &others_stand,
         };
@@ -594,12 +621,22 @@ impl EventLoop {
         if aim == Aim::Elect {
             first.replica.leave_it_to_an_election();
         }
+        let (gives_all_to, led_elsewhere) = (self.together.gives_all_to(&look), look.is_led_elsewhere());
+        let are_all_drained = others.iter().all(|group| group.voting_index.is_none() || group.replica.could_call());
+        first.replica.set_led_elsewhere(led_elsewhere);
+        first.replica.hold_call(gives_all_to.is_some() && !are_all_drained);
         for group in others {
-            let leader = match first_stand.is_out {
-                false => first.view.leader(),
+            group.replica.set_led_elsewhere(led_elsewhere);
+            group.replica.set_leads_despite_loss(aim == Aim::TakeAll);
+            group.replica.hold_call(gives_all_to.is_some() && !first.replica.has_called());
+            let leader = match first.view.leader().filter(|_| !first_stand.is_out) {
+                _ if gives_all_to.is_some() => gives_all_to,
+                Some(leader) => Some(leader),
+                // Its target may be about to lead the first group.
+                None if group.replica.hands_over() => continue,
                 // It does not know who leads the first group, and passes the others on to somebody who may.
-                true if group.replica.hands_over() => continue,
-                true => next_after(me, &group.replica.ready_heirs()),
+                None if first_stand.is_out => next_after(me, &group.replica.ready_heirs()),
+                None => None,
             };
             group.replica.set_companion(leader.filter(|leader| group.peers.contains(leader)));
         }

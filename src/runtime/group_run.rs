@@ -10,6 +10,13 @@ use crate::replica::Replica;
 use super::log_writer::LogWriter;
 use super::shared::{GroupView, Port};
 
+/// Why a group did not go on alone.
+pub(super) struct NotAlone {
+    pub(super) reason: String,
+    /// It has a leader, or is about to: this process need not go on alone there.
+    pub(super) serves: bool,
+}
+
 /// One group in the loop.
 pub(super) struct GroupRun {
     pub(super) id: GroupId,
@@ -57,8 +64,9 @@ impl GroupRun {
         }
     }
 
-    /// From here on no submission meets another gate than this.
-    pub(super) fn set_door(&mut self, door: Gate) {
+    /// From here on no submission meets another gate than this. `leads`: this process was told that it leads the shard.
+    pub(super) fn set_door(&mut self, door: Gate, leads: bool) {
+        self.view.set_shard_led(leads);
         if self.door.replace(door) != Some(door) {
             self.ports.iter().for_each(|port| port.intake.set_gate(door));
         }
@@ -66,13 +74,18 @@ impl GroupRun {
 
     /// See [`Replica::restore_alone`]. A group that this run has let go on alone before, and that serves or is about to,
     /// is left as it is: the act can be repeated for the sake of the others.
-    pub(super) fn restore_alone(&mut self, me: ProcessId) -> Result<(), String> {
+    pub(super) fn restore_alone(&mut self, me: ProcessId) -> Result<(), NotAlone> {
         self.replica.restore_alone().or_else(|reason| {
             let status = self.replica.status();
             let in_reach = status.voters.iter().filter(|&voter| *voter == me || status.connected.contains(voter)).count();
-            let serves = status.leader.is_some() || 2 * in_reach > status.voters.len();
+            let sees_a_majority = 2 * in_reach > status.voters.len();
             let is_out = status.leaving || matches!(status.role, "superseded" | "cut off");
-            if status.restored && serves && !is_out { Ok(()) } else { Err(reason) }
+            if status.restored && !is_out && (status.leader.is_some() || sees_a_majority) {
+                return Ok(());
+            }
+            // A leader that died is named for a moment still.
+            let leader_is_gone = status.leader.is_some_and(|leader| leader != me && !status.connected.contains(&leader));
+            Err(NotAlone { reason, serves: sees_a_majority && !leader_is_gone && !is_out })
         })
     }
 

@@ -21,7 +21,7 @@ use super::callbacks::{ElectionSlot, OutcomeSlot, PartitionCallbacks};
 use super::election::{Election, ElectionCodes};
 use super::event_loop::{Clock, EventLoop, FIRST_TRANSPORT_TOKEN, WAKE_TOKEN};
 use super::failure::Failure;
-use super::group_run::GroupRun;
+use super::group_run::{GroupRun, NotAlone};
 use super::intake::{Intake, IntakeLimits};
 use super::lane::{Lane, LaneThread};
 use super::ledger::Ledger;
@@ -294,14 +294,19 @@ pub enum NotRestored {
 }
 
 impl NotRestored {
-    /// What each group said, as one answer.
-    pub(super) fn sum_up(said: impl Iterator<Item = (GroupId, Result<(), String>)>) -> Result<(), Self> {
-        let (mut gone_on, mut refused) = (Vec::new(), Vec::new());
+    /// What each group said, as one answer. A group that needs no restoring does not stand in the way of those that went on;
+    /// it is a refusal where there is none of them.
+    pub(super) fn sum_up(said: impl Iterator<Item = (GroupId, Result<(), NotAlone>)>) -> Result<(), Self> {
+        let (mut gone_on, mut refused, mut serving) = (Vec::new(), Vec::new(), Vec::new());
         for (group, result) in said {
             match result {
                 Ok(()) => gone_on.push(group.to_string()),
-                Err(reason) => refused.push(format!("{group}: {reason}")),
+                Err(NotAlone { reason, serves: true }) => serving.push(format!("{group}: {reason}")),
+                Err(NotAlone { reason, serves: false }) => refused.push(format!("{group}: {reason}")),
             }
+        }
+        if gone_on.is_empty() {
+            refused.append(&mut serving);
         }
         let (gone_on, refused) = (gone_on.join(", "), refused.join("; "));
         match (gone_on.is_empty(), refused.is_empty()) {
@@ -773,13 +778,16 @@ mod tests {
 
     #[test]
     fn an_act_that_some_groups_refuse_is_no_refusal() {
-        let said = |results: [Result<(), &str>; 2]| {
-            let results = results.map(|result| result.map_err(str::to_owned));
+        let said = |results: [Result<(), (&str, bool)>; 2]| {
+            let not_alone = |(reason, serves): (&str, bool)| NotAlone { reason: reason.into(), serves };
+            let results = results.map(|result| result.map_err(not_alone));
             NotRestored::sum_up((0..).map(GroupId).zip(results))
         };
         assert_eq!(said([Ok(()), Ok(())]), Ok(()));
         let (refused, in_part) = ("group 0: a; group 1: b", "group 0 went on alone, but not group 1: b");
-        assert_eq!(said([Err("a"), Err("b")]), Err(NotRestored::Refused(refused.into())));
-        assert_eq!(said([Ok(()), Err("b")]), Err(NotRestored::InPart(in_part.into())));
+        assert_eq!(said([Err(("a", false)), Err(("b", false))]), Err(NotRestored::Refused(refused.into())));
+        assert_eq!(said([Ok(()), Err(("b", false))]), Err(NotRestored::InPart(in_part.into())));
+        assert_eq!(said([Ok(()), Err(("b", true))]), Ok(()), "it never needed that");
+        assert_eq!(said([Err(("a", true)), Err(("b", true))]), Err(NotRestored::Refused(refused.into())), "nothing was changed");
     }
 }

@@ -98,7 +98,7 @@ impl Port {
 
     /// This process leads the partition, and that was announced.
     pub fn is_leading(&self) -> bool {
-        self.intake.is_open()
+        self.view.is_shard_led() && self.intake.is_open()
     }
 
     /// The process that leads the partition, where that is known.
@@ -137,11 +137,21 @@ pub(super) struct GroupView {
     pub(super) group: GroupId,
     /// Process id + 1; 0 for nobody known.
     leader: AtomicU32,
+    /// The host was told that this process leads the shard, of which the group may be a part.
+    leads_shard: AtomicBool,
 }
 
 impl GroupView {
     pub(super) fn new(group: GroupId) -> Self {
-        Self { group, leader: AtomicU32::new(0) }
+        Self { group, leader: AtomicU32::new(0), leads_shard: AtomicBool::new(false) }
+    }
+
+    pub(super) fn set_shard_led(&self, leads: bool) {
+        self.leads_shard.store(leads, Ordering::Relaxed);
+    }
+
+    fn is_shard_led(&self) -> bool {
+        self.leads_shard.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_leader(&self, leader: Option<ProcessId>) {

@@ -6,9 +6,12 @@
 //! - The others follow the first group's leader, at once, wherever they can be given to it.
 //! - The first group goes to the preferred process only when that could be given *every* group: it has nearly everything, and its
 //!   run has lost nothing. Until then it stays.
-//! - Where another process has led one of the others for [`FOLLOW_MS`], it can't be given to the first group's leader. Then the
-//!   first group moves: to that process, if it could be given all that is led here, else to the next process that could. Where
-//!   nobody would obey a call, since all have lost logs, there is an election.
+//! - Where another process has led one of the others for [`FOLLOW_MS`], or in vain this one seeks who does, it can't be given to
+//!   the first group's leader. Then the first group moves: to that process, if it could be given all that is led here, else to
+//!   the next process that could.
+//! - Where nobody could be given it, or who could did not come to lead all, and the first group's leader is given nothing since its
+//!   run lost logs, it takes the others all the same: better than no leader. Where that does not help either, there is an election.
+//! - A leader that leads all goes to the preferred process as a whole: each group is drained first, and then all are given.
 //!
 //! So there is one direction at a time: the first group's leader waits, the others come; it goes only after they did not. If any
 //! process can be given every group, the first group comes to it, since it passes over nobody, and the others follow. A preferred
@@ -22,6 +25,8 @@ use crate::replica::output::Wish;
 
 /// The others have so long to follow the first group. A hand-over may drain for 2 s and is tried again after half a second.
 const FOLLOW_MS: u64 = 5_000;
+/// A group that moves and moves, with nobody who leads all, waits twice as long each time, so often at most.
+const DOUBLINGS_MAX: u32 = 4;
 /// Who gave the first group back is not preferred for so long, and twice as long each time.
 const TRIED_MS: u64 = 30_000;
 const TRIED_MS_MAX: u64 = 960_000;
@@ -32,6 +37,8 @@ pub(super) struct Stand {
     pub(super) leader: Option<ProcessId>,
     /// This process can't lead it before it is restarted.
     pub(super) is_out: bool,
+    /// It is without a leader, for all that this process knows, though a majority is in reach and could elect one.
+    pub(super) lacks_leader: bool,
     /// Where this process leads it: who could be given leadership now.
     pub(super) ready: Vec<ProcessId>,
 }
@@ -43,6 +50,10 @@ pub(super) struct Look<'a> {
     pub(super) wish: Wish,
     /// The first group is being handed over.
     pub(super) hands_over: bool,
+    /// The host was told that this process leads all.
+    pub(super) is_announced: bool,
+    /// This run lost logs that it had accepted.
+    pub(super) has_lost: bool,
     pub(super) first: &'a Stand,
     /// The other groups that this process votes in.
     pub(super) others: &'a [Stand],
@@ -57,6 +68,8 @@ pub(super) enum Aim {
     Stay,
     /// It goes to this process, since the others do not come.
     Give(ProcessId),
+    /// It stays, and the others come although this run lost logs.
+    TakeAll,
     /// Nobody can be given it: an election may bring it to another.
     Elect,
 }
@@ -66,7 +79,7 @@ impl Aim {
     pub(super) fn companion(self, me: ProcessId) -> Option<ProcessId> {
         match self {
             Aim::Wish => None,
-            Aim::Stay | Aim::Elect => Some(me),
+            Aim::Stay | Aim::TakeAll | Aim::Elect => Some(me),
             Aim::Give(to) => Some(to),
         }
     }
@@ -78,6 +91,8 @@ pub(super) struct Together {
     aim: Aim,
     /// This process leads the first group and another one of the others.
     split_since: Option<Time>,
+    /// How often the first group was sent on from here since one process led all.
+    moves: u32,
     /// What is remembered here is of this wish; a host that asks anew is obeyed at once.
     wish: Wish,
     first_leader: Option<ProcessId>,
@@ -85,6 +100,7 @@ pub(super) struct Together {
     on_trial: Option<ProcessId>,
     tried: BTreeMap<ProcessId, Tried>,
     moves_said: Repeats,
+    takes_said: Repeats,
     stays_said: Repeats,
 }
 
@@ -100,11 +116,13 @@ impl Together {
         Self {
             aim: Aim::Wish,
             split_since: None,
+            moves: 0,
             wish: Wish::default(),
             first_leader: None,
             on_trial: None,
             tried: BTreeMap::new(),
             moves_said: Repeats::default(),
+            takes_said: Repeats::default(),
             stays_said: Repeats::default(),
         }
     }
@@ -112,6 +130,7 @@ impl Together {
     /// The connection to `process` is gone: what comes next may be another run.
     pub(super) fn forget(&mut self, process: ProcessId) {
         self.tried.remove(&process);
+        self.moves = 0;
         self.on_trial = self.on_trial.filter(|&tried| tried != process);
     }
 
@@ -119,8 +138,12 @@ impl Together {
     pub(super) fn decide(&mut self, now: Time, look: &Look<'_>) -> Aim {
         self.learn(now, look);
         if look.first.leader != Some(look.me) {
-            (self.split_since, self.aim) = (None, Aim::Wish);
-            return self.aim;
+            // A call that failed leaves it without a leader for a moment: that is no new beginning.
+            let is_gone = look.first.leader.is_some() || self.first_leader != Some(look.me);
+            if is_gone {
+                (self.split_since, self.aim) = (None, Aim::Wish);
+            }
+            return Aim::Wish;
         }
         let is_split = look.others.iter().any(|group| look.is_elsewhere(group));
         self.split_since = is_split.then(|| self.split_since.unwrap_or(now));
@@ -130,7 +153,7 @@ impl Together {
         }
         self.aim = match self.split_since {
             None if self.may_follow_the_wish(now, look) => Aim::Wish,
-            Some(since) if now.millis_since(since) >= FOLLOW_MS => self.move_on(now, look),
+            Some(since) if now.millis_since(since) >= self.patience_ms() => self.move_on(now, since, look),
             None | Some(_) => Aim::Stay,
         };
         self.aim
@@ -146,6 +169,11 @@ impl Together {
                 );
                 (log::Level::Warn, text)
             }),
+            (Aim::TakeAll, _) => self.takes_said.take_turn(now).then(|| {
+                let text = "this process is to lead all groups although its run lost logs that it had accepted: no process that \
+                            lost none can be given them; its database may differ from the others'";
+                (log::Level::Warn, text.to_owned())
+            }),
             (Aim::Stay, Some(to)) if self.split_since.is_none() && look.first.ready.contains(&to) => {
                 self.stays_said.take_turn(now).then(|| {
                     let text = format!(
@@ -159,20 +187,35 @@ impl Together {
         }
     }
 
+    /// To whom all groups go, which this process leads: to the preferred one.
+    pub(super) fn gives_all_to(&self, look: &Look<'_>) -> Option<ProcessId> {
+        let is_led_here = look.is_announced && look.first.leader == Some(look.me);
+        look.wish.whom.filter(|&to| to != look.me && is_led_here && self.aim == Aim::Wish)
+    }
+
+    fn patience_ms(&self) -> u64 {
+        FOLLOW_MS << self.moves.min(DOUBLINGS_MAX)
+    }
+
     fn may_follow_the_wish(&self, now: Time, look: &Look<'_>) -> bool {
         let Some(to) = look.wish.whom.filter(|&to| to != look.me) else { return true };
         let waits = self.tried.get(&to).is_some_and(|tried| now < tried.not_before);
         !waits && look.others.iter().all(|group| group.leader == Some(look.me) && group.ready.contains(&to))
     }
 
-    fn move_on(&mut self, now: Time, look: &Look<'_>) -> Aim {
+    fn move_on(&mut self, now: Time, since: Time, look: &Look<'_>) -> Aim {
         let candidates: Vec<ProcessId> =
             look.first.ready.iter().copied().filter(|&process| look.could_be_given_all(process)).collect();
         let only_other = look.only_other_leader().filter(|leader| candidates.contains(leader));
-        match only_other.or_else(|| next_after(look.me, &candidates)) {
+        let next = only_other.or_else(|| next_after(look.me, &candidates));
+        // Who could be given it may reach no other leader, and then it comes back.
+        let is_in_vain = next.is_none() || self.moves > 0;
+        match next {
+            _ if look.has_lost && is_in_vain && now.millis_since(since) < 2 * self.patience_ms() => Aim::TakeAll,
             Some(to) => Aim::Give(to),
             None => {
                 self.split_since = Some(now);
+                self.moves += 1;
                 Aim::Elect
             }
         }
@@ -182,11 +225,16 @@ impl Together {
         if self.wish != look.wish {
             self.wish = look.wish;
             self.tried.clear();
+            self.moves = 0;
         }
         let Some(leader) = look.first.leader else { return };
         let former = self.first_leader.replace(leader);
+        if look.others.iter().all(|group| group.leader == Some(leader)) {
+            self.moves = 0;
+        }
         if former == Some(look.me) && leader != look.me {
             self.on_trial = Some(leader);
+            self.moves += u32::from(matches!(self.aim, Aim::Give(_)));
         }
         let Some(tried) = self.on_trial else { return };
         if leader == look.me {
@@ -203,8 +251,17 @@ impl Together {
 }
 
 impl Look<'_> {
+    /// Not led here, and not about to be. Where the host was told that this process leads all, a group without a leader is
+    /// suspended; else it may have one whom this process does not reach, and then nobody here would get it.
     fn is_elsewhere(&self, group: &Stand) -> bool {
-        group.is_out || group.leader.is_some_and(|leader| leader != self.me)
+        let is_out_of_reach = group.lacks_leader && !self.is_announced;
+        group.is_out || is_out_of_reach || group.leader.is_some_and(|leader| leader != self.me)
+    }
+
+    /// Another process leads all groups.
+    pub(super) fn is_led_elsewhere(&self) -> bool {
+        let leader = self.first.leader.filter(|&leader| leader != self.me);
+        leader.is_some() && self.others.iter().all(|group| group.leader == leader)
     }
 
     fn could_be_given_all(&self, process: ProcessId) -> bool {
@@ -250,7 +307,12 @@ mod tests {
 
     fn decide(together: &mut Together, at: Time, me: ProcessId, groups: &[Stand]) -> Aim {
         let (first, others) = groups.split_first().expect("a group");
-        together.decide(at, &Look { me, wish: PREFERS_X, hands_over: false, first, others })
+        together.decide(at, &look(me, first, others))
+    }
+
+    fn look<'a>(me: ProcessId, first: &'a Stand, others: &'a [Stand]) -> Look<'a> {
+        let is_announced = others.iter().chain([first]).all(|group| group.leader == Some(me));
+        Look { me, wish: PREFERS_X, hands_over: false, is_announced, has_lost: false, first, others }
     }
 
     #[test]
@@ -268,7 +330,7 @@ mod tests {
         let mut y = Together::new();
         assert_eq!(decide(&mut y, ms(0), Y, &[ours(Y, &[X]), ours(Y, &[X])]), Aim::Wish);
         let (first, others) = (ours(Y, &[X]), [ours(Y, &[])]);
-        let mut look = Look { me: Y, wish: PREFERS_X, hands_over: true, first: &first, others: &others };
+        let mut look = Look { hands_over: true, ..look(Y, &first, &others) };
         assert_eq!(y.decide(ms(10), &look), Aim::Wish);
         look.hands_over = false;
         assert_eq!(y.decide(ms(20), &look), Aim::Stay);
@@ -314,8 +376,8 @@ mod tests {
         let mut x = Together::new();
         let split = [ours(X, &[]), led_by(Y)];
         let asked: Vec<u64> =
-            (0..=2 * FOLLOW_MS).step_by(10).filter(|&at| decide(&mut x, ms(at), X, &split) == Aim::Elect).collect();
-        assert_eq!(asked, [FOLLOW_MS, 2 * FOLLOW_MS]);
+            (0..=8 * FOLLOW_MS).step_by(10).filter(|&at| decide(&mut x, ms(at), X, &split) == Aim::Elect).collect();
+        assert_eq!(asked, [FOLLOW_MS, 3 * FOLLOW_MS, 7 * FOLLOW_MS], "ever more rarely, while nothing comes of it");
     }
 
     #[test]
@@ -349,6 +411,137 @@ mod tests {
         assert_eq!(gives_back(&mut y), Aim::Stay);
         let (first, others) = all_ready.split_first().unwrap();
         let wish = Wish { asked: 1, ..PREFERS_X };
-        assert_eq!(y.decide(ms(0), &Look { me: Y, wish, hands_over: false, first, others }), Aim::Wish);
+        assert_eq!(y.decide(ms(0), &Look { wish, ..look(Y, first, others) }), Aim::Wish);
+    }
+
+    #[test]
+    fn a_group_without_a_leader_is_elsewhere_only_where_one_could_be_elected_and_nobody_leads_all() {
+        let lacking = Stand { lacks_leader: true, ..Stand::default() };
+        let cases = [(&lacking, false, Aim::Give(Z)), (&Stand::default(), false, Aim::Wish), (&lacking, true, Aim::Wish)];
+        for (second, is_announced, aim) in cases {
+            let (mut x, first, others) = (Together::new(), ours(X, &[Z]), [second.clone()]);
+            let look = Look { is_announced, ..look(X, &first, &others) };
+            x.decide(ms(0), &look);
+            assert_eq!(x.decide(ms(FOLLOW_MS), &look), aim, "{second:?}, announced: {is_announced}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_fails_and_leaves_the_first_group_without_a_leader_for_a_moment_is_no_new_beginning() {
+        let mut x = Together::new();
+        decide(&mut x, ms(0), X, &[ours(X, &[Z]), led_by(Y)]);
+        decide(&mut x, ms(FOLLOW_MS - 10), X, &[Stand::default(), led_by(Y)]);
+        assert_eq!(decide(&mut x, ms(FOLLOW_MS), X, &[ours(X, &[Z]), led_by(Y)]), Aim::Give(Z));
+    }
+
+    /// Three processes, as their loops and replicas act on what is decided, without what takes time in it.
+    struct Shard {
+        /// Per group.
+        leaders: Vec<ProcessId>,
+        together: [Together; 3],
+        lost: [bool; 3],
+        cut: Option<(ProcessId, ProcessId)>,
+        /// It is behind in the groups, for ever.
+        behind: Option<ProcessId>,
+        takes_all: [bool; 3],
+        now_ms: u64,
+    }
+
+    impl Shard {
+        fn new(leaders: &[ProcessId], lost: &[ProcessId], cut: Option<(ProcessId, ProcessId)>) -> Self {
+            Self {
+                leaders: leaders.to_vec(),
+                together: [(); 3].map(|()| Together::new()),
+                lost: [X, Y, Z].map(|process| lost.contains(&process)),
+                cut,
+                behind: None,
+                takes_all: [false; 3],
+                now_ms: 0,
+            }
+        }
+
+        fn is_linked(&self, a: ProcessId, b: ProcessId) -> bool {
+            a == b || ![Some((a, b)), Some((b, a))].contains(&self.cut)
+        }
+
+        fn linked(&self, me: ProcessId) -> Vec<ProcessId> {
+            [X, Y, Z].into_iter().filter(|&other| other != me && self.is_linked(me, other)).collect()
+        }
+
+        fn stand(&self, me: ProcessId, group: usize) -> Stand {
+            let leader = Some(self.leaders[group]).filter(|&leader| self.is_linked(me, leader));
+            let index = |process: ProcessId| usize::from(process.0);
+            let is_ready = |process: ProcessId| {
+                let declines = self.lost[index(process)] && !(group > 0 && self.takes_all[index(process)]);
+                !declines && self.behind != Some(process)
+            };
+            let ready = self.linked(me).into_iter().filter(|&other| leader == Some(me) && is_ready(other)).collect();
+            Stand { leader, lacks_leader: leader.is_none(), is_out: false, ready }
+        }
+
+        fn turn(&mut self, me: ProcessId) {
+            let mut stands: Vec<Stand> = (0..self.leaders.len()).map(|group| self.stand(me, group)).collect();
+            let others = stands.split_off(1);
+            let (first, index) = (stands.remove(0), usize::from(me.0));
+            let is_announced = self.leaders.iter().all(|&leader| leader == me);
+            let (wish, has_lost) = (Wish::default(), self.lost[index]);
+            let look = Look { me, wish, hands_over: false, is_announced, has_lost, first: &first, others: &others };
+            let aim = self.together[index].decide(ms(self.now_ms), &look);
+            self.takes_all[index] = aim == Aim::TakeAll;
+            let nobody_obeys = self.linked(me).iter().all(|other| self.lost[usize::from(other.0)]);
+            match aim {
+                Aim::Give(to) => self.leaders[0] = to,
+                Aim::Elect if nobody_obeys => self.leaders[0] = next_after(me, &self.linked(me)).expect("one"),
+                _ => {}
+            }
+            for (group, stand) in (1..).zip(&others) {
+                if let Some(to) = first.leader.filter(|to| stand.ready.contains(to)) {
+                    self.leaders[group] = to;
+                }
+            }
+        }
+
+        /// Who leads all in the end.
+        fn leader_after(&mut self, ms: u64) -> Option<ProcessId> {
+            let end = self.now_ms + ms;
+            while self.leaders.iter().any(|&leader| leader != self.leaders[0]) {
+                if self.now_ms >= end {
+                    return None;
+                }
+                self.now_ms += 10;
+                [X, Y, Z].into_iter().for_each(|process| self.turn(process));
+            }
+            Some(self.leaders[0])
+        }
+    }
+
+    #[test]
+    fn a_process_that_reaches_all_leads_where_two_leaders_do_not_reach_each_other() {
+        let mut shard = Shard::new(&[X, Y], &[], Some((X, Y)));
+        assert_eq!(shard.leader_after(FOLLOW_MS + 100), Some(Z));
+    }
+
+    #[test]
+    fn a_process_that_lost_nothing_leads_if_one_can_and_else_one_that_did() {
+        let mut shard = Shard::new(&[X, Y], &[X, Y], None);
+        assert_eq!(shard.leader_after(FOLLOW_MS + 100), Some(Z));
+        shard = Shard::new(&[X, Y], &[X, Y], None);
+        shard.behind = Some(Z);
+        assert_eq!(shard.leader_after(FOLLOW_MS - 100), None, "it may come");
+        assert_eq!(shard.leader_after(200), Some(X));
+        shard = Shard::new(&[Z, Y, X], &[X, Y, Z], None);
+        assert_eq!(shard.leader_after(FOLLOW_MS + 100), Some(Z));
+    }
+
+    #[test]
+    fn whatever_was_lost_and_whichever_link_is_cut_one_process_comes_to_lead_all() {
+        let all = [X, Y, Z];
+        let cuts = [None, Some((X, Y)), Some((X, Z)), Some((Y, Z))];
+        for (number, cut) in (0..27 * 8).flat_map(|number| cuts.map(|cut| (number, cut))) {
+            let leaders = [number % 3, number / 3 % 3, number / 9 % 3].map(|index| all[index]);
+            let lost: Vec<ProcessId> = (0..3).filter(|bit| (number / 27) >> bit & 1 == 1).map(|bit| all[bit]).collect();
+            let leader = Shard::new(&leaders, &lost, cut).leader_after(60_000);
+            assert!(leader.is_some(), "{leaders:?}, {lost:?} have lost logs, {cut:?} is cut");
+        }
     }
 }
