@@ -808,10 +808,18 @@ fn two_groups_with_a_winner_each() -> Shard {
 /// The same, on disk and started before; process 0 keeps early logs of both. `adjust` adjusts that.
 fn start_again_with_a_winner_each(shard: &mut Shard, adjust: fn(&mut RuntimeConfig)) {
     shard.disk = Some(tempfile::tempdir().unwrap());
-    let nodes = shard.start_all();
-    wait_for_a_leader(&nodes);
-    wait_for_votes(&nodes[2]);
-    nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
+    let mut nodes = shard.start_all();
+    let leader = wait_for_a_leader(&nodes);
+    nodes.iter().for_each(wait_for_votes);
+    // All have the same log: with less than the third process nobody would win. Nothing is added while the leader goes last.
+    let last = |node: &Node| [0, 1].map(|group| group_status(node, group).last);
+    let deadline = Instant::now() + SOON;
+    while nodes.iter().any(|node| last(node) != last(&nodes[leader])) {
+        assert!(Instant::now() < deadline, "{:?}", nodes.iter().map(last).collect::<Vec<_>>());
+        std::thread::yield_now();
+    }
+    let leader = nodes.remove(leader);
+    nodes.into_iter().chain([leader]).for_each(|node| drop(node.runtime.shutdown()));
     shard.adjust = adjust;
 }
 
