@@ -33,13 +33,13 @@ case "$minutes" in
     "" | . | *[!0-9.]* | *.*.*) wrong_line "--minutes takes a number, not \"$minutes\"" ;;
 esac
 [ -n "$targets" ] || targets=$(ls fuzz/fuzz_targets | sed 's/\.rs$//')
+seconds=$(awk "BEGIN { print int($minutes * 60) }")
+# To libFuzzer 0 is no limit.
+[ "$seconds" -gt 0 ] || wrong_line "--minutes takes more than a second, not \"$minutes\""
 if ! cargo fuzz --version >/dev/null 2>&1; then
     echo "cargo-fuzz is missing; install it with: cargo install --locked cargo-fuzz" >&2
     exit 2
 fi
-seconds=$(awk "BEGIN { print int($minutes * 60) }")
-# To libFuzzer 0 is no limit.
-[ "$seconds" -gt 0 ] || wrong_line "--minutes takes more than a second, not \"$minutes\""
 found=0
 for target in $targets; do
     mkdir -p "fuzz/work/$target"

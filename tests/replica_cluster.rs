@@ -607,3 +607,38 @@ fn a_window_that_was_dropped_whole_is_not_waited_for() {
     // The last commit index may be on its way.
     assert!(delivered(&cluster) >= 39, "{} of 40, {dropped} messages dropped", delivered(&cluster));
 }
+
+#[test]
+fn who_formed_a_moment_ago_does_not_go_on_alone_while_the_others_are_about_to_be_members() {
+    let mut cluster = Cluster::new();
+    (0..3).for_each(|process| cluster.start(process));
+    // What would make the others members is on its way for as long as this takes.
+    let makes_a_member = |message: &PeerMessage| match message {
+        PeerMessage::Welcome(..) => true,
+        PeerMessage::Standing(standing) => standing.member.is_some(),
+        _ => false,
+    };
+    let is_member = |cluster: &Cluster, process: u16| cluster.hosts[&process].replica.status().member.is_some();
+    for _ in 0..1_000 {
+        if is_member(&cluster, 0) {
+            break;
+        }
+        cluster.now = cluster.now.plus_millis(10);
+        let now = cluster.now;
+        cluster.hosts.values_mut().for_each(|host| host.replica.tick(now));
+        loop {
+            (0..3).for_each(|process| cluster.advance(process));
+            let Some((from, to, body)) = cluster.queue.pop_front() else { break };
+            let message = wire::decode(body).unwrap().1;
+            if !makes_a_member(&message) {
+                cluster.hosts.get_mut(&to).unwrap().replica.receive(ProcessId(from), message);
+            }
+        }
+    }
+    assert_eq!([0, 1, 2].map(|process| is_member(&cluster, process)), [true, false, false]);
+    let refused = cluster.hosts.get_mut(&0).unwrap().replica.restore_alone().unwrap_err();
+    assert!(refused.contains("the first election is still to come"), "{refused}");
+    cluster.kill(1);
+    cluster.kill(2);
+    assert_eq!(cluster.hosts.get_mut(&0).unwrap().replica.restore_alone(), Ok(()), "they are gone");
+}

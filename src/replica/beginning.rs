@@ -55,6 +55,20 @@ impl Replica {
         own + others.count() >= majority_of(self.config.voters.len())
     }
 
+    /// It has not begun, and so many are there that stand in its formation, or are about to, that it can.
+    pub(super) fn may_still_begin(&self, node: &Node) -> bool {
+        let formation = node.formation();
+        let is_ours = |process: ProcessId| {
+            let Some(peer) = self.peers.get(process) else { return false };
+            let theirs = peer.standing.as_ref().and_then(|standing| standing.member.as_ref());
+            peer.run.is_some_and(|run| {
+                theirs.map_or(formation.member_of(process, run).is_some(), |(theirs, _)| theirs.id == formation.id)
+            })
+        };
+        let others = self.config.voters.iter().filter(|&&voter| voter != self.config.me && is_ours(voter));
+        node.is_blank() && 1 + others.count() >= majority_of(self.config.voters.len())
+    }
+
     /// Called on each tick of a member.
     pub(super) fn mind_a_vain_formation(&mut self) {
         if !self.can_not_begin() || planted::has(Bug::KeepVainFormation) {
@@ -128,6 +142,9 @@ impl Replica {
         self.phase = Phase::Unformed(Box::new(shaping));
         self.seat = None;
         (self.vain_since, self.stuck_since) = (None, None);
+        // All of it was said of the member that is no more.
+        (self.cut_off, self.superseded) = (None, false);
+        self.wait_repeats.clear();
         self.formed_the_shard = false;
         let first_move_after: Time = self.now.plus_millis(self.config.timing.form_wait_ms);
         self.campaigns = Campaigns::new(&self.config.timing, first_move_after);

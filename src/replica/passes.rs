@@ -227,7 +227,8 @@ impl Replica {
         while self.may_propose() && !self.outbox.is_queue_empty() {
             let Phase::Member(node) = &mut self.phase else { return };
             let term = node.term();
-            let chunks = self.outbox.take(term, MESSAGE_BYTES_MAX as usize / 2);
+            let message_bytes = self.config.limits.message_bytes.min(MESSAGE_BYTES_MAX);
+            let chunks = self.outbox.take(term, message_bytes as usize / 2);
             let Some(first) = node.propose(chunks.iter().map(|c| c.bytes.clone())) else {
                 self.outbox.put_back(chunks);
                 return;

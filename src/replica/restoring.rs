@@ -125,6 +125,9 @@ impl Replica {
         if self.sees_a_majority() && !planted::has(Bug::RestoreAgain) {
             return Err("a majority of the members is in reach: nothing has to be restored".into());
         }
+        if self.may_still_begin(node) {
+            return Err("the processes with which this one formed are in reach: the first election is still to come".into());
+        }
         if self.sees_a_later_member() {
             return Err("a member is in reach that was admitted after what this one has: let that one go on".into());
         }

@@ -214,7 +214,10 @@ impl Replica {
         let members = if members.clone().next().is_none() { "none yet".to_owned() } else { list(members) };
         let is_away = |process: ProcessId| self.peers.get(process).is_some_and(|peer| peer.run.is_none());
         let away = list(voters.iter().copied().filter(|&process| is_away(process)));
-        let what = if away.is_empty() { String::new() } else { format!(": start {away}, or look at the addresses") };
+        let what = match away.as_str() {
+            "" => String::new(),
+            away => format!(": start {away}, or look at the addresses; gone for good, let a member go on alone (restore_alone)"),
+        };
         format!(
             "not begun: formation {formation:016x} takes {} of the {} voter processes for its first election, and has {members}; \
              once all of them are connected and none has anything of it, a new one is formed{what}",

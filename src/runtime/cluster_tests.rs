@@ -883,7 +883,7 @@ fn a_group_that_is_won_before_the_shard_proposes_nothing_and_is_handed_over_with
         nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
         was_split
     };
-    assert!((0..8).any(|_| ends()), "there never was a split");
+    assert!((0..30).any(|_| ends()), "there never was a split");
 }
 
 /// The third process reaches the other two, who do not reach each other, and each of whom wins one group.
@@ -913,7 +913,7 @@ fn a_broken_link_between_two_leaders_is_no_outage_where_a_third_process_reaches_
         nodes.into_iter().for_each(|node| drop(node.runtime.shutdown()));
         is_split
     };
-    assert!((0..8).any(|_| ends()), "there never was a split");
+    assert!((0..30).any(|_| ends()), "there never was a split");
 }
 
 /// What the leader has queued in one group does not go through, for its callback holds the log at its bound.

@@ -490,7 +490,10 @@ impl EventLoop {
         };
         // One at a time: several groups' writes go on at the same time in their threads.
         let alone = || self.groups.iter().all(GroupRun::writes_nothing);
-        if !writes.is_empty() && writer.suits_here(writes) && !self.groups[index].has_filled_intake() && alone() {
+        if !self.groups[index].held_writes.is_empty() {
+            // A second pass in this turn: behind what the first one kept.
+            self.groups[index].held_writes.append(writes);
+        } else if !writes.is_empty() && writer.suits_here(writes) && !self.groups[index].has_filled_intake() && alone() {
             self.groups[index].held_writes.append(writes);
         } else {
             writer.push(writes);
@@ -502,7 +505,7 @@ impl EventLoop {
     fn write_held(&mut self, busy: bool) -> bool {
         let Some(group) = self.groups.iter_mut().find(|group| !group.held_writes.is_empty()) else { return false };
         let Some(writer) = &group.writer else { return false };
-        if busy || group.ports.iter().any(|port| port.intake.is_filled()) {
+        if busy || !writer.suits_here(&group.held_writes) || group.ports.iter().any(|port| port.intake.is_filled()) {
             writer.push(&mut group.held_writes);
             return false;
         }

@@ -85,8 +85,10 @@ impl LogWriter {
 
     /// Loop: queues `writes` in order for the thread and leaves an empty vector.
     pub(super) fn push(&self, writes: &mut Vec<Write>) {
-        let Some(last) = writes.last() else { return };
-        self.given.store(last.id, Ordering::Relaxed);
+        if writes.is_empty() {
+            return;
+        }
+        self.note_given(writes);
         let mut queue = locked(&self.queue);
         queue.writes.append(writes);
         let wake = std::mem::take(&mut queue.sleeping);
@@ -94,6 +96,16 @@ impl LogWriter {
         if wake {
             self.arrived.notify_one();
         }
+    }
+
+    fn note_given(&self, writes: &[Write]) {
+        let before = self.given.load(Ordering::Relaxed);
+        debug_assert!(
+            writes.iter().map(|write| write.id).scan(before, |last, id| Some(std::mem::replace(last, id) < id)).all(|rises| rises),
+            "{}: in the order of the log, behind {before}",
+            self.group
+        );
+        self.given.store(writes.last().map_or(before, |write| write.id), Ordering::Relaxed);
     }
 
     /// Loop: everything that was given is on disk.
@@ -124,9 +136,11 @@ impl LogWriter {
     /// Loop: writes now, leaves an empty vector, and says how long that took. Only while the thread has nothing to
     /// do. After an error the replica must stop, as after one of the thread's.
     pub(super) fn write_here(&self, writes: &mut Vec<Write>) -> Result<Duration, String> {
-        let Some(last) = writes.last() else { return Ok(Duration::ZERO) };
+        if writes.is_empty() {
+            return Ok(Duration::ZERO);
+        }
         debug_assert!(self.is_idle(), "the thread's writes come first");
-        self.given.store(last.id, Ordering::Relaxed);
+        self.note_given(writes);
         let begun = Instant::now();
         self.append(writes)?;
         writes.clear();

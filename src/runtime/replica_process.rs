@@ -41,6 +41,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Between the loop's pass over what was abandoned and its lanes' reports, which take no time of their own. Of `drain_ms` at
 /// most a fourth.
 const ABANDON_PATIENCE: Duration = Duration::from_millis(500);
+/// For an election callback that began before the drain. Of `drain_ms`, which may be an hour, and of the ten seconds after which a
+/// shutdown says what still runs.
+const QUIET_PATIENCE: Duration = Duration::from_secs(5);
 /// Length of a segment of the durable log: long enough that starting one is rare, short enough to prepare ahead.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -520,8 +523,9 @@ impl Runtime {
         if !self.shared.failure.is_set() {
             self.drain_accepted(began);
         }
-        if !self.shared.election.wait_quiet(began + self.drain_wait) {
-            log::warn!("drain: the election callback is still running after {:?} (raft.drain_ms)", self.drain_wait);
+        let patience = self.drain_wait.min(QUIET_PATIENCE);
+        if !self.shared.election.wait_quiet(began + patience) {
+            log::warn!("drain: the election callback is still running after {patience:?}");
         }
     }
 

@@ -200,7 +200,8 @@ impl Together {
     fn may_follow_the_wish(&self, now: Time, look: &Look<'_>) -> bool {
         let Some(to) = look.wish.whom.filter(|&to| to != look.me) else { return true };
         let waits = self.tried.get(&to).is_some_and(|tried| now < tried.not_before);
-        !waits && look.others.iter().all(|group| group.leader == Some(look.me) && group.ready.contains(&to))
+        let first_is_ready = look.first.ready.contains(&to);
+        !waits && first_is_ready && look.others.iter().all(|group| group.leader == Some(look.me) && group.ready.contains(&to))
     }
 
     fn move_on(&mut self, now: Time, since: Time, look: &Look<'_>) -> Aim {
@@ -424,6 +425,14 @@ mod tests {
             x.decide(ms(0), &look);
             assert_eq!(x.decide(ms(FOLLOW_MS), &look), aim, "{second:?}, announced: {is_announced}");
         }
+    }
+
+    #[test]
+    fn no_group_is_held_for_a_preferred_process_that_is_behind_in_the_first_one() {
+        let mut y = Together::new();
+        let (first, others) = (ours(Y, &[Z]), [ours(Y, &[X, Z])]);
+        let look = look(Y, &first, &others);
+        assert_eq!((y.decide(ms(0), &look), y.gives_all_to(&look)), (Aim::Stay, None));
     }
 
     #[test]
