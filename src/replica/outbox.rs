@@ -133,11 +133,11 @@ impl Outbox {
         self.in_flight.is_empty()
     }
 
-    /// Takes chunks to propose in `term`, one partition after the other, until about `bytes` are taken.
+    /// Takes chunks to propose in `term`, one partition after the other, until about `bytes` are taken; at least one.
     pub fn take(&mut self, term: Term, bytes: usize) -> Vec<Chunk> {
         self.restart_broken_logs(term);
         let mut taken = Vec::new();
-        let mut left = bytes;
+        let mut left = bytes.max(1);
         let order: Vec<PartitionId> = self
             .queues
             .range(self.next..)

@@ -17,6 +17,8 @@ use super::preference::Applied;
 
 /// Read from disk, handed to the lanes and not delivered yet: at most so much and one pass.
 const REPLAYED_BYTES: usize = 16 << 20;
+/// Beyond what one message carries a proposal leaves a tail, and below this it costs more than that.
+const PROPOSAL_BYTES_MIN: u64 = 64 << 10;
 /// Of one turn, at most. A pass applies so much at most that heartbeats are answered in time.
 const PASSES_PER_TURN: u32 = 8;
 
@@ -227,7 +229,8 @@ impl Replica {
         while self.may_propose() && !self.outbox.is_queue_empty() {
             let Phase::Member(node) = &mut self.phase else { return };
             let term = node.term();
-            let message_bytes = self.config.limits.message_bytes.min(MESSAGE_BYTES_MAX);
+            // With one entry a message every proposal has a tail.
+            let message_bytes = self.config.limits.message_bytes.clamp(PROPOSAL_BYTES_MIN, MESSAGE_BYTES_MAX);
             let chunks = self.outbox.take(term, message_bytes as usize / 2);
             let Some(first) = node.propose(chunks.iter().map(|c| c.bytes.clone())) else {
                 self.outbox.put_back(chunks);
