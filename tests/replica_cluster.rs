@@ -148,6 +148,21 @@ impl Cluster {
         }
     }
 
+    /// Ten milliseconds pass, and nothing arrives yet.
+    fn tick_all(&mut self) {
+        self.now = self.now.plus_millis(10);
+        let now = self.now;
+        self.hosts.values_mut().for_each(|host| host.replica.tick(now));
+    }
+
+    /// The next message that is under way, once everybody has done what there is to do.
+    fn next_message(&mut self) -> Option<(u16, u16, PeerMessage)> {
+        let processes: Vec<u16> = self.hosts.keys().copied().collect();
+        processes.into_iter().for_each(|process| self.advance(process));
+        let (from, to, body) = self.queue.pop_front()?;
+        Some((from, to, wire::decode(body).unwrap().1))
+    }
+
     fn run_ms(&mut self, ms: u64) {
         for _ in 0..ms / 10 {
             self.now = self.now.plus_millis(10);
@@ -545,16 +560,11 @@ fn a_follower_behind_a_slow_line_catches_up_at_the_pace_of_the_line() {
     while cluster.hosts[&2].delivered.get(&P0).map_or(0, Vec::len) < LOGS {
         ticks += 1;
         assert!(ticks < 20_000, "{} logs, {} messages dropped", cluster.hosts[&2].delivered[&P0].len(), line.dropped);
-        cluster.now = cluster.now.plus_millis(10);
-        let now = cluster.now;
-        cluster.hosts.values_mut().for_each(|host| host.replica.tick(now));
+        cluster.tick_all();
         for message in line.tick() {
             cluster.hosts.get_mut(&2).unwrap().replica.receive(ProcessId(0), message);
         }
-        loop {
-            (0..3).for_each(|process| cluster.advance(process));
-            let Some((from, to, body)) = cluster.queue.pop_front() else { break };
-            let message = wire::decode(body).unwrap().1;
+        while let Some((from, to, message)) = cluster.next_message() {
             if (from, to) == (0, 2) && is_payload(&message) {
                 line.send(cluster.hosts.get_mut(&0).unwrap(), ProcessId(2), message);
                 continue;
@@ -583,13 +593,8 @@ fn a_window_that_was_dropped_whole_is_not_waited_for() {
             line_is_full = false;
         }
         cluster.submit(0, P0, &[&[7; 900]]);
-        cluster.now = cluster.now.plus_millis(10);
-        let now = cluster.now;
-        cluster.hosts.values_mut().for_each(|host| host.replica.tick(now));
-        loop {
-            (0..3).for_each(|process| cluster.advance(process));
-            let Some((from, to, body)) = cluster.queue.pop_front() else { break };
-            let message = wire::decode(body).unwrap().1;
+        cluster.tick_all();
+        while let Some((from, to, message)) = cluster.next_message() {
             let is_payload = matches!(&message, PeerMessage::Raft(_, m) if !m.entries.is_empty());
             if (from, to) == (0, 2) && is_payload && line_is_full {
                 dropped += 1;
@@ -623,13 +628,8 @@ fn who_formed_a_moment_ago_does_not_go_on_alone_while_the_others_are_about_to_be
         if is_member(&cluster, 0) {
             break;
         }
-        cluster.now = cluster.now.plus_millis(10);
-        let now = cluster.now;
-        cluster.hosts.values_mut().for_each(|host| host.replica.tick(now));
-        loop {
-            (0..3).for_each(|process| cluster.advance(process));
-            let Some((from, to, body)) = cluster.queue.pop_front() else { break };
-            let message = wire::decode(body).unwrap().1;
+        cluster.tick_all();
+        while let Some((from, to, message)) = cluster.next_message() {
             if !makes_a_member(&message) {
                 cluster.hosts.get_mut(&to).unwrap().replica.receive(ProcessId(from), message);
             }

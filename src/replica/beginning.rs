@@ -39,12 +39,20 @@ use super::forming::majority_of;
 use super::group::{Phase, Replica};
 use super::node::Node;
 use super::output::Severity;
+use super::peers::Peer;
 use super::planted::{self, Bug};
 
 /// Who was heard within this time is there: every process repeats where it stands twice as often.
 const HEARD_MS: u64 = 1_000;
 /// Nobody has had anything for so long, longer than [`HEARD_MS`]: what each said last was said, or repeated, in that time.
 const BLANK_MS: u64 = 2_000;
+
+/// The connected run of `process` stands in `formation`, or may come to: it is named there, and stands in none.
+fn is_of(peer: &Peer, process: ProcessId, formation: &Formation) -> bool {
+    let theirs = peer.standing.as_ref().and_then(|standing| standing.member.as_ref());
+    let is_named = |run: RunId| formation.member_of(process, run).is_some();
+    peer.run.is_some_and(|run| theirs.map_or_else(|| is_named(run), |(theirs, _)| theirs.id == formation.id))
+}
 
 impl Replica {
     /// For a formation that has not begun: enough of its members are in reach, each with its membership on disk.
@@ -58,14 +66,8 @@ impl Replica {
     /// It has not begun, and so many are there that stand in its formation, or are about to, that it can.
     pub(super) fn may_still_begin(&self, node: &Node) -> bool {
         let formation = node.formation();
-        let is_ours = |process: ProcessId| {
-            let Some(peer) = self.peers.get(process) else { return false };
-            let theirs = peer.standing.as_ref().and_then(|standing| standing.member.as_ref());
-            peer.run.is_some_and(|run| {
-                theirs.map_or(formation.member_of(process, run).is_some(), |(theirs, _)| theirs.id == formation.id)
-            })
-        };
-        let others = self.config.voters.iter().filter(|&&voter| voter != self.config.me && is_ours(voter));
+        let is_ours = |&&voter: &&ProcessId| self.peers.get(voter).is_some_and(|peer| is_of(peer, voter, formation));
+        let others = self.config.voters.iter().filter(|&&voter| voter != self.config.me).filter(is_ours);
         node.is_blank() && 1 + others.count() >= majority_of(self.config.voters.len())
     }
 
@@ -101,13 +103,10 @@ impl Replica {
     /// `None`: `process` is not there, leaves, or has something. Else whether it stands in `formation`, or may come to.
     fn is_blank_and_ours(&self, process: ProcessId, formation: &Formation) -> Option<bool> {
         let peer = self.peers.get(process)?;
-        let run: RunId = peer.run?;
+        peer.run?;
         let is_heard = peer.heard.is_some_and(|at| self.now.millis_since(at) <= HEARD_MS);
         let standing = peer.standing.as_ref().filter(|standing| is_heard && !standing.leaving)?;
-        match &standing.member {
-            None => Some(formation.member_of(process, run).is_some()),
-            Some((theirs, _)) => standing.blank.then_some(theirs.id == formation.id),
-        }
+        (standing.member.is_none() || standing.blank).then(|| is_of(peer, process, formation))
     }
 
     /// Whether to become the member that `from` says this run is. One that left a formation never had anything of it, and the
