@@ -165,7 +165,7 @@ impl Host {
 
     fn deliver(&mut self, delivery: &Delivery) {
         let DeliveryBody::Logs(run) = &delivery.body else { panic!("these logs are short") };
-        for (log, slot) in run.iter().map(LogBytes::bytes).zip(delivery.first_slot.0..) {
+        for (log, slot) in run.iter().map(|log| log.unwrap().bytes()).zip(delivery.first_slot.0..) {
             self.delivered.push((String::from_utf8(log.to_vec()).unwrap(), delivery.executed_here));
             self.replica.delivered(delivery.partition, Slot(slot));
         }

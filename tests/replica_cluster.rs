@@ -225,7 +225,7 @@ impl Host {
     fn deliver(&mut self, delivery: Delivery) {
         let stream = self.delivered.entry(delivery.partition).or_default();
         let logs: Vec<Vec<u8>> = match &delivery.body {
-            DeliveryBody::Logs(run) => run.iter().map(|l: LogBytes<'_>| l.bytes().to_vec()).collect(),
+            DeliveryBody::Logs(run) => run.iter().map(|log| log.unwrap().bytes().to_vec()).collect(),
             DeliveryBody::Joined { fragments, .. } => vec![fragments.concat()],
         };
         for (bytes, slot) in logs.into_iter().zip(delivery.first_slot.0..) {

@@ -186,7 +186,7 @@ impl Host {
         let DeliveryBody::Logs(run) = &delivery.body else { panic!("these logs are short") };
         self.delivered += 1;
         assert_eq!(delivery.first_slot, Slot(self.delivered));
-        assert!(run.iter().all(|log| log.bytes() == vec![(self.delivered + 1) as u8; LOG_BYTES]));
+        assert!(run.iter().all(|log| log.unwrap().bytes() == vec![(self.delivered + 1) as u8; LOG_BYTES]));
         self.replica.delivered(P0, delivery.first_slot);
         true
     }

@@ -232,7 +232,7 @@ pub enum Payload {
         origin: Origin,
         /// Their partition.
         partition: PartitionId,
-        /// The logs, already checked: iterating can't fail.
+        /// The logs.
         logs: LogRun,
     },
     /// One fragment of a long log.
@@ -263,7 +263,10 @@ pub struct Fragment {
     pub bytes: Bytes,
 }
 
-/// Consecutive whole logs in one buffer, checked when it was parsed.
+/// Consecutive whole logs in one buffer, as many as the header counts.
+///
+/// To find them is to look at each length in turn, and each look may wait for memory. The event loop knows all that it needs
+/// from the header; the lane, which reads the logs anyway, finds them.
 #[derive(Debug, Clone)]
 pub struct LogRun {
     region: Bytes,
@@ -281,17 +284,27 @@ impl LogRun {
         self.region.len()
     }
 
-    /// The logs in order. Each slice has its NUL one byte past its end: `with_nul[..len]` is the log.
-    pub fn iter(&self) -> impl Iterator<Item = LogBytes<'_>> {
+    /// The logs in order, each checked when its turn comes. Behind an error nothing is a log.
+    pub fn iter(&self) -> impl Iterator<Item = Result<LogBytes<'_>, PayloadError>> {
         let mut rest: &[u8] = &self.region;
-        (0..self.count).map(move |_| {
-            let (length, tail) = rest.split_at(4);
-            let length = u32::from_le_bytes(length.try_into().expect("split at 4")) as usize;
-            let (with_nul, tail) = tail.split_at(length + 1);
-            rest = tail;
-            LogBytes { with_nul }
+        (1..=self.count).map(move |number| {
+            let log = cut_log(&mut rest)?;
+            let is_last = number == self.count;
+            if is_last && !rest.is_empty() { Err(PayloadError("bytes behind the last log")) } else { Ok(log) }
         })
     }
+}
+
+/// Takes one log off the front of `rest`.
+fn cut_log<'a>(rest: &mut &'a [u8]) -> Result<LogBytes<'a>, PayloadError> {
+    let (length, tail) = rest.split_first_chunk().ok_or(PayloadError("fewer logs than counted"))?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let (with_nul, tail) = tail.split_at_checked(length + 1).ok_or(PayloadError("a log is longer than its entry"))?;
+    if with_nul[length] != 0 {
+        return Err(PayloadError("a log does not end in NUL"));
+    }
+    *rest = tail;
+    Ok(LogBytes { with_nul })
 }
 
 /// One log in place, NUL-terminated one byte past its end.
@@ -339,7 +352,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 impl Payload {
-    /// Parses and checks an entry's bytes, which must not be empty (an empty entry is Raft's own).
+    /// Parses an entry's bytes, which must not be empty (an empty entry is Raft's own), and checks all of them but where
+    /// each of several logs ends.
     pub fn parse(entry: &Bytes) -> Result<Payload, PayloadError> {
         if entry.len() < HEADER_BYTES {
             return Err(PayloadError("shorter than its header"));
@@ -350,7 +364,9 @@ impl Payload {
         let count = u32_at(entry, 16);
         let body = entry.slice(HEADER_BYTES..);
         match kind {
-            KIND_LOGS => Ok(Payload::Logs { origin, partition, logs: check_logs(body, count)? }),
+            KIND_LOGS if count == 0 => Err(PayloadError("no logs")),
+            KIND_LOGS if body.len() / PER_LOG_BYTES < count as usize => Err(PayloadError("fewer logs than counted")),
+            KIND_LOGS => Ok(Payload::Logs { origin, partition, logs: LogRun { region: body, count } }),
             KIND_FRAGMENT => {
                 if body.len() < FRAGMENT_HEADER_BYTES {
                     return Err(PayloadError("fragment shorter than its header"));
@@ -369,28 +385,6 @@ impl Payload {
             _ => Err(PayloadError("unknown kind")),
         }
     }
-}
-
-fn check_logs(region: Bytes, count: u32) -> Result<LogRun, PayloadError> {
-    let mut rest: &[u8] = &region;
-    for _ in 0..count {
-        if rest.len() < PER_LOG_BYTES {
-            return Err(PayloadError("fewer logs than counted"));
-        }
-        let length = u32_at(rest, 0) as usize;
-        match rest[4..].get(length) {
-            Some(0) => rest = &rest[PER_LOG_BYTES + length..],
-            Some(_) => return Err(PayloadError("a log does not end in NUL")),
-            None => return Err(PayloadError("a log is longer than its entry")),
-        }
-    }
-    if !rest.is_empty() {
-        return Err(PayloadError("bytes behind the last log"));
-    }
-    if count == 0 {
-        return Err(PayloadError("no logs"));
-    }
-    Ok(LogRun { region, count })
 }
 
 fn check_fragment(fragment: &Fragment) -> Result<(), PayloadError> {
@@ -425,9 +419,9 @@ mod tests {
             panic!("whole logs")
         };
         assert_eq!((origin, partition), (ORIGIN, PartitionId(7)));
-        let back: Vec<&[u8]> = run.iter().map(LogBytes::bytes).collect();
+        let back: Vec<&[u8]> = run.iter().map(|log| log.unwrap().bytes()).collect();
         assert_eq!(back, logs);
-        assert!(run.iter().all(|log| log.with_nul().last() == Some(&0)));
+        assert!(run.iter().map(Result::unwrap).all(|log| log.with_nul().last() == Some(&0)));
     }
 
     #[test]
@@ -452,8 +446,24 @@ mod tests {
         writer.push(b"hello");
         writer.push(b"");
         let bytes = writer.seal().bytes;
+        let checked = |bytes: &Bytes| match Payload::parse(bytes)? {
+            Payload::Logs { logs, .. } => logs.iter().try_fold(0, |count, log| log.map(|_| count + 1)),
+            other => panic!("{other:?}"),
+        };
         for end in 0..bytes.len() {
-            assert!(Payload::parse(&bytes.slice(..end)).is_err(), "cut at {end}");
+            assert!(checked(&bytes.slice(..end)).is_err(), "cut at {end}");
         }
+        assert_eq!(checked(&bytes), Ok(2));
+        let with = |at: usize, byte| {
+            let mut bytes = bytes.to_vec();
+            bytes[at] = byte;
+            checked(&bytes.into()).unwrap_err().0
+        };
+        let (first, nul) = (HEADER_BYTES, HEADER_BYTES + 4 + 5);
+        assert_eq!(with(16, 0), "no logs");
+        assert_eq!(with(16, 1), "bytes behind the last log");
+        assert_eq!(with(16, 4), "fewer logs than counted");
+        assert_eq!(with(nul, 1), "a log does not end in NUL");
+        assert_eq!(with(first + 2, 1), "a log is longer than its entry");
     }
 }

@@ -463,7 +463,7 @@ mod tests {
         let mut joined = Vec::new();
         while let Some(chunk) = intake.take() {
             match Payload::parse(&chunk.bytes).unwrap() {
-                Payload::Logs { logs: run, .. } => logs.extend(run.iter().map(LogBytes::bytes).map(<[u8]>::to_vec)),
+                Payload::Logs { logs: run, .. } => logs.extend(run.iter().map(|log| log.unwrap().bytes().to_vec())),
                 Payload::Fragment { fragment, .. } => {
                     joined.extend_from_slice(&fragment.bytes);
                     if fragment.last {
@@ -757,7 +757,7 @@ mod tests {
                 continue;
             };
             let Payload::Logs { logs, .. } = Payload::parse(&chunk.bytes).unwrap() else { panic!("whole logs") };
-            for log in logs.iter().map(LogBytes::bytes) {
+            for log in logs.iter().map(|log| log.unwrap().bytes()) {
                 let thread = u32::from_le_bytes(log[..4].try_into().unwrap()) as usize;
                 let number = u32::from_le_bytes(log[4..8].try_into().unwrap());
                 assert_eq!(number, next[thread], "thread {thread}");

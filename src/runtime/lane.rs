@@ -180,12 +180,17 @@ impl LaneThread {
 
     /// The thread's body: delivers until stopped.
     pub(super) fn run(self) {
+        let partition = self.lane.partition;
         let delivering = AssertUnwindSafe(|| Delivering::new(&self).run());
-        if let Err(panic) = catch_unwind(delivering) {
-            let slot = self.lane.calling().map_or("between two callbacks".into(), |slot| format!("slot {slot}"));
-            let partition = self.lane.partition;
-            let text = panic_text(&*panic);
-            self.failure.report(format!("the lane of partition {partition} panicked at {slot}: {text}"));
+        let failed = match catch_unwind(delivering) {
+            Ok(ended) => ended.err().map(|reason| format!("the lane of partition {partition}: {reason}")),
+            Err(panic) => {
+                let slot = self.lane.calling().map_or("between two callbacks".into(), |slot| format!("slot {slot}"));
+                Some(format!("the lane of partition {partition} panicked at {slot}: {}", panic_text(&*panic)))
+            }
+        };
+        if let Some(reason) = failed {
+            self.failure.report(reason);
             // Nothing may be delivered past a failed log; the loop stops us once the intakes are shut.
             let mut dropped = Vec::new();
             while self.wait_batch(&mut dropped) {
@@ -235,32 +240,35 @@ impl<'a> Delivering<'a> {
         }
     }
 
-    fn run(mut self) {
+    /// `Err`: what was committed can't be delivered, and why.
+    fn run(mut self) -> Result<(), String> {
         let mut batch = Vec::new();
         while self.thread.wait_batch(&mut batch) {
             for item in batch.drain(..) {
                 if self.lane.is_stopping() {
-                    return;
+                    return Ok(());
                 }
-                self.deal_with(item);
+                self.deal_with(item)?;
                 self.lane.finished.fetch_add(1, Ordering::Release);
             }
             self.thread.wakeup.notify_progress();
         }
+        Ok(())
     }
 
-    fn deal_with(&mut self, item: LaneItem) {
+    fn deal_with(&mut self, item: LaneItem) -> Result<(), String> {
         match item {
-            LaneItem::Deliver(delivery) => self.deliver(&delivery),
+            LaneItem::Deliver(delivery) => self.deliver(&delivery)?,
             LaneItem::Lost { partition, logs } => {
                 let first_ticket = self.thread.ledger.settled() + 1;
                 self.thread.ledger.add_lost(u64::from(logs));
                 self.thread.outcome.call(partition.0, first_ticket, u64::from(logs), Outcome::Lost);
             }
         }
+        Ok(())
     }
 
-    fn deliver(&mut self, delivery: &Delivery) {
+    fn deliver(&mut self, delivery: &Delivery) -> Result<(), String> {
         let Slot(first_slot) = delivery.first_slot;
         // The other half of the assertion pair of the replica, which numbers the slots.
         assert!(
@@ -273,6 +281,7 @@ impl<'a> Delivering<'a> {
         match &delivery.body {
             DeliveryBody::Logs(run) => {
                 for (log, slot) in run.iter().zip(first_slot..) {
+                    let log = log.map_err(|error| format!("slot {slot}: {error}"))?;
                     self.call(role, log, slot);
                 }
             }
@@ -281,6 +290,7 @@ impl<'a> Delivering<'a> {
             }
         }
         self.report(delivery.body.byte_len());
+        Ok(())
     }
 
     fn deliver_joined(&mut self, role: CallbackRole, fragments: &[Bytes], length: usize, slot: u64) {
@@ -649,6 +659,34 @@ mod tests {
         running.stop();
         assert_eq!(kept.each_ref().map(|log| log.is_unique()), [true; 3]);
         assert_eq!((running.lane.delivered(), running.lane.committed()), (Slot(1), Slot(3)));
+    }
+
+    /// A frame's checksum is the sender's: an entry of a version with a fault comes through.
+    #[test]
+    fn an_entry_of_which_a_log_does_not_end_stops_the_replica_there() {
+        let mut running = Running::new();
+        let (sender, calls) = mpsc::channel();
+        running.listen(CallbackRole::Follower, "follower", &sender);
+        let origin = Origin { process: ProcessId(0), run: RunId(1) };
+        let mut writer = ChunkWriter::new(origin, PARTITION, 64);
+        [&b"a"[..], b"b"].iter().for_each(|log| writer.push(log));
+        let mut bytes = writer.seal().bytes.to_vec();
+        *bytes.last_mut().unwrap() = 7;
+        let Payload::Logs { logs: broken, .. } = Payload::parse(&bytes.into()).unwrap() else { panic!("logs") };
+        let broken = Delivery {
+            partition: PARTITION,
+            first_slot: Slot(2),
+            executed_here: false,
+            body: DeliveryBody::Logs(broken),
+        };
+        running.push(vec![logs(1, false, &[b"x"]), LaneItem::Deliver(broken), logs(4, false, &[b"y"])]);
+        let seen: Vec<u64> = (0..2).map(|_| calls.recv_timeout(SOON).unwrap().2).collect();
+        assert_eq!(seen, [1, 2]);
+        running.stop();
+        let reason = running.failure.reason().expect("the replica stopped");
+        assert_eq!(reason, "the lane of partition 3: slot 3: entry payload: a log does not end in NUL");
+        assert!(calls.try_recv().is_err());
+        assert_eq!(running.lane.delivered(), Slot(2));
     }
 
     #[test]

@@ -179,7 +179,10 @@ impl Account {
 
 fn prints(body: &DeliveryBody) -> Result<Vec<LogPrint>, Violation> {
     match body {
-        DeliveryBody::Logs(run) => Ok(run.iter().map(|log| LogPrint::of(log.bytes())).collect()),
+        DeliveryBody::Logs(run) => {
+            let prints = run.iter().map(|log| log.map(|log| LogPrint::of(log.bytes()))).collect::<Result<_, _>>();
+            prints.or_else(|error| Violation::new("what is delivered is logs", error.to_string()))
+        }
         DeliveryBody::Joined { fragments, length } => {
             let joined = fragments.concat();
             if joined.len() != *length {
