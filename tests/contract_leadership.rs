@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId, Slot, Time};
 use mako_raft::replica::message::PeerMessage;
 use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Leadership, Outputs, Severity};
-use mako_raft::replica::payload::{ChunkWriter, LogBytes, Origin};
+use mako_raft::replica::payload::{ChunkWriter, Origin};
 use mako_raft::replica::{wire, Limits, Replica, ReplicaConfig, Timing};
 use raft::eraftpb::MessageType;
 

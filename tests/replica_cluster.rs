@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId, Slot, Time};
 use mako_raft::replica::message::PeerMessage;
 use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Leadership, Outputs};
-use mako_raft::replica::payload::{fragments, Chunk, ChunkWriter, LogBytes, Origin};
+use mako_raft::replica::payload::{fragments, Chunk, ChunkWriter, Origin};
 use mako_raft::replica::{wire, Limits, Replica, ReplicaConfig, Timing};
 
 const P0: PartitionId = PartitionId(0);

@@ -439,7 +439,7 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::ids::RunId;
-    use crate::replica::payload::{ChunkPart, LogBytes, Payload};
+    use crate::replica::payload::{ChunkPart, Payload};
     use crate::runtime::callbacks::inside_callback;
     use std::sync::mpsc;
 
