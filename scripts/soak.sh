@@ -3,7 +3,7 @@
 # Each step begins at seeds that no step before it had. Failures are listed as they come and again at the end.
 #
 # Or real processes under faults, through the C++ surface: scripts/soak.sh --processes [MINUTES] [--rounds N] [--seed S]
-# and what else the campaign takes: --history H, --memory, --durable, --only FAULT, --plain (docs/testing.md). It ends at
+# and what else the campaign takes: --history H, --memory, --durable, --grouped, --only FAULT, --plain (docs/testing.md). It ends at
 # the first broken check. scripts/soak.sh --processes --planted runs them on a library with bugs, and ends with 0 if each is found.
 set -eu
 . "$(dirname "$0")/tools.sh"
@@ -28,7 +28,7 @@ processes() {
             --rounds | --minutes | --history) whole_number "${@:1:2}"; length=("$1" "$2"); shift ;;
             --seed) whole_number "${@:1:2}"; options+=(--seed "$2"); shift ;;
             --only) [ $# -gt 1 ] || wrong_line "--only needs a value"; options+=(--only "$2"); shift ;;
-            --memory | --durable | --plain) options+=("$1") ;;
+            --memory | --durable | --grouped | --plain) options+=("$1") ;;
             *) wrong_line "no such option: \"$1\"" ;;
         esac
         shift

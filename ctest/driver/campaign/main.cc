@@ -1,4 +1,4 @@
-// campaign (--rounds N | --minutes M | --history H) [--seed S] [--memory | --durable] [--only FAULT] [--plain]
+// campaign (--rounds N | --minutes M | --history H) [--seed S] [--memory | --durable] [--grouped] [--only FAULT] [--plain]
 // campaign --planted
 //
 // Shards of real processes live through one fault after the other, each under load; after each, everything that
@@ -36,6 +36,7 @@ struct Options {
   long long history = -1;  // this one only
   uint64_t seed = 1;
   bool memory = true, durable = true;
+  bool grouped = false;  // only shards with a group per partition
   std::string only;    // faults whose name contains this
   bool plain = false;  // nothing that asks for rights: no firewall, no full disk
   const Planted *planted = nullptr;
@@ -53,6 +54,8 @@ bool read_options(int argc, char **argv, Options *options) {
       options->durable = false;
     } else if (option == "--durable") {
       options->memory = false;
+    } else if (option == "--grouped") {
+      options->grouped = true;
     } else if (option == "--plain") {
       options->plain = true;
     } else if (value != nullptr && takes_value(option)) {
@@ -120,6 +123,7 @@ class Campaign {
                        std::to_string(options_.seed);
     if (!options_.memory) text += " --durable";
     if (!options_.durable) text += " --memory";
+    if (options_.grouped) text += " --grouped";
     if (options_.plain) text += " --plain";
     if (!options_.only.empty()) text += " --only \"" + options_.only + "\"";
     return text;
@@ -142,7 +146,9 @@ class Campaign {
     setting.firewall = random() % 2 == 0 && firewall_;
     const int small_disk = static_cast<int>(random() % static_cast<uint64_t>(setting.voters));
     if (options_.planted != nullptr) setting.preferred = options_.planted->preferred;
-    if (setting.durable && mounts_) setting.small_disk = small_disk;
+    setting.grouped = (random() % 4 == 0 && options_.planted == nullptr) || options_.grouped;
+    // Of several groups each fills segments of its own, so a full disk would take a multiple of the logs.
+    if (setting.durable && mounts_ && !setting.grouped) setting.small_disk = small_disk;
     return setting;
   }
 
@@ -312,7 +318,7 @@ int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "--planted") == 0) return find_planted_bugs();
   Options options;
   if (!read_options(argc, argv, &options)) {
-    fprintf(stderr, "campaign (--rounds N | --minutes M | --history H) [--seed S] [--memory | --durable] [--only FAULT] [--plain]\n");
+    fprintf(stderr, "campaign (--rounds N | --minutes M | --history H) [--seed S] [--memory | --durable] [--grouped] [--only FAULT] [--plain]\n");
     return 2;
   }
   return run(options);

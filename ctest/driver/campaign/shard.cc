@@ -45,7 +45,7 @@ bool leads(const std::string &elections) {
 std::string Setting::describe() const {
   return std::string(durable ? "durable" : "in memory") + ", " + std::to_string(voters) + " voters, " +
          (firewall ? "firewall" : "proxy") + (preferred ? "" : ", nobody preferred") +
-         (small_disk >= 0 ? ", small disk" : "");
+         (grouped ? ", a group per partition" : "") + (small_disk >= 0 ? ", small disk" : "");
 }
 
 Shard::Shard(const Setting &setting, const std::string &directory)
@@ -54,6 +54,7 @@ Shard::Shard(const Setting &setting, const std::string &directory)
   shape.voters = setting.voters;
   shape.named = true;
   if (!setting.preferred) shape.settings = "  preferred_leader: none\n";
+  if (setting.grouped) shape.settings += "  grouping: partition\n";
   if (setting.durable) shape.data = directory + "/data";
   cluster_.reset(new Cluster(shape, directory));
   if (setting.durable) {
@@ -352,7 +353,7 @@ void Shard::await_saying(int i, const std::string &text, int times, int timeout_
 
 void Shard::await_not_leading(int i, int timeout_ms) {
   const long long deadline = now_ms() + timeout_ms;
-  while (status(i).role == "leader") {
+  while (status(i).leads_any) {
     require(now_ms() < deadline, cluster()[i].name() + " has been out of touch with a majority for " +
                                      std::to_string(timeout_ms) + " ms and still leads");
     pause_ms(kPollMs);

@@ -17,6 +17,7 @@ struct Setting {
   int voters = 3;
   bool firewall = false;   // lines are hit by firewall rules; by a proxy otherwise
   bool preferred = true;   // the designated process gets leadership back
+  bool grouped = false;    // a Raft group for each partition
   int small_disk = -1;     // the process whose data directory is a small file system
   std::string describe() const;
 };

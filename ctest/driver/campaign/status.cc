@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <sstream>
 
 namespace {
@@ -30,11 +31,37 @@ std::vector<std::string> list(const std::string &line, const std::string &key) {
   return names;
 }
 
+// Takes in what one more group says.
+void join(std::string *all, const std::string &one, bool is_first) {
+  if (is_first) {
+    *all = one;
+  } else if (*all != one) {
+    *all += "," + one;
+  }
+}
+
+void read_group(const std::string &line, bool is_first, ReplicaStatus *status) {
+  join(&status->role, value(line, "role"), is_first);
+  join(&status->leader, value(line, "leader"), is_first);
+  join(&status->formation, value(line, "formation"), is_first);
+  join(&status->waits_for, value(line, "waits for"), is_first);
+  status->leads_any |= value(line, "role") == "leader";
+  status->term += number(line, "term");
+  status->commit += number(line, "commit");
+  status->last += number(line, "last");
+  const std::vector<std::string> voters = list(line, "voters"), learners = list(line, "learners");
+  if (is_first) status->voters = voters;
+  const auto is_none_here = [&](const std::string &name) { return std::find(voters.begin(), voters.end(), name) == voters.end(); };
+  status->voters.erase(std::remove_if(status->voters.begin(), status->voters.end(), is_none_here), status->voters.end());
+  status->learners.insert(status->learners.end(), learners.begin(), learners.end());
+}
+
 }  // namespace
 
 ReplicaStatus parse_status(const std::string &text) {
   const std::string stopped = "stopped itself: ";
   ReplicaStatus status;
+  int groups = 0;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     status.answered = true;
@@ -46,15 +73,7 @@ ReplicaStatus parse_status(const std::string &text) {
       status.lost += number(line, "lost");
       status.outstanding += number(line, "outstanding");
     } else if (line.find(": role ") != std::string::npos) {
-      status.role = value(line, "role");
-      status.leader = value(line, "leader");
-      status.formation = value(line, "formation");
-      status.waits_for = value(line, "waits for");
-      status.term = number(line, "term");
-      status.commit = number(line, "commit");
-      status.last = number(line, "last");
-      status.voters = list(line, "voters");
-      status.learners = list(line, "learners");
+      read_group(line, groups++ == 0, &status);
     }
   }
   return status;

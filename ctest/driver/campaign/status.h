@@ -10,8 +10,12 @@
 struct ReplicaStatus {
   bool answered = false;
   std::string stopped;  // why the replica stopped itself, where it did
+  // Of all groups: what they have in common, or each one's own with commas between them.
   std::string role, leader, formation, waits_for;
+  bool leads_any = false;
+  // Summed over the groups.
   uint64_t term = 0, commit = 0, last = 0;
+  // Those who are it in every group, and in any.
   std::vector<std::string> voters, learners;
   // Summed over the partitions.
   uint64_t submitted = 0, refused = 0, lost = 0, outstanding = 0;
