@@ -173,6 +173,11 @@ impl Replica {
         self.heirs().filter(is_ready).map(|heir| heir.process).collect()
     }
 
+    /// Where this process leads: somebody in reach has lost nothing, and can be given leadership once it is near.
+    pub fn hopes_for_an_heir(&self) -> bool {
+        self.leads() && self.heirs().any(|heir| !heir.lost_accepted)
+    }
+
     /// Leads no more, where leadership has to go to another, who would not obey a call.
     pub fn leave_it_to_an_election(&mut self) {
         if !self.leads() || self.hand_over.is_active() || !self.only_an_election_helps() {

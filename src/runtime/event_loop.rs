@@ -603,6 +603,7 @@ impl EventLoop {
             is_out: group.replica.is_out(),
             lacks_leader: group.replica.lacks_leader(),
             ready: group.replica.ready_heirs(),
+            has_hope: group.replica.hopes_for_an_heir(),
         };
         let first_stand = stand(first);
         let others_stand: Vec<Stand> =
