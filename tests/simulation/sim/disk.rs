@@ -51,6 +51,8 @@ struct SavedCopy {
 struct Safe {
     member: Option<MemberId>,
     formation: Option<u64>,
+    /// What it was before: the replica may not have heard yet that it is so no more.
+    former: Option<(u64, MemberId)>,
     hard_state: HardState,
     last_index: u64,
     /// The terms of the log's entries: from which index on each.
@@ -67,7 +69,9 @@ impl Safe {
             let last_index = formation.inherited.min(self.last_index);
             let mut terms = std::mem::take(&mut self.terms);
             terms.retain(|first, _| *first <= last_index);
-            *self = Safe { member: Some(*member), formation: Some(formation.id), last_index, terms, ..Safe::default() };
+            let former = self.formation.zip(self.member);
+            let (formation, member) = (Some(formation.id), Some(*member));
+            *self = Safe { member, formation, former, last_index, terms, ..Safe::default() };
         }
         if let Some(hard_state) = &write.hard_state {
             self.hard_state = hard_state.clone();
@@ -156,7 +160,7 @@ impl Disk {
             // Something in between what was synced and what was written last: of its beginning nothing is known.
             terms = BTreeMap::from([(last, last_term)]);
         }
-        self.safe = Safe { member, formation, reached, hard_state, last_index: last, terms };
+        self.safe = Safe { member, formation, former: None, reached, hard_state, last_index: last, terms };
         self.written = self.safe.clone();
         Ok(())
     }
@@ -212,6 +216,12 @@ impl Disk {
     pub fn remembers_vote(&self, term: u64, candidate: u64) -> bool {
         let hard_state = &self.safe.hard_state;
         hard_state.term > term || (hard_state.term == term && hard_state.vote == candidate)
+    }
+
+    /// True when a new life would be this member of this formation, or what it would be came after that.
+    pub fn has_been(&self, formation: u64, member: MemberId) -> bool {
+        let asked = Some((formation, member));
+        self.safe.formation.zip(self.safe.member) == asked || self.safe.former == asked
     }
 
     /// The member that a new life would continue.

@@ -232,7 +232,7 @@ impl World {
     fn check_is_on_disk(&self, id: LifeId, message: &PeerMessage) -> Checked {
         let disk = &self.processes[self.lives[id].process as usize].disk;
         if let PeerMessage::Standing(Standing { member: Some((formation, member)), .. }) = message {
-            if (disk.formation(), disk.member()) != (Some(formation.id), Some(*member)) {
+            if !disk.has_been(formation.id, *member) {
                 let text = format!("{member} of formation {:016x}", formation.id);
                 return Violation::new("a membership is on disk before it is told", text);
             }
