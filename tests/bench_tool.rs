@@ -77,7 +77,7 @@ fn a_wrong_line_is_answered_with_what_is_wrong() {
         (vec!["compare", "--before", "/bin/sh", "--after", "/bin/sh", "--only", "nothing"], "is in no name"),
         (vec!["compare", "--before", "/bin/sh", "--after", "/bin/sh", "--repeats", "-3"], "does not take \"-3\""),
         (vec!["endure", "--minutes", "inf"], "at most 86400"),
-        (vec!["floor", "depth"], "latency, bandwidth, fsync or threads"),
+        (vec!["floor", "depth"], "latency, bandwidth, kept, fsync or threads"),
         (vec!["floor", "latency"], "needs a value"),
         (vec!["floor", "latency", "0"], "1 byte or more"),
         (vec!["run", "--outstanding", "0"], "--outstanding takes 1 or more"),

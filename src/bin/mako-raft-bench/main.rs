@@ -58,6 +58,7 @@ mako-raft-bench measures three replicas on this machine.
       --preload LIBRARY      loaded before the others in each replica: the host's allocator
   floor latency BYTES      quorum round trips without Raft
   floor bandwidth          blocks of 1 MiB to two receivers
+  floor kept               the same out of and into 256 MiB in turn, as a log has it
   floor fsync DIR BYTES    pwrite and fdatasync
   floor threads N          the wake-ups of a round of N partitions' threads
   suite [OPTION]...        the standard set and the report
@@ -141,11 +142,13 @@ fn obey(command: &str, arguments: &mut Arguments) -> Result<(), Wrong> {
 
 /// Of a floor that is asked for by itself.
 const FLOOR_SECONDS: f64 = 2.0;
+/// Sent and kept in turn by a floor, about what a log keeps.
+const KEPT_BYTES: usize = 256 << 20;
 
 /// A floor, with what it takes.
 enum FloorKind {
     Latency(usize),
-    Bandwidth,
+    Bandwidth(Option<usize>),
     Fsync(PathBuf, usize),
     Threads(usize),
 }
@@ -154,10 +157,11 @@ fn floor_kind(arguments: &mut Arguments) -> Result<FloorKind, String> {
     let kind = arguments.word().unwrap_or_default();
     let kind = match kind.as_str() {
         "latency" => FloorKind::Latency(arguments.value("floor latency")?),
-        "bandwidth" => FloorKind::Bandwidth,
+        "bandwidth" => FloorKind::Bandwidth(None),
+        "kept" => FloorKind::Bandwidth(Some(KEPT_BYTES)),
         "fsync" => FloorKind::Fsync(arguments.value("floor fsync")?, arguments.value("floor fsync")?),
         "threads" => FloorKind::Threads(arguments.value("floor threads")?),
-        other => return Err(format!("floor is latency, bandwidth, fsync or threads, not \"{other}\"")),
+        other => return Err(format!("floor is latency, bandwidth, kept, fsync or threads, not \"{other}\"")),
     };
     arguments.end()?;
     match kind {
@@ -170,7 +174,7 @@ fn floor_kind(arguments: &mut Arguments) -> Result<FloorKind, String> {
 fn print_floor(kind: &FloorKind) -> Result<(), String> {
     let (name, floor) = match kind {
         FloorKind::Latency(bytes) => ("latency", floor::latency(*bytes, None, FLOOR_SECONDS)?),
-        FloorKind::Bandwidth => ("bandwidth", floor::bandwidth(FLOOR_SECONDS)?),
+        FloorKind::Bandwidth(kept) => ("bandwidth", floor::bandwidth(*kept, FLOOR_SECONDS)?),
         FloorKind::Fsync(directory, bytes) => ("fsync", floor::fsync(directory, *bytes, 1, FLOOR_SECONDS)?),
         FloorKind::Threads(partitions) => ("threads", floor::threads(*partitions, FLOOR_SECONDS)?),
     };

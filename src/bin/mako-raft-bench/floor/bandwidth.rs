@@ -11,8 +11,8 @@ const BLOCK_BYTES: usize = 1 << 20;
 const QUEUED_BYTES: usize = 4 << 20;
 const WARMUP_NS: u64 = 200_000_000;
 
-pub fn measure(seconds: f64) -> Result<Floor, String> {
-    let mut sender = Sender::new(0, BLOCK_BYTES)?;
+pub fn measure(kept: Option<usize>, seconds: f64) -> Result<Floor, String> {
+    let mut sender = Sender::new(0, BLOCK_BYTES, kept)?;
     let begin = clock::now_ns() + WARMUP_NS;
     let end = begin + (seconds * 1e9) as u64;
     let (mut queued, mut at_begin) = (0, None);

@@ -10,7 +10,7 @@ use super::Floor;
 const WARMUP_NS: u64 = 200_000_000;
 
 pub fn measure(bytes: usize, rate: Option<f64>, seconds: f64) -> Result<Floor, String> {
-    let mut sender = Sender::new(bytes, bytes)?;
+    let mut sender = Sender::new(bytes, bytes, None)?;
     let histogram = Histogram::default();
     let begin = clock::now_ns() + WARMUP_NS;
     let end = begin + (seconds * 1e9) as u64;

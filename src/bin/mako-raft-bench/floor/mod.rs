@@ -32,12 +32,13 @@ pub fn latency(bytes: usize, rate: Option<f64>, seconds: f64) -> Result<Floor, S
     latency::measure(bytes, rate, seconds)
 }
 
-/// Blocks of 1 MiB to two receivers, as fast as they take them.
+/// Blocks of 1 MiB to two receivers, as fast as they take them: the same again and again, which stays in the processor's caches,
+/// or `kept` bytes in turn, as a log takes and keeps what it is sent.
 ///
 /// # Errors
 /// As of [`latency`].
-pub fn bandwidth(seconds: f64) -> Result<Floor, String> {
-    bandwidth::measure(seconds)
+pub fn bandwidth(kept: Option<usize>, seconds: f64) -> Result<Floor, String> {
+    bandwidth::measure(kept, seconds)
 }
 
 /// Writes of `bytes` into a file that was written before, each followed by fdatasync, by each of `writers` at once.

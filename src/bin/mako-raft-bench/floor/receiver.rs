@@ -1,4 +1,4 @@
-//! `floor-receiver PORT BYTES`: the far end of a floor.
+//! `floor-receiver PORT BYTES KEPT`: the far end of a floor.
 
 use std::io::{ErrorKind, Read, Write};
 
@@ -12,16 +12,17 @@ use super::wire::{ACK_BYTES, PATIENCE};
 /// Read at most so much at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Reads, and answers each `BYTES` with an acknowledgement (none for 0), until the sender closes.
+/// Reads into `KEPT` bytes in turn (0: into the same few again), and answers each `BYTES` with an acknowledgement (none for 0), until the sender closes.
 ///
 /// # Errors
 /// The arguments are wrong, or the connection can't be made or fails.
 pub fn run(arguments: &mut Arguments) -> Result<(), String> {
-    let (port, bytes): (u16, usize) = (arguments.value("floor-receiver")?, arguments.value("floor-receiver")?);
-    receive(port, bytes).map_err(|error| format!("the floor's receiver: {error}"))
+    let port: u16 = arguments.value("floor-receiver")?;
+    let (bytes, kept): (usize, usize) = (arguments.value("floor-receiver")?, arguments.value("floor-receiver")?);
+    receive(port, bytes, kept).map_err(|error| format!("the floor's receiver: {error}"))
 }
 
-fn receive(port: u16, bytes: usize) -> std::io::Result<()> {
+fn receive(port: u16, bytes: usize, kept: usize) -> std::io::Result<()> {
     let stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
@@ -29,14 +30,19 @@ fn receive(port: u16, bytes: usize) -> std::io::Result<()> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut stream, Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(4);
-    let mut buffer = vec![0; BUFFER_BYTES];
-    let mut received = 0;
+    // Touched, so that no page is for the first time in what is measured.
+    let mut buffer = vec![0x5a; kept.max(BUFFER_BYTES)];
+    let (mut received, mut at) = (0, 0);
     loop {
         poll.poll(&mut events, Some(PATIENCE))?;
         loop {
-            match stream.read(&mut buffer) {
+            let end = buffer.len().min(at + BUFFER_BYTES);
+            match stream.read(&mut buffer[at..end]) {
                 Ok(0) => return Ok(()),
-                Ok(count) => received += count,
+                Ok(count) => {
+                    received += count;
+                    at = if kept == 0 { 0 } else { (at + count) % buffer.len() };
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),

@@ -19,10 +19,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Receiver(Child);
 
 impl Receiver {
-    fn start(port: u16, bytes: usize) -> Result<Self, String> {
+    fn start(port: u16, bytes: usize, memory: usize) -> Result<Self, String> {
         let program = cluster::own_program()?;
         Command::new(program)
-            .args(["floor-receiver", &port.to_string(), &bytes.to_string()])
+            .args(["floor-receiver", &port.to_string(), &bytes.to_string(), &memory.to_string()])
             // Never written to: it ends when this process does.
             .stdin(Stdio::piped())
             .spawn()
@@ -44,6 +44,8 @@ pub struct Peer {
     stream: TcpStream,
     /// Not written yet, of the messages sent.
     unsent: usize,
+    /// Where in the sender's memory the next byte is.
+    at: usize,
     /// Acknowledgement bytes received.
     answered: usize,
     _receiver: Receiver,
@@ -55,7 +57,8 @@ pub struct Sender {
     events: Events,
     /// Both receivers.
     pub peers: Vec<Peer>,
-    message: Vec<u8>,
+    block: usize,
+    memory: Vec<u8>,
 }
 
 fn failed(error: &std::io::Error) -> String {
@@ -63,31 +66,32 @@ fn failed(error: &std::io::Error) -> String {
 }
 
 impl Sender {
-    /// Two receivers of messages of `bytes`; they acknowledge each, or none where `bytes` is 0.
+    /// Two receivers of messages of `bytes`; they acknowledge each, or none where `bytes` is 0. `block` bytes are queued at a time,
+    /// out of `kept` bytes in turn, and read into as many in turn; else out of one block, into what one read takes.
     ///
     /// # Errors
     /// The system refuses something.
-    pub fn new(bytes: usize, block: usize) -> Result<Self, String> {
+    pub fn new(bytes: usize, block: usize, kept: Option<usize>) -> Result<Self, String> {
         let poll = Poll::new().map_err(|error| failed(&error))?;
         let mut peers = Vec::new();
         for index in 0..2 {
             let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| failed(&error))?;
             let port = listener.local_addr().map_err(|error| failed(&error))?.port();
-            let receiver = Receiver::start(port, bytes)?;
+            let receiver = Receiver::start(port, bytes, kept.unwrap_or(0))?;
             let (stream, _) = listener.accept().map_err(|error| failed(&error))?;
             stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).map_err(|error| failed(&error))?;
             let mut stream = TcpStream::from_std(stream);
             poll.registry()
                 .register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)
                 .map_err(|error| failed(&error))?;
-            peers.push(Peer { stream, unsent: 0, answered: 0, _receiver: receiver });
+            peers.push(Peer { stream, unsent: 0, at: 0, answered: 0, _receiver: receiver });
         }
-        Ok(Self { poll, events: Events::with_capacity(16), peers, message: vec![0x5a; block] })
+        Ok(Self { poll, events: Events::with_capacity(16), peers, block, memory: vec![0x5a; kept.unwrap_or(block)] })
     }
 
     /// Adds a message to each peer's queue.
     pub fn queue(&mut self) {
-        self.peers.iter_mut().for_each(|peer| peer.unsent += self.message.len());
+        self.peers.iter_mut().for_each(|peer| peer.unsent += self.block);
     }
 
     /// Writes what the sockets take and reads what has come.
@@ -95,7 +99,7 @@ impl Sender {
     /// # Errors
     /// A receiver is gone.
     pub fn move_bytes(&mut self) -> Result<(), String> {
-        self.peers.iter_mut().try_for_each(|peer| peer.send(&self.message).and_then(|()| peer.receive()))
+        self.peers.iter_mut().try_for_each(|peer| peer.send(&self.memory).and_then(|()| peer.receive()))
     }
 
     /// Sleeps until a socket is ready.
@@ -123,15 +127,14 @@ impl Peer {
         self.answered / ACK_BYTES
     }
 
-    fn send(&mut self, message: &[u8]) -> Result<(), String> {
+    fn send(&mut self, memory: &[u8]) -> Result<(), String> {
         while self.unsent > 0 {
-            // The queue is a number of equal messages; the one in front may have left in part.
-            let left = match self.unsent % message.len() {
-                0 => message.len(),
-                part => part,
-            };
-            match self.stream.write(&message[message.len() - left..]) {
-                Ok(count) => self.unsent -= count,
+            let end = memory.len().min(self.at + self.unsent);
+            match self.stream.write(&memory[self.at..end]) {
+                Ok(count) => {
+                    self.unsent -= count;
+                    self.at = (self.at + count) % memory.len();
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(&error)),

@@ -131,7 +131,10 @@ fn series(item: &Item) -> Series {
         Subject::PacedFloor(bytes, rate) => {
             Series::of_floor(&item.name, &format!("{bytes} B to two, the first answer, {rate}/s due"))
         }
-        Subject::BandwidthFloor => Series::of_floor(&item.name, "blocks of 1 MiB to two"),
+        Subject::BandwidthFloor(None) => Series::of_floor(&item.name, "blocks of 1 MiB to two"),
+        Subject::BandwidthFloor(Some(kept)) => {
+            Series::of_floor(&item.name, &format!("blocks of 1 MiB to two, {} MiB in turn", kept >> 20))
+        }
         Subject::ThreadsFloor(partitions) => {
             Series::of_floor(&item.name, &format!("a round of 4 threads, {partitions} partitions"))
         }
@@ -192,7 +195,7 @@ fn measure(subject: &Subject, options: &SuiteOptions) -> Result<Figures, String>
         Subject::PacedFloor(bytes, rate) => {
             (floor::latency(*bytes, Some(*rate), PACED_FLOOR_SECONDS)?, PACED_FLOOR_SECONDS)
         }
-        Subject::BandwidthFloor => (floor::bandwidth(FLOOR_SECONDS)?, FLOOR_SECONDS),
+        Subject::BandwidthFloor(kept) => (floor::bandwidth(*kept, FLOOR_SECONDS)?, FLOOR_SECONDS),
         Subject::DurableFloor(bytes, writers) => (floor::fsync(data, *bytes, *writers, FLOOR_SECONDS)?, FLOOR_SECONDS),
         Subject::ThreadsFloor(partitions) => (floor::threads(*partitions as usize, FLOOR_SECONDS)?, FLOOR_SECONDS),
     };
