@@ -222,6 +222,6 @@ mod tests {
     #[test]
     fn cells_on_the_c_plus_plus_surface_need_its_program() {
         let cxx = |line: &str| wanted(&parse(line)).iter().filter(|item| item.name.starts_with("c++")).count();
-        assert_eq!((cxx("--repeats 1"), cxx("--cxx /bin/sh")), (0, 13));
+        assert_eq!((cxx("--repeats 1"), cxx("--cxx /bin/sh")), (0, 17));
     }
 }
