@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -328,6 +329,15 @@ struct Done {
   uint64_t logs = 0, bytes = 0, apart = 0, all_bytes = 0;
 };
 
+// The most memory of this process that was ever resident. Not getrusage's: that begins with what the starting process had.
+uint64_t peak_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.compare(0, 6, "VmHWM:") == 0) return strtoull(line.c_str() + 6, nullptr, 10);
+  }
+  return 0;
+}
+
 void window(const Words &words, const Streams &streams) {
   auto cpu_ns = [](const rusage &used) {
     return uint64_t(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000000 +
@@ -343,7 +353,7 @@ void window(const Words &words, const Streams &streams) {
   uint64_t took = now_ns() - start;
   getrusage(RUSAGE_SELF, &after);
   std::ostringstream out;
-  out << "window took_ns=" << took << " cpu_ns=" << cpu_ns(after) - cpu_ns(before) << " peak_kib=" << after.ru_maxrss
+  out << "window took_ns=" << took << " cpu_ns=" << cpu_ns(after) - cpu_ns(before) << " peak_kib=" << peak_kib()
       << " voluntary=" << after.ru_nvcsw - before.ru_nvcsw << " involuntary=" << after.ru_nivcsw - before.ru_nivcsw
       << " done=" << last.logs - first.logs << " bytes=" << last.bytes - first.bytes
       << " apart=" << last.apart - first.apart << " all_before=" << first.all_bytes
@@ -368,10 +378,8 @@ std::string state(const Streams &streams, bool leading) {
     failed = failed || stream->failed;
   }
   std::ostringstream out;
-  rusage used = {};
-  getrusage(RUSAGE_SELF, &used);
   out << "state leading=" << leading << " delivered=" << delivered << " failed=" << failed
-      << " peak_kib=" << used.ru_maxrss;
+      << " peak_kib=" << peak_kib();
   return out.str();
 }
 
