@@ -338,6 +338,26 @@ fn a_run_that_lost_logs_is_given_leadership_only_where_it_is_to_lead_all_the_sam
     assert_eq!(cluster.hosts[&1].gate, Gate::Open);
 }
 
+/// Reports of a former leadership are forgotten, and the first of this one come with a heartbeat.
+#[test]
+fn an_heir_is_hoped_for_until_every_voter_in_reach_has_said_that_it_lost_logs() {
+    let mut cluster = Cluster::new();
+    (0..3).for_each(|process| cluster.start(process));
+    let leads = |cluster: &Cluster| cluster.hosts[&0].replica.status().role == "leader";
+    assert!((0..100).any(|_| leads(&cluster) || { cluster.run_ms(10); false }), "within a second");
+    let hopes = |cluster: &Cluster| cluster.hosts[&0].replica.hopes_for_an_heir();
+    assert!(cluster.hosts[&0].replica.ready_heirs().is_empty(), "nobody has reported");
+    assert!(hopes(&cluster));
+    cluster.hosts.get_mut(&1).unwrap().replica.lost_in_another_group();
+    cluster.run_ms(200);
+    assert_eq!(cluster.hosts[&0].replica.ready_heirs(), [ProcessId(2)]);
+    assert!(hopes(&cluster));
+    cluster.hosts.get_mut(&2).unwrap().replica.lost_in_another_group();
+    cluster.run_ms(200);
+    assert!(!hopes(&cluster));
+    assert!(!cluster.hosts[&1].replica.hopes_for_an_heir(), "it does not lead");
+}
+
 #[test]
 fn one_group_of_several_is_handed_over_with_what_is_queued_for_all_of_them() {
     let mut cluster = Cluster::new();

@@ -299,12 +299,15 @@ impl LogRun {
 fn cut_log<'a>(rest: &mut &'a [u8]) -> Result<LogBytes<'a>, PayloadError> {
     let (length, tail) = rest.split_first_chunk().ok_or(PayloadError("fewer logs than counted"))?;
     let length = u32::from_le_bytes(*length) as usize;
-    let (with_nul, tail) = tail.split_at_checked(length + 1).ok_or(PayloadError("a log is longer than its entry"))?;
-    if with_nul[length] != 0 {
-        return Err(PayloadError("a log does not end in NUL"));
+    match tail.get(length) {
+        Some(0) => {
+            let (with_nul, tail) = tail.split_at(length + 1);
+            *rest = tail;
+            Ok(LogBytes { with_nul })
+        }
+        Some(_) => Err(PayloadError("a log does not end in NUL")),
+        None => Err(PayloadError("a log is longer than its entry")),
     }
-    *rest = tail;
-    Ok(LogBytes { with_nul })
 }
 
 /// One log in place, NUL-terminated one byte past its end.
@@ -352,8 +355,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 impl Payload {
-    /// Parses an entry's bytes, which must not be empty (an empty entry is Raft's own), and checks all of them but where
-    /// each of several logs ends.
+    /// Parses an entry's bytes, which must not be empty (an empty entry is Raft's own), and checks them; of whole logs, only whether
+    /// there can be so many ([`LogRun::iter`] checks each).
     pub fn parse(entry: &Bytes) -> Result<Payload, PayloadError> {
         if entry.len() < HEADER_BYTES {
             return Err(PayloadError("shorter than its header"));

@@ -9,7 +9,8 @@
 //! - Where another process has led one of the others for [`FOLLOW_MS`], or in vain this one seeks who does, it can't be given to
 //!   the first group's leader. Then the first group moves: to that process, if it could be given all that is led here, else to
 //!   the next process that could.
-//! - Whose run lost logs is given nothing: it moves the first group on, or takes the others, after [`LOST_MS`] already.
+//! - Whose run lost logs is given nothing: it moves the first group on, or takes the others where nobody can be hoped for, after
+//!   [`LOST_MS`] already, unless it did so before.
 //! - Where nobody could be given it, or who could did not come to lead all, and the first group's leader is given nothing since its
 //!   run lost logs, it takes the others all the same: better than no leader. Where that does not help either, there is an election.
 //! - A leader that leads all goes to the preferred process as a whole: each group is drained first, and then all are given.
@@ -26,8 +27,8 @@ use crate::replica::output::Wish;
 
 /// The others have so long to follow the first group. A hand-over may drain for 2 s and is tried again after half a second.
 const FOLLOW_MS: u64 = 5_000;
-/// Whose run lost logs is given nothing, so it need not wait for the others: only until the elections are over, and members
-/// have reported.
+/// Whose run lost logs is given nothing, so it need not wait for the others: only until the elections are over, and for so long
+/// without anybody in reach who may have lost nothing.
 const LOST_MS: u64 = 500;
 /// A group that moves and moves, with nobody who leads all, waits twice as long each time, so often at most.
 const DOUBLINGS_MAX: u32 = 4;
@@ -45,7 +46,7 @@ pub(super) struct Stand {
     pub(super) lacks_leader: bool,
     /// Where this process leads it: who could be given leadership now.
     pub(super) ready: Vec<ProcessId>,
-    /// Where this process leads it: somebody lost nothing, and could be given leadership in time.
+    /// Where this process leads it: somebody in reach may have lost nothing, and could be given leadership in time.
     pub(super) has_hope: bool,
 }
 
@@ -97,6 +98,8 @@ pub(super) struct Together {
     aim: Aim,
     /// This process leads the first group and another one of the others.
     split_since: Option<Time>,
+    /// It leads the first group, and nobody in reach could be given it, now or later.
+    without_hope_since: Option<Time>,
     /// How often the first group was sent on from here since one process led all.
     moves: u32,
     /// What is remembered here is of this wish; a host that asks anew is obeyed at once.
@@ -122,6 +125,7 @@ impl Together {
         Self {
             aim: Aim::Wish,
             split_since: None,
+            without_hope_since: None,
             moves: 0,
             wish: Wish::default(),
             first_leader: None,
@@ -149,8 +153,10 @@ impl Together {
             if is_gone {
                 (self.split_since, self.aim) = (None, Aim::Wish);
             }
+            self.without_hope_since = None;
             return Aim::Wish;
         }
+        self.without_hope_since = (!look.first.has_hope).then(|| self.without_hope_since.unwrap_or(now));
         let is_split = look.others.iter().any(|group| look.is_elsewhere(group));
         self.split_since = is_split.then(|| self.split_since.unwrap_or(now));
         // What made it begin may be another now. It ends by itself, soon.
@@ -159,7 +165,7 @@ impl Together {
         }
         self.aim = match self.split_since {
             None if self.may_follow_the_wish(now, look) => Aim::Wish,
-            Some(since) if now.millis_since(since) >= self.patience_ms(look) => self.move_on(now, since, look),
+            Some(since) if now.millis_since(since) >= self.patience_ms(now, look) => self.move_on(now, since, look),
             None | Some(_) => Aim::Stay,
         };
         self.aim
@@ -199,9 +205,11 @@ impl Together {
         look.wish.whom.filter(|&to| to != look.me && is_led_here && self.aim == Aim::Wish)
     }
 
-    fn patience_ms(&self, look: &Look<'_>) -> u64 {
-        let is_in_vain = look.has_lost && self.moves == 0 && (!self.candidates(look).is_empty() || !look.first.has_hope);
-        if is_in_vain { LOST_MS } else { self.follow_ms() }
+    fn patience_ms(&self, now: Time, look: &Look<'_>) -> u64 {
+        let is_without_hope = self.without_hope_since.is_some_and(|since| now.millis_since(since) >= LOST_MS);
+        // Who comes into reach meanwhile does not call off what the others have begun to give.
+        let goes_on = is_without_hope || self.aim == Aim::TakeAll || !self.candidates(look).is_empty();
+        if look.has_lost && self.moves == 0 && goes_on { LOST_MS } else { self.follow_ms() }
     }
 
     fn follow_ms(&self) -> u64 {
@@ -566,6 +574,28 @@ mod tests {
         assert_eq!(Shard::new(&[X, Y], &[X, Y], Some((X, Z))).leader_after(soon), Some(X), "nobody who could be given it");
         let mut shard = Shard::new(&[X, Y], &[X, Y], None);
         assert_eq!(shard.leader_after(soon), Some(Z));
+    }
+
+    #[test]
+    fn who_may_have_lost_nothing_is_waited_for_and_does_not_call_off_what_has_begun() {
+        let others = [led_by(Z)];
+        let decide = |x: &mut Together, at: u64, has_hope: bool, ready: &[ProcessId]| {
+            let first = Stand { has_hope, ..ours(X, ready) };
+            x.decide(ms(at), &Look { has_lost: true, ..look(X, &first, &others) })
+        };
+        let mut x = Together::new();
+        for at in (0..FOLLOW_MS).step_by(10) {
+            // Out of reach for a moment, again and again, and without a report behind each change of leader.
+            let has_hope = at % 1_000 >= 400;
+            assert_eq!(decide(&mut x, at, has_hope, &[]), Aim::Stay, "{at} ms");
+        }
+        let mut x = Together::new();
+        for at in (0..=LOST_MS).step_by(10) {
+            let aim = if at < LOST_MS { Aim::Stay } else { Aim::TakeAll };
+            assert_eq!(decide(&mut x, at, false, &[]), aim, "{at} ms");
+        }
+        assert_eq!(decide(&mut x, LOST_MS + 10, true, &[]), Aim::TakeAll, "the others may be giving theirs");
+        assert_eq!(decide(&mut x, LOST_MS + 20, true, &[Y]), Aim::Give(Y), "it can lead all");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 namespace {
 
 constexpr int kLeaderBoundMs = 20000;
+// `TRIED_MS` of runtime/together.rs.
+constexpr int kTriedAgainMs = 30000;
 // A leader looks once per election timeout (300 ms) whether it was in touch with a majority since the last look: two
 // of them, and what a busy machine takes.
 constexpr int kQuorumLostMs = 1500;
@@ -226,8 +228,8 @@ void Round::stop_target_of_hand_over() {
   shard_.pause(target);
   shard_.load_for(between(800, 1800));
   shard_.resume(target);
-  // The next hand-over comes in order.
-  shard_.await_leader({target}, kLeaderBoundMs);
+  // The next hand-over comes in order; who was given the first of several groups and not the others is tried again later.
+  shard_.await_leader({target}, shard_.setting().grouped ? kTriedAgainMs + kLeaderBoundMs : kLeaderBoundMs);
 }
 
 void Round::goodbye_leader() {
@@ -409,8 +411,9 @@ void Round::lose_majority_for_good() {
   shard_.await_level(kLeaderBoundMs);
   const int survivor = one_of(shard_.usable());
   const std::vector<int> victims = shard_.others(survivor);
-  const std::string lost = shard_.status(survivor).formation;
-  const std::string order = "MAKO_RAFT_RESTORE=" + shard_.cluster().process_name(survivor) + ":" + lost;
+  const std::vector<std::string> lost = shard_.status(survivor).formations;
+  std::string order = "MAKO_RAFT_RESTORE=" + shard_.cluster().process_name(survivor) + ":";
+  for (const std::string &formation : lost) order += (&formation == &lost.front() ? "" : ",") + formation;
   for (const int victim : victims) shard_.kill_for_good(victim);
   shard_.await_waiting(survivor, "a majority of the members", kLeaderBoundMs);
   if (shard_.setting().durable && one_in(2)) {
@@ -420,7 +423,11 @@ void Round::lose_majority_for_good() {
   for (const int victim : victims) shard_.start(victim, {order});
   // Not the survivor: by the time that the last is started it may have handed over to the preferred process.
   shard_.await_leader(shard_.usable(), kLeaderBoundMs);
-  require(shard_.status(survivor).formation != lost, "the survivor did not go on alone");
+  const std::vector<std::string> formations = shard_.status(survivor).formations;
+  require(formations.size() == lost.size(), "the survivor has other groups than before");
+  for (const std::string &formation : formations) {
+    require(std::find(lost.begin(), lost.end(), formation) == lost.end(), "the survivor did not go on alone in formation " + formation);
+  }
 }
 
 // --- several of them ------------------------------------------------------------------------------

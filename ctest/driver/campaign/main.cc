@@ -146,7 +146,9 @@ class Campaign {
     setting.firewall = random() % 2 == 0 && firewall_;
     const int small_disk = static_cast<int>(random() % static_cast<uint64_t>(setting.voters));
     if (options_.planted != nullptr) setting.preferred = options_.planted->preferred;
-    setting.grouped = (random() % 4 == 0 && options_.planted == nullptr) || options_.grouped;
+    // From a copy, so that seeds of before keep their faults.
+    std::mt19937_64 apart = random;
+    setting.grouped = (apart() % 4 == 0 && options_.planted == nullptr) || options_.grouped;
     // Of several groups each fills segments of its own, so a full disk would take a multiple of the logs.
     if (setting.durable && mounts_ && !setting.grouped) setting.small_disk = small_disk;
     return setting;

@@ -35,7 +35,7 @@ std::vector<std::string> list(const std::string &line, const std::string &key) {
 void join(std::string *all, const std::string &one, bool is_first) {
   if (is_first) {
     *all = one;
-  } else if (*all != one) {
+  } else if (*all != one && (all->size() <= one.size() || all->compare(all->size() - one.size() - 1, std::string::npos, "," + one) != 0)) {
     *all += "," + one;
   }
 }
@@ -43,7 +43,7 @@ void join(std::string *all, const std::string &one, bool is_first) {
 void read_group(const std::string &line, bool is_first, ReplicaStatus *status) {
   join(&status->role, value(line, "role"), is_first);
   join(&status->leader, value(line, "leader"), is_first);
-  join(&status->formation, value(line, "formation"), is_first);
+  status->formations.push_back(value(line, "formation"));
   join(&status->waits_for, value(line, "waits for"), is_first);
   status->leads_any |= value(line, "role") == "leader";
   status->term += number(line, "term");

@@ -10,8 +10,9 @@
 struct ReplicaStatus {
   bool answered = false;
   std::string stopped;  // why the replica stopped itself, where it did
-  // Of all groups: what they have in common, or each one's own with commas between them.
-  std::string role, leader, formation, waits_for;
+  // What all groups say; else what they say, in their order with commas, what equals the one before left out.
+  std::string role, leader, waits_for;
+  std::vector<std::string> formations;  // of each group
   bool leads_any = false;
   // Summed over the groups.
   uint64_t term = 0, commit = 0, last = 0;

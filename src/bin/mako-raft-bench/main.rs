@@ -142,8 +142,6 @@ fn obey(command: &str, arguments: &mut Arguments) -> Result<(), Wrong> {
 
 /// Of a floor that is asked for by itself.
 const FLOOR_SECONDS: f64 = 2.0;
-/// Sent and kept in turn by a floor, about what a log keeps.
-const KEPT_BYTES: usize = 256 << 20;
 
 /// A floor, with what it takes.
 enum FloorKind {
@@ -158,7 +156,7 @@ fn floor_kind(arguments: &mut Arguments) -> Result<FloorKind, String> {
     let kind = match kind.as_str() {
         "latency" => FloorKind::Latency(arguments.value("floor latency")?),
         "bandwidth" => FloorKind::Bandwidth(None),
-        "kept" => FloorKind::Bandwidth(Some(KEPT_BYTES)),
+        "kept" => FloorKind::Bandwidth(Some(floor::KEPT_BYTES)),
         "fsync" => FloorKind::Fsync(arguments.value("floor fsync")?, arguments.value("floor fsync")?),
         "threads" => FloorKind::Threads(arguments.value("floor threads")?),
         other => return Err(format!("floor is latency, bandwidth, kept, fsync or threads, not \"{other}\"")),

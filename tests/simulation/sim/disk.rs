@@ -51,7 +51,7 @@ struct SavedCopy {
 struct Safe {
     member: Option<MemberId>,
     formation: Option<u64>,
-    /// What it was before: the replica may not have heard yet that it is so no more.
+    /// What it was before, until the replica has told what it is now: it may not have heard of that yet.
     former: Option<(u64, MemberId)>,
     hard_state: HardState,
     last_index: u64,
@@ -218,10 +218,14 @@ impl Disk {
         hard_state.term > term || (hard_state.term == term && hard_state.vote == candidate)
     }
 
-    /// True when a new life would be this member of this formation, or what it would be came after that.
-    pub fn has_been(&self, formation: u64, member: MemberId) -> bool {
-        let asked = Some((formation, member));
-        self.safe.formation.zip(self.safe.member) == asked || self.safe.former == asked
+    /// The replica tells that it is this member of this formation. True when a new life would be that, or would have been before
+    /// what is on disk now, of which nothing was told yet.
+    pub fn tells(&mut self, formation: u64, member: MemberId) -> bool {
+        let (told, now) = (Some((formation, member)), self.safe.formation.zip(self.safe.member));
+        if told == now {
+            (self.safe.former, self.written.former) = (None, None);
+        }
+        told == now || told == self.safe.former
     }
 
     /// The member that a new life would continue.

@@ -229,10 +229,10 @@ impl World {
         Ok(())
     }
 
-    fn check_is_on_disk(&self, id: LifeId, message: &PeerMessage) -> Checked {
-        let disk = &self.processes[self.lives[id].process as usize].disk;
+    fn check_is_on_disk(&mut self, id: LifeId, message: &PeerMessage) -> Checked {
+        let disk = &mut self.processes[self.lives[id].process as usize].disk;
         if let PeerMessage::Standing(Standing { member: Some((formation, member)), .. }) = message {
-            if !disk.has_been(formation.id, *member) {
+            if !disk.tells(formation.id, *member) {
                 let text = format!("{member} of formation {:016x}", formation.id);
                 return Violation::new("a membership is on disk before it is told", text);
             }

@@ -14,6 +14,9 @@ use crate::histogram::Summary;
 
 pub use receiver::run as run_receiver;
 
+/// Sent and kept in turn by a floor of bandwidth: what the log of the standard set keeps.
+pub const KEPT_BYTES: usize = 256 << 20;
+
 /// A floor's figures.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Floor {

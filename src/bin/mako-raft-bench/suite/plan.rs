@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cell::{Cell, Pace, Trouble};
+use crate::floor;
 use crate::payload::Sizes;
 
 /// The sizes of PERFORMANCE's axis, in bytes.
@@ -21,7 +22,7 @@ const MOST_IN_ALL: u64 = 65_536;
 const TPCC: (usize, f64) = (286_208, 191.0);
 /// `raft.log_memory_bytes` of the set: so little that the log is full, and its memory used again, before a
 /// figure is taken. That is the steady state; what it costs to get there are cells of their own.
-const LOG_MEMORY_BYTES: u64 = 256 << 20;
+const LOG_MEMORY_BYTES: u64 = floor::KEPT_BYTES as u64;
 /// The same for the TPC-C log, of which 55 MB come in a second.
 const TPCC_LOG_MEMORY_BYTES: u64 = 32 << 20;
 /// A log that must not stand in front of small ones.
@@ -162,7 +163,7 @@ impl Plan {
     fn bandwidth(&mut self) {
         for bytes in SIZES.into_iter().skip(2) {
             if bytes == TPCC.0 {
-                self.floor(&format!("floor bandwidth/{bytes} kept"), Subject::BandwidthFloor(Some(LOG_MEMORY_BYTES as usize)));
+                self.floor(&format!("floor bandwidth/{bytes} kept"), Subject::BandwidthFloor(Some(floor::KEPT_BYTES)));
             }
             self.floor(&format!("floor bandwidth/{bytes}"), Subject::BandwidthFloor(None));
             // About 16 MiB on their way, a quarter of the default queue.
