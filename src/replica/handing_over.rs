@@ -177,17 +177,8 @@ impl Replica {
     /// Where this process leads: a voter in reach has lost nothing, for all that it has said, and can be given leadership once it is
     /// near. Who has not reported since this leadership began has said nothing.
     pub fn hopes_for_an_heir(&self) -> bool {
-        let Some(node) = self.node().filter(|_| self.leads()) else { return false };
-        self.peers.connected().any(|(_, peer)| {
-            let member = peer.member_in(node.formation().id);
-            let is_voter = member.is_some_and(|member| node.log().conf_state().voters.contains(&member.get()));
-            let may_have_lost_nothing = peer.report.is_none_or(|report| !report.lost_accepted);
-            is_voter && may_have_lost_nothing && self.is_in_reach(peer) && !peer.is_leaving()
-        })
-    }
-
-    fn is_in_reach(&self, peer: &Peer) -> bool {
-        peer.heard.is_some_and(|at| self.now.millis_since(at) < self.config.timing.election_ms)
+        let may_have_lost_nothing = |peer: &Peer| peer.report.is_none_or(|report| !report.lost_accepted);
+        self.leads() && self.voters_in_reach().any(|(_, peer, _)| may_have_lost_nothing(peer))
     }
 
     /// Leads no more, where leadership has to go to another, who would not obey a call.
@@ -202,18 +193,26 @@ impl Replica {
         self.observe();
     }
 
-    /// The voters that could lead in this one's place: in reach, and not about to end.
+    /// The voters that could lead in this one's place, of those that have reported.
     fn heirs(&self) -> impl Iterator<Item = Heir> + '_ {
-        self.peers.connected().filter_map(move |(process, peer)| {
-            let node = self.node()?;
-            let member = peer.member_in(node.formation().id)?;
-            let report = peer.report?;
-            let is_voter = node.log().conf_state().voters.contains(&member.get());
+        self.voters_in_reach().filter_map(move |(process, peer, member)| {
+            let (node, report) = (self.node()?, peer.report?);
             let is_near = report.delivered.0.saturating_add(NEARLY_DELIVERED_ENTRIES) >= node.commit_index().0
                 || self.marks.keeps_delivering(report.delivered);
             let matched = node.progress(member).map_or(LogIndex(0), |progress| LogIndex(progress.matched));
-            let heir = Heir { process, member, is_near, matched, lost_accepted: report.lost_accepted };
-            (is_voter && self.is_in_reach(peer) && !peer.is_leaving()).then_some(heir)
+            Some(Heir { process, member, is_near, matched, lost_accepted: report.lost_accepted })
+        })
+    }
+
+    /// Heard within an election timeout, and not about to end.
+    fn voters_in_reach(&self) -> impl Iterator<Item = (ProcessId, &Peer, MemberId)> + '_ {
+        let election_ms = self.config.timing.election_ms;
+        self.peers.connected().filter_map(move |(process, peer)| {
+            let node = self.node()?;
+            let member = peer.member_in(node.formation().id)?;
+            let is_voter = node.log().conf_state().voters.contains(&member.get());
+            let in_reach = peer.heard.is_some_and(|at| self.now.millis_since(at) < election_ms);
+            (is_voter && in_reach && !peer.is_leaving()).then_some((process, peer, member))
         })
     }
 

@@ -19,10 +19,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Receiver(Child);
 
 impl Receiver {
-    fn start(port: u16, bytes: usize, memory: usize) -> Result<Self, String> {
+    fn start(port: u16, bytes: usize, kept: usize) -> Result<Self, String> {
         let program = cluster::own_program()?;
         Command::new(program)
-            .args(["floor-receiver", &port.to_string(), &bytes.to_string(), &memory.to_string()])
+            .args(["floor-receiver", &port.to_string(), &bytes.to_string(), &kept.to_string()])
             // Never written to: it ends when this process does.
             .stdin(Stdio::piped())
             .spawn()
