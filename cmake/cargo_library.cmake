@@ -35,14 +35,15 @@ else()
 endif()
 
 set(MAKO_RAFT_CARGO_TARGET_DIR "${CMAKE_CURRENT_BINARY_DIR}/cargo" CACHE PATH
-  "Where cargo builds; several build trees may share one")
+  "Where cargo builds the library; several build trees may share one, but a plain `cargo build` should have another")
 set(MAKO_RAFT_LIBRARY_DIR "${CMAKE_CURRENT_BINARY_DIR}/lib")
 set(MAKO_RAFT_LIBRARY "${MAKO_RAFT_LIBRARY_DIR}/${MAKO_RAFT_SONAME}")
 
-# mako_raft_run_cargo(<variable> <what> <file> <to>): sets the variable to a command that builds what and copies its file.
-function(mako_raft_run_cargo variable what file to)
+# mako_raft_run_cargo(<variable> <target directory> <what> <file> <to>): sets the variable to a command that builds what
+# there and copies its file.
+function(mako_raft_run_cargo variable target_dir what file to)
   set(${variable} "${CMAKE_COMMAND}" -D "CARGO=${MAKO_RAFT_CARGO}" -D "ROOT=${MAKO_RAFT_ROOT}"
-    -D "TARGET_DIR=${MAKO_RAFT_CARGO_TARGET_DIR}" -D "PROFILE=${mako_raft_profile}" -D "WHAT=${what}"
+    -D "TARGET_DIR=${target_dir}" -D "PROFILE=${mako_raft_profile}" -D "WHAT=${what}"
     -D "ARTIFACT=${file}" -D "TO=${to}" -P "${MAKO_RAFT_ROOT}/cmake/cargo_build.cmake" PARENT_SCOPE)
 endfunction()
 
@@ -51,8 +52,9 @@ endfunction()
 # cargo's own business: RUSTFLAGS and the like are taken from the environment as usual.
 #
 # `cargo rustc` with this one crate type, since `cargo build` makes a Rust library in the same step, and then leaves out
-# the link-time optimisation that the release profile asks for, without a word.
-mako_raft_run_cargo(mako_raft_build_library "rustc --lib --crate-type=cdylib" libmako_raft.so "${MAKO_RAFT_LIBRARY}")
+# the link-time optimisation that the release profile asks for, without a word. The two share their file names and what
+# cargo knows of them, so that in one target directory each would undo the other's, and be built anew every time.
+mako_raft_run_cargo(mako_raft_build_library "${MAKO_RAFT_CARGO_TARGET_DIR}" "rustc --lib --crate-type=cdylib" libmako_raft.so "${MAKO_RAFT_LIBRARY}")
 add_custom_target(mako_raft_cargo ALL
   COMMAND ${mako_raft_build_library}
   COMMAND "${CMAKE_COMMAND}" -E create_symlink ${MAKO_RAFT_SONAME} "${MAKO_RAFT_LIBRARY_DIR}/libmako_raft.so"

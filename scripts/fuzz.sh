@@ -3,9 +3,10 @@
 #   scripts/fuzz.sh [TARGET...] [--minutes M]     each target for M minutes (1), from its committed corpus
 # Works with a stable toolchain. New inputs go to fuzz/work/TARGET, a find to fuzz/artifacts/TARGET; copy a find to
 # fuzz/corpus/TARGET once its cause is fixed. Ends with 1 on a find: a panic, an overflow, an input that takes more than
-# 20 s, one allocation of more than 64 MiB, or more than 1 GiB in all.
+# 20 s, one allocation of more than 64 MiB, or more than 1 GiB in all; with 2 if nothing could be fuzzed.
 set -eu
 cd "$(dirname "$0")/.."
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 export RUSTC_BOOTSTRAP=1
 minutes=1
 targets=
@@ -38,6 +39,12 @@ seconds=$(awk "BEGIN { print int($minutes * 60) }")
 [ "$seconds" -gt 0 ] || wrong_line "--minutes takes more than a second, not \"$minutes\""
 if ! cargo fuzz --version >/dev/null 2>&1; then
     echo "cargo-fuzz is missing; install it with: cargo install --locked cargo-fuzz" >&2
+    exit 2
+fi
+mkdir -p fuzz/work
+if ! cargo fuzz build --sanitizer none --dev >fuzz/work/build.log 2>&1; then
+    tail -30 fuzz/work/build.log >&2
+    echo "fuzz.sh: the targets can't be built; nothing was fuzzed" >&2
     exit 2
 fi
 found=0

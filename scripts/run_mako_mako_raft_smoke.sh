@@ -5,4 +5,5 @@ set -euo pipefail
 no_arguments "$@"
 need_tools
 build_tests Debug
-exec timeout 600 ctest --test-dir "$build" -L smoke --output-on-failure --parallel 2 --no-tests=error
+cd "$build"
+exec timeout 600 ctest -L smoke --output-on-failure --parallel 2 --no-tests=error

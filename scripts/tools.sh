@@ -45,15 +45,18 @@ need_tools() {
     || { echo "That failed. Please run:  $install" >&2; exit 1; }
 }
 
-# build_tests BUILD_TYPE: configures and builds everything into build/<type>, and sets `build` to it.
+# build_tests BUILD_TYPE [TARGET]...: configures and builds everything, or these targets, into build/<type>, and sets `build`
+# to it.
 build_tests() {
-  local type=$1
+  local type=$1 targets=()
+  shift
+  if [ $# -gt 0 ]; then targets=(--target "$@"); fi
   build=$root_dir/build/$(echo "$type" | tr '[:upper:]' '[:lower:]')
   local generator=()
   if command -v ninja >/dev/null; then generator=(-G Ninja); fi
   if [ -e "$build/CMakeCache.txt" ]; then generator=(); fi
   cmake -S "$root_dir" -B "$build" "${generator[@]}" -DCMAKE_BUILD_TYPE="$type" >/dev/null
-  cmake --build "$build" --parallel "$(nproc)"
+  cmake --build "$build" --parallel "$(nproc)" "${targets[@]}"
 }
 
 root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

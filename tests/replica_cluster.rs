@@ -2,12 +2,16 @@
 //! The simulator (`tests/simulation`) does the same under faults; this file is for reading.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
-use mako_raft::ids::{GroupId, PartitionId, ProcessId, RunId, Slot, Time};
+use mako_raft::ids::{GroupId, MemberId, PartitionId, ProcessId, RunId, Slot, Time};
+use mako_raft::replica::formation::Formation;
 use mako_raft::replica::message::PeerMessage;
-use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Leadership, Outputs};
+use mako_raft::replica::output::{Delivery, DeliveryBody, Event, Gate, LaneItem, Leadership, Outputs, WaitsFor, Write};
 use mako_raft::replica::payload::{fragments, Chunk, ChunkWriter, Origin};
-use mako_raft::replica::{wire, Limits, Replica, ReplicaConfig, Timing};
+use mako_raft::replica::{wire, Limits, Recovered, Replica, ReplicaConfig, Timing};
+use mako_raft::storage::OlderEntries;
+use raft::eraftpb::{Entry, HardState};
 
 const P0: PartitionId = PartitionId(0);
 const P1: PartitionId = PartitionId(1);
@@ -22,6 +26,7 @@ struct Delivered {
 struct Host {
     replica: Replica,
     run: RunId,
+    disk: Disk,
     gate: Gate,
     /// Accepted, and not taken by the replica yet.
     intake: Vec<Chunk>,
@@ -40,16 +45,79 @@ struct Cluster {
     runs: u64,
     /// Nothing comes to it, nothing from it arrives.
     cut_off: Option<u16>,
+    /// Its log is on a disk, which takes no time. The others' are in memory.
+    durable: Option<u16>,
+    /// Whom the files of a process prefer, where that is not process 0.
+    prefers: BTreeMap<u16, u16>,
+}
+
+/// All that a replica has written.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<Written>>);
+
+#[derive(Clone, Default)]
+struct Written {
+    membership: Option<(Formation, MemberId)>,
+    hard_state: HardState,
+    entries: Vec<Entry>,
+}
+
+impl Disk {
+    fn write(&self, write: Write) {
+        let mut disk = self.0.lock().unwrap();
+        disk.membership = write.membership.or(disk.membership.take());
+        disk.hard_state = write.hard_state.unwrap_or(disk.hard_state.clone());
+        for entry in write.entries {
+            disk.entries.truncate(entry.index as usize - 1);
+            disk.entries.push(entry);
+        }
+    }
+
+    /// Loses the last entries, and that they were committed.
+    fn keep_first(&self, count: u64) {
+        let mut disk = self.0.lock().unwrap();
+        disk.entries.truncate(count as usize);
+        disk.hard_state.commit = disk.hard_state.commit.min(count);
+    }
+
+    fn recovered(&self) -> Option<Recovered> {
+        let Written { membership, hard_state, entries } = self.0.lock().unwrap().clone();
+        let (formation, member) = membership?;
+        let last_index = entries.len() as u64;
+        Some(Recovered { formation, member, hard_state, last_index, tail: Vec::new(), older: None })
+    }
+}
+
+impl OlderEntries for Disk {
+    fn read(&self, low: u64, high: u64, max_bytes: u64) -> std::io::Result<Vec<Entry>> {
+        let mut left = max_bytes;
+        let fits = |entry: &&Entry| {
+            let first = entry.index == low;
+            let fits = left.checked_sub(entry.data.len() as u64);
+            left = fits.unwrap_or(0);
+            first || fits.is_some()
+        };
+        Ok(self.0.lock().unwrap().entries[low as usize - 1..high as usize - 1].iter().take_while(fits).cloned().collect())
+    }
+
+    fn term(&self, index: u64) -> std::io::Result<u64> {
+        Ok(self.0.lock().unwrap().entries[index as usize - 1].term)
+    }
 }
 
 impl Cluster {
     fn new() -> Self {
-        Self { hosts: BTreeMap::new(), queue: VecDeque::new(), limits: Limits::default(), now: Time(1_000_000), runs: 0, cut_off: None }
+        Self { hosts: BTreeMap::new(), queue: VecDeque::new(), limits: Limits::default(), now: Time(1_000_000), runs: 0, cut_off: None, durable: None, prefers: BTreeMap::new() }
     }
 
     fn start(&mut self, process: u16) {
+        self.start_with(process, Disk::default());
+    }
+
+    fn start_with(&mut self, process: u16, disk: Disk) {
         self.runs += 1;
         let run = RunId(self.runs);
+        let is_durable = self.durable == Some(process);
         let config = ReplicaConfig {
             group: GroupId(0),
             me: ProcessId(process),
@@ -58,19 +126,20 @@ impl Cluster {
             learners: vec![ProcessId(3)],
             partitions: vec![P0, P1],
             designated: Some(ProcessId(0)),
-            preferred: Some(ProcessId(0)),
+            preferred: Some(ProcessId(self.prefers.get(&process).copied().unwrap_or(0))),
             campaign_at_start: true,
             restore: None,
-            durable: false,
-            older: None,
+            durable: is_durable,
+            older: is_durable.then(|| Box::new(disk.clone()) as Box<dyn OlderEntries>),
             timing: Timing::default(),
             limits: self.limits.clone(),
             seed: self.runs,
             now: self.now,
         };
         let host = Host {
-            replica: Replica::new(config, None).unwrap(),
+            replica: Replica::new(config, disk.recovered().filter(|_| is_durable)).unwrap(),
             run,
+            disk,
             gate: Gate::Closed { leader: None },
             intake: Vec::new(),
             told: Vec::new(),
@@ -123,6 +192,11 @@ impl Cluster {
         for (to, message) in out.messages {
             let frame = wire::encode(GroupId(0), &message);
             self.queue.push_back((process, to.0, frame.joined().into()));
+        }
+        for write in out.writes {
+            let id = write.id;
+            host.disk.write(write);
+            host.replica.persisted(id);
         }
         for item in out.deliveries {
             match item {
@@ -358,6 +432,19 @@ fn an_heir_is_hoped_for_until_every_voter_in_reach_has_said_that_it_lost_logs() 
     assert!(!cluster.hosts[&1].replica.hopes_for_an_heir(), "it does not lead");
 }
 
+/// Such a group may be led by one that is out of reach: a member that sees no majority need not know all members of now.
+#[test]
+fn a_group_is_without_a_leader_also_for_who_sees_no_majority_in_it() {
+    let mut cluster = formed();
+    let lacks_leader = |cluster: &Cluster| cluster.hosts[&1].replica.lacks_leader();
+    assert!(!lacks_leader(&cluster));
+    cluster.kill(0);
+    cluster.kill(2);
+    cluster.run_ms(1_000);
+    assert_eq!(cluster.hosts[&1].replica.waits_for(), WaitsFor::Majority);
+    assert!(lacks_leader(&cluster));
+}
+
 #[test]
 fn one_group_of_several_is_handed_over_with_what_is_queued_for_all_of_them() {
     let mut cluster = Cluster::new();
@@ -516,6 +603,62 @@ fn with_a_log_at_its_bound_room_is_made_as_fast_as_the_others_deliver() {
         assert_eq!(delivered, submitted, "{:?}", cluster.hosts[&0].replica.status());
     }
     assert!(cluster.hosts[&0].replica.status().log_bytes <= limit);
+}
+
+/// A leader with its log on disk keeps nothing for others. Those whose log is in memory wait for its word all the same.
+#[test]
+fn logs_in_memory_are_bounded_beside_a_leader_with_its_log_on_disk() {
+    let limit = 256 << 10;
+    let limits = Limits { log_memory_bytes: limit, ..Limits::default() };
+    let mut cluster = Cluster { limits, durable: Some(0), ..Cluster::new() };
+    (0..3).for_each(|process| cluster.start(process));
+    cluster.run_ms(500);
+    let log = vec![7; 10 << 10];
+    for submitted in 1..=200 {
+        cluster.submit(0, P0, &[&log]);
+        cluster.run_ms(50);
+        let states: Vec<_> = cluster.hosts.values().map(|host| host.replica.status()).collect();
+        assert!(states.iter().all(|status| status.log_bytes <= limit), "after {submitted}: {states:?}");
+    }
+    assert!(cluster.hosts.values().all(|host| host.delivered[&P0].len() == 200), "and nobody was refused anything");
+    // One that is back with nothing gets all of it from that disk, and does not keep it.
+    cluster.kill(2);
+    cluster.run_ms(500);
+    cluster.start(2);
+    cluster.run_ms(1_000);
+    let host = &cluster.hosts[&2];
+    assert_eq!(host.delivered[&P0].len(), 200);
+    assert!(host.replica.status().log_bytes <= limit, "{:?}", host.replica.status());
+}
+
+/// As while the files change, one process at a time.
+#[test]
+fn two_processes_that_prefer_each_other_do_not_pass_leadership_on_and_on() {
+    let mut cluster = Cluster { prefers: BTreeMap::from([(0, 1)]), ..Cluster::new() };
+    (0..3).for_each(|process| cluster.start(process));
+    cluster.run_ms(10_000);
+    let gained = |process| cluster.hosts[&process].told.iter().filter(|&&told| told != Leadership::Lost).count();
+    let (first, second) = (gained(0), gained(1));
+    assert!(first > 0 && second > 0, "each prefers the other");
+    assert!(first + second < 16, "{first} and {second} leaderships in ten seconds");
+}
+
+/// An older copy of its data directory, or a power cut where nothing was synced. That the leader's own log is in memory says
+/// nothing of what others may come back with.
+#[test]
+fn a_leader_with_its_log_in_memory_asks_anew_who_comes_back_from_a_disk() {
+    let mut cluster = Cluster { durable: Some(2), ..Cluster::new() };
+    (0..3).for_each(|process| cluster.start(process));
+    cluster.run_ms(500);
+    (0..20).for_each(|_| cluster.submit(0, P0, &[b"log"]));
+    cluster.run_ms(200);
+    let disk = cluster.hosts[&2].disk.clone();
+    cluster.kill(2);
+    cluster.run_ms(100);
+    disk.keep_first(10);
+    cluster.start_with(2, disk);
+    cluster.run_ms(1_000);
+    assert_eq!(cluster.hosts[&2].delivered[&P0].len(), 20);
 }
 
 /// The line from the leader to a follower: so slow that what is sent waits in a queue with a bound, as in the transport.

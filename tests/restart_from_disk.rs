@@ -45,14 +45,63 @@ struct Disk {
     read: Arc<AtomicU64>,
     /// The process has no file handle left to read with.
     out_of_handles: Arc<AtomicBool>,
+    /// What is read at once is one [`Record`], of which this counts what is in memory, and the logs of P0 in it are short.
+    records: Option<Arc<AtomicU64>>,
+}
+
+impl Disk {
+    fn entry(&self, index: u64) -> Entry {
+        let is_short = self.records.is_some() && index % self.partitions == 0;
+        entry_of(index, self.partitions, if is_short { 100 } else { LOG_BYTES })
+    }
+}
+
+/// What the disk log reads at once: entries of several partitions in one buffer. Counts what is in memory of them.
+struct Record {
+    bytes: Vec<u8>,
+    live: Arc<AtomicU64>,
+}
+
+impl Record {
+    fn of(bytes: Vec<u8>, live: &Arc<AtomicU64>) -> bytes::Bytes {
+        live.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        bytes::Bytes::from_owner(Record { bytes, live: live.clone() })
+    }
+}
+
+impl AsRef<[u8]> for Record {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.live.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// The entries of a read in one record.
+fn in_one_record(entries: &mut [Entry], live: &Arc<AtomicU64>) {
+    let record = Record::of(entries.iter().flat_map(|entry| entry.data.iter().copied()).collect(), live);
+    let mut at = 0;
+    for entry in entries {
+        let end = at + entry.data.len();
+        entry.data = record.slice(at..end);
+        at = end;
+    }
 }
 
 fn entry(index: u64, partitions: u64) -> Entry {
+    entry_of(index, partitions, LOG_BYTES)
+}
+
+fn entry_of(index: u64, partitions: u64, log_bytes: usize) -> Entry {
     let mut entry = Entry { index, term: TERM, ..Entry::default() };
     if index > 1 {
         let partition = PartitionId((index % partitions) as u32);
-        let mut writer = ChunkWriter::new(origin(0), partition, LOG_BYTES);
-        writer.push(&vec![index as u8; LOG_BYTES]);
+        let mut writer = ChunkWriter::new(origin(0), partition, log_bytes);
+        writer.push(&vec![index as u8; log_bytes]);
         entry.data = writer.seal().bytes;
     }
     entry
@@ -67,13 +116,16 @@ impl OlderEntries for Disk {
         let mut bytes = 0;
         let mut entries = Vec::new();
         for index in low..high {
-            let entry = entry(index, self.partitions);
+            let entry = self.entry(index);
             bytes += entry.data.len() as u64;
             if bytes > max_bytes && !entries.is_empty() {
                 break;
             }
             self.read.fetch_add(entry.data.len() as u64, Ordering::Relaxed);
             entries.push(entry);
+        }
+        if let Some(live) = &self.records {
+            in_one_record(&mut entries, live);
         }
         Ok(entries)
     }
@@ -105,9 +157,14 @@ impl Host {
 
     /// Its logs are of `partitions` in turn, and the last `tail` entries are in memory.
     fn restarted_with(process: u16, last: u64, now: Time, partitions: u64, limits: Limits, tail: u64) -> Self {
-        let read = Arc::new(AtomicU64::new(0));
-        let out_of_handles = Arc::new(AtomicBool::new(false));
-        let disk = Disk { last: last + LATER_MAX, partitions, read: read.clone(), out_of_handles: out_of_handles.clone() };
+        let (read, out_of_handles) = (Arc::default(), Arc::default());
+        let last_on_disk = last + LATER_MAX;
+        let disk = Disk { last: last_on_disk, partitions, read, out_of_handles, records: None };
+        Self::restarted_from(disk, process, last, now, limits, tail)
+    }
+
+    fn restarted_from(disk: Disk, process: u16, last: u64, now: Time, limits: Limits, tail: u64) -> Self {
+        let (partitions, read, out_of_handles) = (disk.partitions, disk.read.clone(), disk.out_of_handles.clone());
         let config = ReplicaConfig {
             group: GroupId(0),
             me: ProcessId(process),
@@ -364,6 +421,22 @@ fn a_callback_that_is_blocked_during_a_replay_holds_up_its_own_partition_only() 
         }
     }
     assert_eq!(last_of_p1, Slot(LAST / 2 - 1));
+}
+
+/// A short log that a blocked callback holds is part of a record with long ones of other partitions, which go on: what it
+/// counts for is what it takes.
+#[test]
+fn a_replay_beside_a_blocked_callback_does_not_keep_the_records_that_it_read() {
+    const LAST: u64 = 400;
+    let live = Arc::new(AtomicU64::new(0));
+    let records = Some(live.clone());
+    let disk = Disk { last: LAST, partitions: 2, read: Arc::default(), out_of_handles: Arc::default(), records };
+    let limits = Limits { log_memory_bytes: 16 * MIB, ..Limits::default() };
+    let mut host = Host::restarted_from(disk, 1, LAST, Time(1_000_000), limits, 0);
+    host.work_with_p0_blocked();
+    assert_eq!(host.lane.len() as u64, LAST / 2, "nothing keeps the other partition from its end");
+    let live = live.load(Ordering::Relaxed) as usize;
+    assert!(live <= READ_PER_TURN_MAX, "{live} bytes of records, of which {} wait", host.held());
 }
 
 /// What a blocked callback holds of a replay is memory too once the replay is over, and the log has the rest of the bound.

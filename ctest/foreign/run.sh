@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
-# run.sh SOURCE BUILD GENERATOR BUILD_TYPE
+# run.sh SOURCE BUILD GENERATOR BUILD_TYPE CARGO
 #
 # Uses mako-raft, built in BUILD, from another project in a temporary directory outside of both: added
 # as a subdirectory, installed and found, and left off. BUILD's cargo directory is shared, so that
 # nothing is compiled twice.
 set -euo pipefail
-source=$1 build=$2 generator=$3 type=$4
+source=$1 build=$2 generator=$3 type=$4 cargo=$5
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp "$here"/{CMakeLists.txt,main.cc,c_abi.cc} "$work"
+
+# As Mako has us: below a directory that is a cargo workspace, of which we are no member.
+mkdir -p "$work/host/third_party" && ln -s "$source" "$work/host/third_party/mako-raft"
+printf '[workspace]\nresolver = "2"\nmembers = []\n' >"$work/host/Cargo.toml"
+"$cargo" metadata --no-deps --offline --locked --format-version 1 \
+  --manifest-path "$work/host/third_party/mako-raft/Cargo.toml" >/dev/null
+echo "below a cargo workspace: cargo takes us"
 
 configure() {  # configure NAME HOW ARGUMENTS...
   local name=$1 how=$2

@@ -24,7 +24,12 @@ constexpr size_t kLogs = 3;
     }                                                                     \
   } while (0)
 
+// glibc before 2.33 has the one with `int` only, in which these logs fit.
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
 size_t mapped_bytes() { return mallinfo2().hblkhd; }
+#else
+size_t mapped_bytes() { return static_cast<size_t>(mallinfo().hblkhd); }
+#endif
 
 std::string write_file(const std::string &directory) {
   const std::string path = directory + "/one.yml";

@@ -140,7 +140,7 @@ pub extern "C" fn mako_raft_pre_shutdown_step() -> mako_raft_status {
 /// without a setup: then it does nothing.
 ///
 /// What may outlive it is a look-up of a peer's name that the system's resolver has not answered yet
-/// (a thread "mako-resolve", one for each such peer at most). Nothing can end it but that answer; it
+/// (a thread "mako-resolve", two for each such peer at most). Nothing can end it but that answer; it
 /// calls nobody back and touches nothing of the library. Addresses written as numbers need none.
 ///
 /// Errors: MAKO_RAFT_ORDER inside a callback; MAKO_RAFT_UNFINISHED when a callback, or the destructor of

@@ -48,7 +48,8 @@ pub fn set_preferred_leader(site: i32) -> Result<(), HelperError> {
 /// return on, for at most 5 s.
 ///
 /// # Errors
-/// `Invalid` in a learner, which can't lead; `Order` before `setup2`, and where the event loop is held up and won't do it;
+/// `Invalid` in a learner, which can't lead; `Order` before `setup2`, in a replica that is out of its shard until it is
+/// restarted, and where the event loop is held up and won't do it;
 /// `ShutDown` from `pre_shutdown_step` on; `Internal` when the replica has stopped itself.
 pub fn upgrade_to_leader() -> Result<(), HelperError> {
     let call = "upgrade_p1_to_leader";
@@ -60,6 +61,9 @@ pub fn upgrade_to_leader() -> Result<(), HelperError> {
             configuration.topology.process(configuration.topology.me).name
         )),
         NotSought::NeverLeads(NeverLeads::Leaving) => HelperError::ShutDown,
+        NotSought::NeverLeads(NeverLeads::Out) => HelperError::Order(format!(
+            "{call}: this replica is out of the shard, as its log says, and can't lead before it is restarted"
+        )),
         NotSought::NoAnswer(no_answer) => unanswered(call, runtime, no_answer),
     })
 }

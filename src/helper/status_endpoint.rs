@@ -10,6 +10,7 @@ use std::net::{Shutdown, TcpListener as StdListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
@@ -27,6 +28,8 @@ const FIRST_CLIENT: usize = 2;
 const CLIENTS_MAX: usize = 16;
 /// What is read of one client before it is dropped: a request of any protocol is shorter.
 const IGNORED_BYTES_MAX: usize = 32 << 10;
+/// After a client could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A running endpoint. Dropped: its thread is joined and its port free.
 pub struct StatusEndpoint {
@@ -51,7 +54,8 @@ impl StatusEndpoint {
         let stopping = Arc::new(AtomicBool::new(false));
         let clients = VecDeque::with_capacity(CLIENTS_MAX);
         let report = Box::new(report);
-        let server = Server { poll, listener, report, stopping: stopping.clone(), clients, next_token: FIRST_CLIENT };
+        let (stops, next_token) = (stopping.clone(), FIRST_CLIENT);
+        let server = Server { poll, listener, report, stopping: stops, clients, next_token, accepts_later: false };
         let thread = std::thread::Builder::new().name("mako-raft-stat".into()).spawn(move || server.run())?;
         Ok(Self { stopping, stop, thread: Some(thread) })
     }
@@ -81,6 +85,8 @@ struct Server {
     stopping: Arc<AtomicBool>,
     clients: VecDeque<Client>,
     next_token: usize,
+    /// Somebody may wait who could not be accepted.
+    accepts_later: bool,
 }
 
 /// Closing with unread input would reset the connection and could destroy the answer on its way: a client
@@ -98,13 +104,17 @@ impl Server {
     fn run(mut self) {
         let mut events = Events::with_capacity(CLIENTS_MAX);
         loop {
-            match self.poll.poll(&mut events, None) {
+            let patience = self.accepts_later.then_some(ACCEPT_AGAIN);
+            match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     log::warn!("the status endpoint ends: {error}");
                     return;
                 }
                 Ok(()) => {}
+            }
+            if std::mem::take(&mut self.accepts_later) {
+                self.accept_all();
             }
             for token in events.iter().map(Event::token) {
                 match token {
@@ -126,7 +136,8 @@ impl Server {
                 Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
                 // Out of descriptors, say: those that were answered make room.
                 Err(_) if self.clients.pop_front().is_some() => {}
-                Err(_) => return,
+                // No event will come for who waits already.
+                Err(_) => return self.accepts_later = true,
             }
         }
     }
@@ -236,6 +247,34 @@ mod tests {
         // Its port is free, although they are still connected.
         drop(StatusEndpoint::open(&host, port, long).unwrap());
         drop(silent);
+    }
+
+    /// Its own event has come and gone: that it had no descriptor then is all that its server knows.
+    #[test]
+    fn a_client_that_could_not_be_accepted_is_accepted_later() {
+        let pid = std::process::id();
+        let (host, port) = (format!("127.{}.{}.6", 1 + (pid >> 8) % 250, pid % 256), 31_202);
+        let listener = TcpListener::bind(format!("{host}:{port}").parse().unwrap()).unwrap();
+        let poll = Poll::new().unwrap();
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut client = Client::connect((host.as_str(), port)).unwrap();
+        let server = Server {
+            poll,
+            listener,
+            report: Box::new(|| "short\n".into()),
+            stopping: stopping.clone(),
+            clients: VecDeque::new(),
+            next_token: FIRST_CLIENT,
+            accepts_later: true,
+        };
+        let stop = Waker::new(server.poll.registry(), STOP).unwrap();
+        let thread = std::thread::spawn(move || server.run());
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut answer = String::new();
+        let read = client.read_to_string(&mut answer);
+        stop.wake().unwrap();
+        thread.join().unwrap();
+        assert_eq!((read.ok(), answer.as_str()), (Some(6), "short\n"));
     }
 
     #[test]

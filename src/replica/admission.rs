@@ -23,28 +23,29 @@ const CAUGHT_UP_ENTRIES: u64 = 64;
 /// leader, and a number of entries says little about time: who has what was there at the mark keeps up.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    older: (LogIndex, LogIndex),
-    newer: (LogIndex, LogIndex),
+    /// `None` until the clock has run for long enough: then nobody is known to keep up.
+    older: Option<(LogIndex, LogIndex)>,
+    newer: Option<(LogIndex, LogIndex)>,
     newer_since: Time,
 }
 
 impl Marks {
     /// Called on each tick. The older mark is then `every_ms` to twice that old.
     pub(super) fn note(&mut self, now: Time, every_ms: u64, last: LogIndex, commit: LogIndex) {
-        if now.millis_since(self.newer_since) >= every_ms {
-            self.older = std::mem::replace(&mut self.newer, (last, commit));
+        if self.newer.is_none() || now.millis_since(self.newer_since) >= every_ms {
+            self.older = self.newer.replace((last, commit));
             self.newer_since = now;
         }
     }
 
     /// `matched` reaches the log's end as it was at the mark.
     fn has_caught_up(&self, matched: u64) -> bool {
-        matched >= self.older.0 .0 && !planted::has(Bug::CaughtUpByNumber)
+        self.older.is_some_and(|(last, _)| matched >= last.0) && !planted::has(Bug::CaughtUpByNumber)
     }
 
     /// `delivered` reaches the commit index as it was at the mark.
     pub(super) fn keeps_delivering(&self, delivered: LogIndex) -> bool {
-        delivered >= self.older.1
+        self.older.is_some_and(|(_, commit)| delivered >= commit)
     }
 }
 
@@ -265,5 +266,24 @@ fn propose(node: &mut Node, change: &Change) {
         Change::LeaveJoint => {
             node.propose_change(&Default::default(), &[]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_known_to_keep_up_before_there_was_time_to_see_it() {
+        let (mut marks, ms) = (Marks::default(), |ms| Time(0).plus_millis(ms));
+        let keeps_up = |marks: &Marks| (marks.has_caught_up(7), marks.keeps_delivering(LogIndex(5)));
+        assert_eq!(keeps_up(&marks), (false, false));
+        marks.note(ms(0), 150, LogIndex(7), LogIndex(5));
+        marks.note(ms(140), 150, LogIndex(9), LogIndex(9));
+        assert_eq!(keeps_up(&marks), (false, false), "it may have been there for a moment only");
+        marks.note(ms(150), 150, LogIndex(9), LogIndex(9));
+        assert_eq!(keeps_up(&marks), (true, true));
+        marks.note(ms(300), 150, LogIndex(20), LogIndex(20));
+        assert_eq!(keeps_up(&marks), (false, false));
     }
 }

@@ -51,6 +51,8 @@ pub(super) enum Phase {
 /// A leader's word that a member is out.
 #[derive(Clone, Copy)]
 pub(super) struct CutOff {
+    /// The leader.
+    pub(super) by: ProcessId,
     /// In which it leads.
     pub(super) term: Term,
     /// It is repeated as long as it leads and is connected.
@@ -367,7 +369,7 @@ impl Replica {
         self.stir();
         let is_another = self.peers.get(peer).and_then(|p| p.last_run).is_some_and(|last| last != run);
         self.peers.up(peer, run, self.now);
-        if is_another && self.config.durable {
+        if is_another {
             self.ask_anew(peer);
         }
         if let Phase::Unformed(shaping) = &mut self.phase {
@@ -418,7 +420,7 @@ impl Replica {
             }
             PeerMessage::Prefer(wish) => self.propose_wish(wish),
             PeerMessage::Welcome(formation, id) => self.on_welcome(from, formation, id),
-            PeerMessage::CutOff { formation, term, reason } => self.on_cut_off(formation, term, reason),
+            PeerMessage::CutOff { formation, term, reason } => self.on_cut_off(from, formation, term, reason),
             PeerMessage::Restore(formation) => self.on_restore(from, formation),
             forming => self.on_forming(from, forming),
         }
@@ -445,6 +447,9 @@ impl Replica {
         let (kind, term) = (message.get_msg_type(), Term(message.term));
         if matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote) {
             self.campaigns.saw_a_campaign(node, &message, self.now);
+            if let Some(peer) = self.peers.connected_mut(from) {
+                peer.log_end = Some((Term(message.log_term), LogIndex(message.index)));
+            }
         }
         if kind == MessageType::MsgRequestPreVote && !self.campaigns.lets_ask(node, &message) {
             return;
@@ -477,16 +482,17 @@ impl Replica {
         self.note("refused", 1_000, Severity::Warning, format!("refused a message of {from}: {why}"));
     }
 
-    fn on_cut_off(&mut self, formation: u64, term: Term, reason: String) {
+    fn on_cut_off(&mut self, by: ProcessId, formation: u64, term: Term, reason: String) {
         // A leader that does not know yet that it was deposed can't say what the one of now can do.
         let is_over = |node: &Node| term < node.term() && !planted::has(Bug::BelieveDeposedLeader);
         if self.node().is_some_and(|node| node.formation().id != formation || is_over(node)) {
             return;
         }
-        if self.cut_off.replace(CutOff { term, heard: self.now }).is_none() {
+        if self.cut_off.replace(CutOff { by, term, heard: self.now }).is_none() {
             let text = format!("cut off in term {term}, stays out until it is restarted: {reason}");
             self.out.events.push(Event::Notice(Severity::Error, text));
         }
+        self.observe();
     }
 
     /// Whether something is queued for `peer` that the network has not taken. To be told before each answer to a heartbeat.
@@ -559,17 +565,29 @@ impl Replica {
         self.wishes.ask(self.origin, preferred);
     }
 
-    /// Contract section 6, `upgrade_p1_to_leader`.
+    /// Whether leadership can come here before the process is restarted.
     ///
     /// # Errors
-    /// Leadership would not come, so nothing is asked for and no log is kept for it.
-    pub fn seek_leadership(&mut self) -> Result<(), NeverLeads> {
+    /// Why it can't.
+    pub fn can_lead(&self) -> Result<(), NeverLeads> {
         if !self.config.voters.contains(&self.config.me) {
             return Err(NeverLeads::Learner);
         }
         if self.leaving {
             return Err(NeverLeads::Leaving);
         }
+        if self.is_out() {
+            return Err(NeverLeads::Out);
+        }
+        Ok(())
+    }
+
+    /// Contract section 6, `upgrade_p1_to_leader`.
+    ///
+    /// # Errors
+    /// Leadership would not come, so nothing is asked for and no log is kept for it.
+    pub fn seek_leadership(&mut self) -> Result<(), NeverLeads> {
+        self.can_lead()?;
         self.leadership.seek(self.now);
         self.set_preferred(Some(self.config.me));
         Ok(())
@@ -685,32 +703,30 @@ impl Replica {
         }
     }
 
-    /// Looks at raft-rs after everything that may have changed it.
+    /// Looks at raft-rs after everything that may have changed it, and at what a leader says to whom it sends nothing else.
     pub(super) fn observe(&mut self) {
-        let Phase::Member(node) = &self.phase else { return };
-        let term = node.term();
-        let view = if self.superseded {
-            RaftView::Following { leader: None }
-        } else if node.is_leader() {
-            let last = node.last_index();
-            match self.leading_since {
-                Some((t, since)) if t == term => RaftView::Leading { since },
-                _ => {
-                    // Nothing is proposed between becoming leader and this look: the last entry is the
-                    // empty one that starts the term.
-                    self.leading_since = Some((term, last));
-                    // What others reported under former leaders says nothing of who is in reach now, nor of
-                    // what they lost with the change.
-                    self.peers.forget_reports();
-                    self.retention.begin_leadership();
-                    RaftView::Leading { since: last }
+        let view = match &self.phase {
+            Phase::Stopped => return,
+            Phase::Unformed(_) => self.view_from_outside(),
+            Phase::Member(_) if self.superseded => RaftView::Following { leader: None },
+            Phase::Member(node) if node.is_leader() => {
+                let (term, last) = (node.term(), node.last_index());
+                match self.leading_since {
+                    Some((t, since)) if t == term => RaftView::Leading { since },
+                    _ => {
+                        // Nothing is proposed between becoming leader and this look: the last entry is the
+                        // empty one that starts the term.
+                        self.leading_since = Some((term, last));
+                        // What others reported under former leaders says nothing of who is in reach now, nor of
+                        // what they lost with the change.
+                        self.peers.forget_reports();
+                        self.retention.begin_leadership();
+                        RaftView::Leading { since: last }
+                    }
                 }
             }
-        } else {
-            match node.leader() {
-                Some(_) => RaftView::Following { leader: self.leader_process() },
-                None => RaftView::Leaderless,
-            }
+            Phase::Member(node) if node.leader().is_some() => RaftView::Following { leader: self.leader_process() },
+            Phase::Member(_) => self.view_from_outside(),
         };
         if view != RaftView::Leaderless {
             self.campaigns.heard_leader();
@@ -721,6 +737,14 @@ impl Replica {
             self.hand_over.end(leader, self.now);
         }
         self.leadership.observe(view, self.now);
+    }
+
+    /// Who is out knows of a leader by its word alone, as long as that is repeated.
+    fn view_from_outside(&self) -> RaftView {
+        match self.cut_off.filter(|_| self.hears_that_it_is_out() && !planted::has(Bug::DeafWhenOut)) {
+            Some(out) => RaftView::Following { leader: Some(out.by) },
+            None => RaftView::Leaderless,
+        }
     }
 
     /// A random number of this replica's own sequence.

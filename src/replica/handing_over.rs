@@ -102,6 +102,9 @@ impl Replica {
             );
             return self.note("lost accepted", 30_000, Severity::Warning, text);
         }
+        if self.companion.is_none() {
+            self.hand_over.note_returned(member, self.now);
+        }
         // It may have to stay for the sake of other groups.
         if self.preferred() == Some(to) && self.hand_over.start(to, member, self.now) {
             if self.leadership.holds_back() {
@@ -130,9 +133,10 @@ impl Replica {
         self.hand_over.is_active()
     }
 
-    /// No leader is known here, though a majority is in reach and could elect one, or has.
+    /// No leader is known here, and there may be one out of reach. Who sees no majority need not know the members of now: a
+    /// process that it does see may have become one since.
     pub fn lacks_leader(&self) -> bool {
-        self.waits_for() == WaitsFor::Election
+        matches!(self.waits_for(), WaitsFor::Election | WaitsFor::Majority)
     }
 
     /// This member can't lead before its process is restarted.

@@ -20,6 +20,8 @@ pub enum NeverLeads {
     Learner,
     /// It has said goodbye.
     Leaving,
+    /// It was cut off, or a later generation goes on without it.
+    Out,
 }
 
 /// What raft-rs says now.

@@ -183,8 +183,12 @@ impl Replica {
         let limit = self.config.limits.log_memory_bytes;
         let Some(node) = self.node() else { return };
         let replays = node.applies_from_disk();
-        if node.is_leader() && !node.log().has_older() {
-            let at_bound = node.log().bytes() >= limit;
+        if node.is_leader() {
+            let log = node.log();
+            // A leader with its log on disk keeps nothing for others. But others may have theirs in memory, which hold what it
+            // has let go of until it says that they need not.
+            let holds_others = log.first_in_memory() > self.retention.droppable().0 + 1;
+            let at_bound = if log.has_older() { holds_others } else { log.bytes() >= limit };
             self.decide_droppable(at_bound);
         }
         if replays {
@@ -259,7 +263,12 @@ impl Replica {
             .collect();
         let own = self.streams.delivered_index();
         let absent_ms = self.config.timing.absent_ms;
+        let on_disk = node.log().has_older();
         for id in self.retention.decide(electorate, own, &standpoints, at_bound, self.now, absent_ms) {
+            if on_disk {
+                // It loses nothing by that: what it misses is on this disk.
+                continue;
+            }
             self.given_up += 1;
             let text = format!("{id} has held the log at its memory bound for {absent_ms} ms: not waiting for it any more");
             self.note("given up", 0, Severity::Warning, text);

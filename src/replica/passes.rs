@@ -1,6 +1,7 @@
 //! One pass: proposes what is queued, runs raft-rs until it is quiet, applies what is committed, and says
 //! how what was accepted here ended. What a pass asks for is collected in `out`.
 
+use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType, Message};
 
 use crate::ids::{LogIndex, MemberId, Term};
@@ -63,11 +64,12 @@ impl Replica {
 
     fn update_leadership(&mut self) {
         self.observe();
-        let term = match &self.phase {
+        let own_term = match &self.phase {
             Phase::Unformed(_) => Term(0),
             Phase::Member(node) => node.term(),
             Phase::Stopped => return,
         };
+        let term = self.cut_off.map_or(own_term, |out| own_term.max(out.term));
         let delivered = self.streams.delivered_index();
         let holding = self.hand_over.is_active();
         let loses = self.leadership.update(self.now, term, self.config.me, delivered, holding, &mut self.out.events);
@@ -185,7 +187,10 @@ impl Replica {
     }
 
     fn apply_payload(&mut self, entry: &Entry, shared: bool) -> Result<(), String> {
-        let payload = Payload::parse(&entry.data).map_err(|e| format!("entry {}: {e}", entry.index))?;
+        // What comes from disk alone is part of a record that holds many entries. A lane that stands still would keep all of
+        // it, and count the part.
+        let data = if shared { entry.data.clone() } else { Bytes::copy_from_slice(&entry.data) };
+        let payload = Payload::parse(&data).map_err(|e| format!("entry {}: {e}", entry.index))?;
         if let Payload::Control(body) = &payload {
             match Control::decode(body).map_err(|e| format!("entry {}: {e}", entry.index))? {
                 Control::Prefer(wish) => self.obey_wish(wish),

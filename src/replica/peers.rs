@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use raft::eraftpb::MessageType;
 
-use crate::ids::{LogIndex, MemberId, ProcessId, RunId, Time};
+use crate::ids::{LogIndex, MemberId, ProcessId, RunId, Term, Time};
 
 use super::message::{PeerMessage, Report, Standing};
 
@@ -31,6 +31,8 @@ pub struct Peer {
     pub departed: bool,
     /// What it was sent waits for the network to take it.
     pub backlog: bool,
+    /// Term and index of its last entry, when it last asked for votes on this connection.
+    pub log_end: Option<(Term, LogIndex)>,
     /// What it acknowledged to this leader, when last looked at, and since when that is so.
     pub acknowledged: (LogIndex, Time),
 }

@@ -56,6 +56,8 @@ pub enum Bug {
     TellBeforeWritten,
     KeepVainFormation,
     BeginWithFew,
+    DeafWhenOut,
+    RestoreTheLesser,
 }
 
 #[cfg(feature = "planted-bugs")]

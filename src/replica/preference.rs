@@ -21,6 +21,8 @@ const DRAIN_MS: u64 = 2_000;
 /// First wait after a hand-over that failed; doubled each time.
 const RETRY_MS: u64 = 500;
 const RETRY_MS_MAX: u64 = 30_000;
+/// Who is given leadership and does not lead any more so soon has given it back, or could not hold it.
+const KEPT_MS: u64 = 30_000;
 /// So many election timeouts the target has, from the call on, to come to lead: it writes its vote, and so do the others.
 const CALL_TIMEOUTS: u64 = 2;
 /// While nobody leads after a call, submitters are held for so many election timeouts from it: the target's campaign and
@@ -157,6 +159,8 @@ pub struct HandOver {
     stage: Stage,
     /// Another member, be it another run of the same process, has not failed.
     failed: BTreeMap<MemberId, Failed>,
+    /// Who was given leadership last, and when.
+    given: Option<(MemberId, Time)>,
 }
 
 impl HandOver {
@@ -173,6 +177,16 @@ impl HandOver {
     /// Whether a hand-over to `member` failed a short while ago.
     pub fn must_wait(&self, member: MemberId, now: Time) -> bool {
         self.failed.get(&member).is_some_and(|failed| now < failed.not_before)
+    }
+
+    /// Before a start by preference: that this member was given leadership and did not keep it is a failure. Two processes
+    /// that were started with different preferences would give it to each other for ever.
+    pub fn note_returned(&mut self, member: MemberId, now: Time) {
+        match self.given.take_if(|(given, _)| *given == member) {
+            Some((_, at)) if now.millis_since(at) < KEPT_MS => self.note_failure(member, now),
+            Some(_) => drop(self.failed.remove(&member)),
+            None => {}
+        }
     }
 
     /// Starts, unless one runs or the last one to this member failed a short while ago.
@@ -207,6 +221,7 @@ impl HandOver {
     /// A host asked for a leader anew: whatever failed before is tried again at once.
     pub fn forgive(&mut self) {
         self.failed.clear();
+        self.given = None;
     }
 
     /// The target is not to lead any more, or not there. Who was called can't be told. A failure like others: one whose
@@ -231,7 +246,7 @@ impl HandOver {
     pub fn end(&mut self, leader: Option<MemberId>, now: Time) {
         if let Stage::Called { member, .. } = self.stage {
             if leader == Some(member) {
-                self.failed.remove(&member);
+                self.given = Some((member, now));
             } else {
                 self.note_failure(member, now);
             }

@@ -17,6 +17,7 @@ use super::members;
 use super::message::PeerMessage;
 use super::node::Node;
 use super::output::Severity;
+use super::peers::Peer;
 use super::planted::{self, Bug};
 
 /// A survivor obeys an order once it was stuck for so many election timeouts: an election that is late, or a
@@ -131,7 +132,21 @@ impl Replica {
         if self.sees_a_later_member() {
             return Err("a member is in reach that was admitted after what this one has: let that one go on".into());
         }
+        if let Some(other) = self.who_has_more_of_the_log(node) {
+            return Err(format!("{other} is in reach and has more of the log: let that one go on, or end it first"));
+        }
         Ok(())
+    }
+
+    /// A member in reach whose log would win an election against this one's: what was committed may be in it alone. Who can't
+    /// campaign has not said.
+    pub(super) fn who_has_more_of_the_log(&self, node: &Node) -> Option<ProcessId> {
+        let formation = node.formation().id;
+        let has_more = |peer: &Peer| {
+            peer.member_in(formation).is_some() && peer.log_end > Some(node.log_end()) && !planted::has(Bug::RestoreTheLesser)
+        };
+        let others = self.peers.connected().filter(|(_, peer)| has_more(peer));
+        others.max_by_key(|(_, peer)| peer.log_end).map(|(process, _)| process)
     }
 
     fn continue_as(&mut self, formation: Formation, id: MemberId) -> Result<(), String> {

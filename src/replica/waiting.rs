@@ -246,6 +246,9 @@ impl Replica {
                 if !self.may_vote() {
                     return whom;
                 }
+                if let Some(other) = self.who_has_more_of_the_log(node) {
+                    return format!("{whom}; {other}, which is in reach, has more of the log than this process: see what it says");
+                }
                 let lacks = if self.cut_off.is_some() { ", which was cut off and lacks the end of the log," } else { "" };
                 format!(
                     "{whom}; if they are lost for good, an operator may let this survivor{lacks} go on alone \

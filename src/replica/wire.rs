@@ -14,6 +14,10 @@ use super::control::Preference;
 use super::formation::{Formation, Member, ANCESTORS_MAX};
 use super::message::{Ballot, PeerMessage, Report, Standing};
 
+/// Payloads up to this size are copied out of their message: a log of little ones would keep the heads of all messages in
+/// memory, which nothing counts.
+const OWN_BYTES: usize = 512;
+
 /// Payloads from here on are shared instead of copied (PERFORMANCE, "What others found").
 pub const SHARE_BYTES: usize = 2048;
 /// Small fields are cut from allocations of this size, and a new one is asked for when less than a quarter is left: nearly every
@@ -405,6 +409,9 @@ impl Reader {
         let (context, data) = (self.u32()? as usize, self.u32()? as usize);
         entry.context = self.bytes(context)?;
         entry.data = self.bytes(data)?;
+        if entry.data.len() <= OWN_BYTES {
+            entry.data = Bytes::copy_from_slice(&entry.data);
+        }
         Ok(entry)
     }
 }
@@ -549,6 +556,15 @@ mod tests {
         let payload = message.entries[0].data.clone();
         let frame = encode(GroupId(0), &PeerMessage::Raft(77, message));
         assert!(frame.parts.iter().any(|p| p.bytes.as_ptr() == payload.as_ptr()));
+    }
+
+    #[test]
+    fn a_small_payload_that_arrived_keeps_nothing_but_itself() {
+        let message = joined(&encode(GroupId(0), &append(OWN_BYTES)));
+        let Ok((_, PeerMessage::Raft(_, mut arrived))) = decode(message) else { panic!("it is an append") };
+        let payload = std::mem::take(&mut arrived.entries[0].data);
+        let alone = payload.try_into_mut().expect("nobody else has it");
+        assert_eq!((alone.len(), alone.capacity()), (OWN_BYTES, OWN_BYTES));
     }
 
     #[test]

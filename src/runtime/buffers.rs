@@ -21,7 +21,8 @@ const SHORT_SLAB_BYTES: usize = 256 << 10;
 /// A piece is at most this part of a slab, so that no more than that is lost at its end.
 const PIECES_MIN: usize = 16;
 
-/// What the intakes of one process share.
+/// What the intakes of one group share. A group has its own, since each log comes to its bound in its own time: what a quiet
+/// one holds would otherwise keep slabs from use that are the busy ones' but for that piece.
 pub(super) struct Buffers {
     /// For chunks of short logs: each partition fills slabs of its own.
     pub short: Slabs,
@@ -30,9 +31,11 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// For logs that are cut beyond `fragment_bytes`.
-    pub fn new(fragment_bytes: usize) -> Self {
-        let long_slab_bytes = PIECES_MIN * (fragment_bytes + CHUNK_HEAD_BYTES_MAX);
+    /// For logs that are cut beyond `fragment_bytes`, in a process of so many groups: all of them together have as much in
+    /// slabs that are not full as a single one would.
+    pub fn new(fragment_bytes: usize, groups: usize) -> Self {
+        let all_bytes = PIECES_MIN * (fragment_bytes + CHUNK_HEAD_BYTES_MAX);
+        let long_slab_bytes = (all_bytes / groups.max(1)).max(SHORT_SLAB_BYTES);
         Self { short: Slabs::new(SHORT_SLAB_BYTES), long: Slabs::new(long_slab_bytes) }
     }
 
@@ -46,6 +49,12 @@ impl Buffers {
     pub fn trim(&self) {
         self.short.trim();
         self.long.trim();
+    }
+
+    /// In slabs that were filled, in use or not.
+    #[cfg(test)]
+    pub fn retired_bytes(&self) -> usize {
+        [&self.short, &self.long].iter().map(|slabs| slabs.shelf().retired.len() * slabs.slab_bytes).sum()
     }
 }
 

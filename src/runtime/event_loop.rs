@@ -12,12 +12,14 @@ use std::num::NonZeroUsize;
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use raft::eraftpb::Entry;
 
 use crate::ids::{GroupId, PartitionId, ProcessId, Time};
 use crate::replica::message::PeerMessage;
 use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severity, Write};
 use crate::replica::wire;
+use crate::transport::frame::SMALL_BODY_MAX;
 use crate::transport::{NoticeLevel, SendOutcome, Transport, TransportEvent};
 
 use super::busy_poll::BusyPoll;
@@ -177,7 +179,7 @@ impl EventLoop {
             self.groups.iter_mut().for_each(|group| group.replica.pass_ticks(time, ticks));
             if now >= self.next_look {
                 self.next_look = now + LOOK_EVERY;
-                self.shared.buffers.trim();
+                self.shared.buffers.iter().for_each(|buffers| buffers.trim());
                 self.connection_lines.look().for_each(|line| log::info!("{line}"));
                 self.look_for_stands(time);
             }
@@ -316,11 +318,17 @@ impl EventLoop {
             })
     }
 
+    /// Small bodies that came together share memory. Of several groups each keeps its part for as long as its own log does.
+    fn apart(&self, body: Bytes) -> Bytes {
+        let is_shared = self.groups.len() > 1 && body.len() <= SMALL_BODY_MAX;
+        if is_shared { Bytes::copy_from_slice(&body) } else { body }
+    }
+
     fn take_arrivals(&mut self) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         for event in arrivals.drain(..) {
             match event {
-                TransportEvent::Frame { from, body } => match wire::decode(body) {
+                TransportEvent::Frame { from, body } => match wire::decode(self.apart(body)) {
                     Ok((group, message)) => self.receive(from, group, message),
                     Err(error) => self.reject(from, &error.to_string()),
                 },
@@ -377,8 +385,9 @@ impl EventLoop {
             }
             Command::SeekLeadership(question) => {
                 let Some(answer) = question.take() else { return };
-                // What stands against it is the process's, so the groups agree.
-                let sought = self.groups.iter_mut().try_for_each(|group| group.replica.seek_leadership());
+                // All or none: leadership of some groups is none.
+                let can_lead = self.groups.iter().try_for_each(|group| group.replica.can_lead());
+                let sought = can_lead.and_then(|()| self.groups.iter_mut().try_for_each(|group| group.replica.seek_leadership()));
                 self.after_turn.push((answer, sought));
             }
             Command::RestoreAlone(question) => {

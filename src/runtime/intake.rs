@@ -194,7 +194,7 @@ impl Intake {
         drop(queue);
         let chunks = self.own_chunks(log);
         // The gate may have changed during the copy; there is room already.
-        let mut queue = self.admit(0, &mut attempt).inspect_err(|_| self.release(cost))?;
+        let mut queue = self.admit(0, &mut attempt).inspect_err(|_| self.give_back(cost))?;
         queue.close_open();
         queue.ready.extend(chunks);
         self.filled.store(true, Ordering::Relaxed);
@@ -291,6 +291,15 @@ impl Intake {
         self.wake_waiting();
     }
 
+    /// A long log's room, of which nothing was used: its bytes are queued no more, or were forgotten with all others.
+    fn give_back(&self, bytes: usize) {
+        let queue = locked(&self.queue);
+        if queue.door != Door::Stopped {
+            drop(queue);
+            self.release(bytes);
+        }
+    }
+
     fn wake_waiting(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.wake_first(&locked(&self.queue));
@@ -360,9 +369,11 @@ impl Intake {
         queue.seal_open()
     }
 
-    /// Frees what is still queued, and the slab, when nobody will take anything any more.
+    /// Frees what is still queued, and the slab, when nobody will take anything any more. What was taken and not decided is
+    /// queued no more either: nobody will say of it that it was.
     pub(super) fn discard(&self) {
         let mut queue = locked(&self.queue);
+        self.queued_bytes.store(0, Ordering::SeqCst);
         let (ready, open) = (std::mem::take(&mut queue.ready), queue.open.take());
         let rest = std::mem::take(&mut queue.rest);
         self.filled.store(false, Ordering::Relaxed);
@@ -452,7 +463,7 @@ mod tests {
         let poll = mio::Poll::new().unwrap();
         let wakeup = Arc::new(Wakeup::new(poll.registry(), mio::Token(0)).unwrap());
         let origin = Origin { process: ProcessId(1), run: RunId(2) };
-        let intake = Intake::new(PartitionId(3), origin, limits, Arc::new(Buffers::new(limits.fragment_bytes)), Arc::default(), wakeup);
+        let intake = Intake::new(PartitionId(3), origin, limits, Arc::new(Buffers::new(limits.fragment_bytes, 1)), Arc::default(), wakeup);
         intake.set_gate(gate);
         (Arc::new(intake), poll)
     }
@@ -529,6 +540,19 @@ mod tests {
         intake.stop();
         intake.set_gate(Gate::Open);
         assert_eq!(intake.submit(b"late"), Err(Refusal::Stopped));
+    }
+
+    #[test]
+    fn nothing_is_queued_once_nobody_will_take_it_or_say_how_it_ended() {
+        let (intake, _poll) = intake(LIMITS, Gate::Open);
+        (0..3).for_each(|_| assert!(intake.submit(b"log").is_ok()));
+        assert!(intake.take().is_some() && intake.queued_bytes() > 0);
+        intake.stop();
+        intake.discard();
+        assert_eq!(intake.queued_bytes(), 0);
+        // Of a long log whose copy was in the making.
+        intake.give_back(20_000);
+        assert_eq!(intake.queued_bytes(), 0);
     }
 
     #[test]

@@ -347,8 +347,8 @@ impl Bound {
 
         let failure = Arc::new(Failure::new(wakeup.clone()));
         let roster = Roster::new(failure.clone());
-        let buffers = Arc::new(Buffers::new(config.fragment_bytes));
-        let groups = open_groups(&config, storage, callbacks, &buffers, &wakeup, &failure)?;
+        let groups = open_groups(&config, storage, callbacks, &wakeup, &failure)?;
+        let buffers = groups.iter().map(|group| group.buffers.clone()).collect();
         let election = Election::new(config.election_codes, callbacks.election.clone());
         let mut ports: Vec<Arc<Port>> = groups.iter().flat_map(|group| group.ports.iter().cloned()).collect();
         ports.sort_by_key(|port| port.partition);
@@ -389,7 +389,11 @@ impl Runtime {
     /// The operating system refused a thread; those that were started end.
     pub fn start(&self, threads: Threads) -> Result<(), StartError> {
         let Threads { event_loop, outcome } = threads;
-        self.start_threads(event_loop, &outcome).map_err(StartError::System)
+        self.start_threads(event_loop, &outcome).map_err(|error| {
+            // The next try may want the same directory, and a shutdown says that nothing runs.
+            self.roster.join(Instant::now() + QUICK_END);
+            StartError::System(error)
+        })
     }
 
     fn start_threads(&self, event_loop: EventLoop, outcome: &Arc<OutcomeSlot>) -> io::Result<()> {
@@ -431,6 +435,17 @@ impl Runtime {
             log::warn!("the event loop has not made its first turn after {FIRST_TURN_PATIENCE:?}");
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn roster_for_tests(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// In slabs of all groups that were filled, in use or not.
+    #[cfg(test)]
+    pub(super) fn slab_bytes(&self) -> usize {
+        self.shared.buffers.iter().map(|buffers| buffers.retired_bytes()).sum()
     }
 
     /// The partitions of this process, ascending.
@@ -645,7 +660,7 @@ impl Drop for LoopEnd {
             port.ledger.set_ended(true);
             port.view.forget_leader();
         }
-        self.shared.buffers.free();
+        self.shared.buffers.iter().for_each(|buffers| buffers.free());
         self.writers.iter().for_each(|writer| writer.stop());
         self.shared.election.stop();
         self.shared.turning.open();
@@ -663,6 +678,7 @@ struct OpenGroup {
     view: Arc<GroupView>,
     votes: bool,
     writer: Option<Arc<LogWriter>>,
+    buffers: Arc<Buffers>,
 }
 
 impl OpenGroup {
@@ -702,7 +718,6 @@ fn open_groups(
     config: &RuntimeConfig,
     storage: Storage,
     callbacks: &Callbacks,
-    buffers: &Arc<Buffers>,
     wakeup: &Arc<Wakeup>,
     failure: &Arc<Failure>,
 ) -> Result<Vec<OpenGroup>, StartError> {
@@ -714,8 +729,9 @@ fn open_groups(
         let older = disk.as_ref().map(|disk| disk.reader());
         let replica = Replica::new(replica_config(config, layout, older), recovered)
             .map_err(|reason| StartError::of_replica(layout.id, reason))?;
+        let buffers = Arc::new(Buffers::new(config.fragment_bytes, config.groups.len()));
         let port = |&partition| {
-            let (intake, ledger, lane) = open_port(config, callbacks, buffers, wakeup, partition);
+            let (intake, ledger, lane) = open_port(config, callbacks, &buffers, wakeup, partition);
             Arc::new(Port { partition, intake, ledger, lane, view: view.clone(), failure: failure.clone() })
         };
         groups.push(OpenGroup {
@@ -725,6 +741,7 @@ fn open_groups(
             view: view.clone(),
             votes: layout.voters.contains(&config.me),
             writer: disk.map(|disk| Arc::new(LogWriter::new(layout.id, disk))),
+            buffers,
         });
     }
     Ok(groups)

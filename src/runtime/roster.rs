@@ -21,6 +21,9 @@ const HOST_STACK_BYTES: usize = 8 << 20;
 pub(super) struct Roster {
     failure: Arc<Failure>,
     threads: Mutex<Vec<Member>>,
+    /// The system has so many left.
+    #[cfg(test)]
+    pub(super) left: std::sync::atomic::AtomicUsize,
 }
 
 struct Member {
@@ -39,7 +42,12 @@ pub(super) struct Lingering {
 
 impl Roster {
     pub(super) fn new(failure: Arc<Failure>) -> Self {
-        Self { failure, threads: Mutex::default() }
+        Self {
+            failure,
+            threads: Mutex::default(),
+            #[cfg(test)]
+            left: usize::MAX.into(),
+        }
     }
 
     /// Starts a thread; `name` is at most 15 bytes, or the kernel cuts it. A panic in `body` stops the replica.
@@ -55,6 +63,10 @@ impl Roster {
     }
 
     fn start(&self, name: String, builder: Builder, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        #[cfg(test)]
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let (failure, own_name) = (self.failure.clone(), name.clone());
         let is_over = Arc::new(AtomicBool::new(false));
         let over = is_over.clone();

@@ -256,7 +256,8 @@ pub(super) enum Command {
 pub(super) struct Shared {
     /// In ascending order of partition.
     pub(super) ports: Vec<Arc<Port>>,
-    pub(super) buffers: Arc<Buffers>,
+    /// Of each group.
+    pub(super) buffers: Vec<Arc<Buffers>>,
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) failure: Arc<Failure>,
     pub(super) chain: Arc<WakeChain>,
@@ -272,7 +273,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         ports: Vec<Arc<Port>>,
-        buffers: Arc<Buffers>,
+        buffers: Vec<Arc<Buffers>>,
         wakeup: Arc<Wakeup>,
         failure: Arc<Failure>,
         election: Election,

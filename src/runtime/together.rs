@@ -42,7 +42,7 @@ pub(super) struct Stand {
     pub(super) leader: Option<ProcessId>,
     /// This process can't lead it before it is restarted.
     pub(super) is_out: bool,
-    /// It is without a leader, for all that this process knows, though a majority is in reach and could elect one.
+    /// It is without a leader, for all that this process knows; it may have one that this process does not reach.
     pub(super) lacks_leader: bool,
     /// Where this process leads it: who could be given leadership now.
     pub(super) ready: Vec<ProcessId>,

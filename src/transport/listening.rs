@@ -19,21 +19,36 @@ const LOOK_UP_PATIENCE: Duration = Duration::from_secs(2);
 /// A line for the operator about the address.
 pub type Line = (NoticeLevel, String);
 
+/// A listener, and what came of finding its address.
+pub struct Listening {
+    /// On that address.
+    pub listener: TcpListener,
+    /// What the operator should know of it.
+    pub line: Option<Line>,
+    /// For so long the peers' names were waited for.
+    pub waited: Duration,
+}
+
 /// Listens on the first address of `host` that this machine has. mio sets SO_REUSEADDR, so connections
 /// that linger from an earlier start don't matter.
 pub fn listen_on(
     host: &str,
     port: u16,
     peers: &[&PeerAddress],
-) -> Result<(TcpListener, Option<Line>), TransportError> {
+) -> Result<Listening, TransportError> {
     let addresses = look_up(host, port)
         .map_err(|cause| TransportError::Resolve { host: host.into(), cause: std::io::Error::other(cause) })?;
     let is_name = literal(host).is_none();
+    let begun = Instant::now();
     let elsewhere = if is_name && addresses.iter().any(is_loopback) { find_elsewhere(host, peers) } else { None };
+    let waited = begun.elapsed();
     let mut failure = None;
     for address in in_order(addresses, elsewhere.is_some()) {
         match TcpListener::bind(address) {
-            Ok(listener) => return Ok((listener, is_name.then(|| describe(host, address, elsewhere.as_deref())))),
+            Ok(listener) => {
+                let line = is_name.then(|| describe(host, address, elsewhere.as_deref()));
+                return Ok(Listening { listener, line, waited });
+            }
             Err(cause) => failure = Some(cause),
         }
     }

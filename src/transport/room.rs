@@ -13,7 +13,7 @@ use super::connection::{Connection, Progress, POOL_BYTES};
 use super::dialling::{Dialling, Ended};
 use super::half_open::HalfOpen;
 use super::handshake::Identity;
-use super::listening::listen_on;
+use super::listening::{listen_on, Listening};
 use super::notices::{Kind, Notices};
 use super::outbox::{Outbox, OutboxLimits};
 use super::resolve::Resolver;
@@ -91,7 +91,7 @@ impl Transport {
         limits.frame_bytes_max = limits.frame_bytes_max.min(u32::MAX as usize);
         let peers = check_peers(me, peers, &limits, seed)?;
         let others: Vec<&PeerAddress> = peers.iter().map(|peer| &peer.address).collect();
-        let (mut listener, line) = listen_on(&listen.0, listen.1, &others)?;
+        let Listening { mut listener, line, waited } = listen_on(&listen.0, listen.1, &others)?;
         registry.register(&mut listener, Token(first_token), Interest::READABLE).map_err(|cause| {
             TransportError::Listen { address: format!("{}:{}", listen.0, listen.1), cause }
         })?;
@@ -114,7 +114,7 @@ impl Transport {
             serial: 0,
         };
         transport.look_peers_up();
-        let deadline = Instant::now() + Duration::from_millis(BIND_LOOK_UP_MS);
+        let deadline = Instant::now() + Duration::from_millis(BIND_LOOK_UP_MS).saturating_sub(waited);
         while transport.peers.iter().any(|peer| peer.dialling.as_ref().is_some_and(Dialling::is_looking_up)) {
             let left = deadline.saturating_duration_since(Instant::now());
             let Some((who, answer)) = transport.resolver.wait(left) else { break };

@@ -51,6 +51,9 @@ scenarios! {
     an_order_that_does_not_wait_for_its_survivor: FormDespiteOrder, "29-", "a generation begins once";
     a_parent_generation_that_goes_on: ParentGoesOn, "34-", "generation 2 begins with this process alone";
     a_second_call_that_begins_another_generation: RestoreAgain, "34-", "generation 3 begins with this process alone";
+    a_survivor_that_goes_on_with_less_than_another_has: RestoreTheLesser, "88-", "p1  warns: generation 2 begins";
+    a_removed_leader_that_goes_on_waiting: DeafWhenOut, "86-", "who is told that it is out does not stand as leader";
+    early_logs_that_are_kept_for_ever: DeafWhenOut, "87-", "p0  gate closed, p1 leads";
     a_removed_member_that_is_not_told: RemoveUntold, "35-", "p2  reports an error: cut off";
     a_leader_that_goes_on_in_the_term_of_its_call: GoOnAfterCall, "36-", "p0  leader, voters [p0 p1 p2], learners []; accepted 6";
     a_leader_that_goes_on_in_that_term_and_a_slow_disk: GoOnAfterCall, "64-", "in a new term";

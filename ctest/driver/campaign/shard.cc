@@ -1,5 +1,6 @@
 #include "shard.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -57,6 +58,9 @@ Shard::Shard(const Setting &setting, const std::string &directory)
   if (setting.grouped) shape.settings += "  grouping: partition\n";
   if (setting.durable) shape.data = directory + "/data";
   cluster_.reset(new Cluster(shape, directory));
+  // LD_PRELOAD knows no path with a space or a colon, which that of a checkout may have.
+  names_library_ = directory + "/own_names.so";
+  require(symlink(OWN_NAMES_LIBRARY, names_library_.c_str()) == 0 || errno == EEXIST, "can't make " + names_library_);
   if (setting.durable) {
     require(mkdir(shape.data.c_str(), 0755) == 0, "can't make " + shape.data);
     for (int i = 0; i < setting.voters; ++i) {
@@ -126,7 +130,7 @@ std::vector<std::string> Shard::environment(int i) const {
   for (int peer = 0; peer < setting_.voters; ++peer) {
     if (peer != i) names += " " + cluster_->host(peer) + "=" + line_address(i, peer);
   }
-  return {names, "LD_PRELOAD=" OWN_NAMES_LIBRARY};
+  return {names, "LD_PRELOAD=" + names_library_};
 }
 
 std::vector<std::string> Shard::matches(int from, int to) const {

@@ -137,6 +137,7 @@ class Shard {
   const Process &process(int i) const { return processes_.at(static_cast<size_t>(i)); }
 
   Setting setting_;
+  std::string names_library_;
   std::string small_disk_;
   int fills_left_ = 0;
   bool disk_is_full_ = false;

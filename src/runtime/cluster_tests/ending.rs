@@ -150,3 +150,22 @@ fn after_a_shutdown_the_port_is_free() {
         drop(TcpListener::bind((shard.peers[0].host.as_str(), shard.peers[0].port)).expect("the port is free"));
     }
 }
+
+/// The next try wants the same directory.
+#[test]
+fn a_start_without_threads_enough_leaves_none_behind_and_can_be_tried_again() {
+    let mut shard = Shard::new(1, 2);
+    shard.disk = Some(tempfile::tempdir().unwrap());
+    // Two lanes, the log writer, the election thread, the loop.
+    for left in 0..5 {
+        let (config, witness) = (shard.config(0), Arc::new(Witness::default()));
+        let storage = Storage::open(&config).unwrap_or_else(|error| panic!("with {left} threads before: {error}"));
+        let (runtime, threads) = Bound::new(config, storage, &witness.callbacks(2)).unwrap().split();
+        runtime.roster_for_tests().left.store(left, Ordering::Relaxed);
+        assert!(runtime.start(threads).is_err(), "{left} threads");
+        assert!(runtime.roster_for_tests().join(Instant::now()).is_empty());
+    }
+    let node = shard.start(0);
+    node.wait_gained();
+    node.end();
+}

@@ -358,3 +358,25 @@ fn a_preferred_process_that_comes_back_to_a_busy_shard_costs_it_no_refusal() {
     (0..2).for_each(|partition| assert!(preferred.submit(partition, b"now") > 0));
     [busy, third, preferred].into_iter().for_each(|node| drop(node.runtime.shutdown()));
 }
+
+/// Each group's log comes to its bound in its own time: what the quiet one keeps for long must not hold what the busy one has
+/// given back.
+#[test]
+fn what_a_quiet_group_keeps_takes_no_memory_of_a_busy_one() {
+    const MIB: usize = 1 << 20;
+    let mut shard = Shard::new(1, 2);
+    shard.grouping = Grouping::Partition;
+    shard.adjust = |config| config.limits.log_memory_bytes = 8 * MIB;
+    let node = shard.start(0);
+    node.wait_gained();
+    let log = vec![7; 64 << 10];
+    for _ in 0..40 {
+        (0..16).for_each(|_| assert!(node.submit(0, &log) > 0));
+        assert!(node.submit(1, &log) > 0);
+        assert_eq!(node.port(0).wait_idle(), Waited::Settled);
+    }
+    // 40 MiB went through the busy one, of which it keeps 8; the quiet one has all of its 2.5.
+    let bytes = node.runtime.slab_bytes();
+    assert!(bytes < 20 * MIB, "{bytes} bytes in slabs");
+    end_all(vec![node]);
+}

@@ -1,5 +1,6 @@
 //! A turn of a life's event loop, and what becomes of the replica's outputs.
 
+use mako_raft::ids::ProcessId;
 use mako_raft::replica::message::{PeerMessage, Standing};
 use mako_raft::replica::output::{Event as Output, Gate, LaneItem, Leadership, Outputs, Severity};
 use mako_raft::replica::wire;
@@ -275,6 +276,10 @@ impl World {
         if life.met_descendant && (status.role == "leader" || account.announced) {
             let text = format!("p{} leads formation {:x?}", life.process, status.formation);
             return Violation::new("a child generation wins over its parent", text);
+        }
+        if status.role == "cut off" && account.announced && status.leader != Some(ProcessId(life.process)) {
+            let text = format!("p{} in term {}", life.process, status.term);
+            return Violation::new("who is told that it is out does not stand as leader", text);
         }
         if status.commit > status.last || status.delivered > status.commit {
             return Violation::new("delivered <= committed <= last", format!("{status:?}"));
