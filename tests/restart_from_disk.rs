@@ -51,7 +51,7 @@ struct Disk {
 
 impl Disk {
     fn entry(&self, index: u64) -> Entry {
-        let is_short = self.records.is_some() && index % self.partitions == 0;
+        let is_short = self.records.is_some() && index.is_multiple_of(self.partitions);
         entry_of(index, self.partitions, if is_short { 100 } else { LOG_BYTES })
     }
 }
