@@ -28,7 +28,8 @@ build_cxx() {
     echo "No cmake or no C++ compiler: without figures on the C++ surface" >&2
     return
   fi
-  cmake -S . -B "$target/bench" -DCMAKE_BUILD_TYPE=Release -DMAKO_RAFT_BENCH_TARGET_DIR="$target" >/dev/null
+  cmake -S . -B "$target/bench" -DCMAKE_BUILD_TYPE=Release -UMAKO_RAFT_CARGO_TARGET_DIR \
+    -DMAKO_RAFT_BENCH_TARGET_DIR="$target" >/dev/null
   cmake --build "$target/bench" --target bench_node --parallel "$(nproc)" >/dev/null
   cxx=(--cxx "$target/bench/ctest/bench_node")
 }

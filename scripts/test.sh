@@ -43,7 +43,7 @@ if [ "$ctest_ok" -eq 0 ]; then
 fi
 
 echo "== the demo, and the library as hosts have it: optimised, and linked at once"
-scripts/demo.sh
+timeout "$build_limit" scripts/demo.sh
 release_ok=$?
 if [ "$release_ok" -eq 0 ]; then
   timeout "$build_limit" bash -c 'set -e; . scripts/tools.sh; build_tests Release c_abi_test thread_local_destructors unreplayed_freed' build

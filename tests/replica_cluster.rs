@@ -641,6 +641,9 @@ fn two_processes_that_prefer_each_other_do_not_pass_leadership_on_and_on() {
     let (first, second) = (gained(0), gained(1));
     assert!(first > 0 && second > 0, "each prefers the other");
     assert!(first + second < 16, "{first} and {second} leaderships in ten seconds");
+    cluster.run_ms(180_000);
+    let gained = |process| cluster.hosts[&process].told.iter().filter(|&&told| told != Leadership::Lost).count();
+    assert!(gained(0) + gained(1) < 40, "{} and {} leaderships in three minutes", gained(0), gained(1));
 }
 
 /// An older copy of its data directory, or a power cut where nothing was synced. That the leader's own log is in memory says

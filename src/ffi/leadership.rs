@@ -38,7 +38,7 @@ pub extern "C" fn mako_raft_set_preferred_leader(site_id: i32) -> mako_raft_stat
 /// From then on logs are accepted and kept, for 5 s at most: where leadership has not come by then,
 /// those that were kept are lost, and later ones are refused.
 /// Errors: MAKO_RAFT_INVALID in a learner, which can't lead; MAKO_RAFT_ORDER before setup2, in a replica that
-/// is out of its shard until it is restarted ("cut off" or "superseded" in its log and its status), and when
+/// is out of its shard, as its log says ("cut off", "serves no more"), until it is restarted, and when
 /// the library is held up for 5 s (by its disk, say): it then does not ask later. MAKO_RAFT_SHUT_DOWN from
 /// mako_raft_pre_shutdown_step on, MAKO_RAFT_INTERNAL when the replica has stopped itself,
 /// MAKO_RAFT_UNFINISHED when it is held up in the middle of it.

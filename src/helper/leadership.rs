@@ -62,7 +62,7 @@ pub fn upgrade_to_leader() -> Result<(), HelperError> {
         )),
         NotSought::NeverLeads(NeverLeads::Leaving) => HelperError::ShutDown,
         NotSought::NeverLeads(NeverLeads::Out) => HelperError::Order(format!(
-            "{call}: this replica is out of the shard, as its log says, and can't lead before it is restarted"
+            "{call}: this replica is out of its shard, as its log says, and can't lead while it is"
         )),
         NotSought::NoAnswer(no_answer) => unanswered(call, runtime, no_answer),
     })

@@ -447,9 +447,9 @@ impl Replica {
         let (kind, term) = (message.get_msg_type(), Term(message.term));
         if matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote) {
             self.campaigns.saw_a_campaign(node, &message, self.now);
-            if let Some(peer) = self.peers.connected_mut(from) {
-                peer.log_end = Some((Term(message.log_term), LogIndex(message.index)));
-            }
+        }
+        if let Some(end) = log_end_told_by(&message, node) {
+            self.peers.connected_mut(from).into_iter().for_each(|peer| peer.log_end = Some(end));
         }
         if kind == MessageType::MsgRequestPreVote && !self.campaigns.lets_ask(node, &message) {
             return;
@@ -576,7 +576,9 @@ impl Replica {
         if self.leaving {
             return Err(NeverLeads::Leaving);
         }
-        if self.is_out() {
+        // A run that is no member yet may be admitted by another leader than the one that can't rebuild it.
+        let is_out = if self.node().is_some() { self.is_out() } else { self.hears_that_it_is_out() };
+        if is_out {
             return Err(NeverLeads::Out);
         }
         Ok(())
@@ -728,7 +730,7 @@ impl Replica {
             Phase::Member(node) if node.leader().is_some() => RaftView::Following { leader: self.leader_process() },
             Phase::Member(_) => self.view_from_outside(),
         };
-        if view != RaftView::Leaderless {
+        if view != RaftView::Leaderless && self.node().is_some() {
             self.campaigns.heard_leader();
         }
         // At once: this process may be given leadership back before its next tick.
@@ -750,5 +752,14 @@ impl Replica {
     /// A random number of this replica's own sequence.
     pub(super) fn random(&mut self) -> u64 {
         self.rng.gen()
+    }
+}
+
+/// What a vote that is asked for or given says of the sender's log: see [`super::peers::Peer::log_end`].
+fn log_end_told_by(message: &Message, node: &Node) -> Option<(Term, LogIndex)> {
+    match message.get_msg_type() {
+        MessageType::MsgRequestPreVote | MessageType::MsgRequestVote => Some((Term(message.log_term), LogIndex(message.index))),
+        MessageType::MsgRequestPreVoteResponse | MessageType::MsgRequestVoteResponse if !message.reject => Some(node.log_end()),
+        _ => None,
     }
 }

@@ -152,7 +152,8 @@ impl Replica {
         let Some(node) = self.node() else { return };
         let delivered = self.streams.delivered_index();
         // Where memory is short every tick counts: what is not known to be delivered stays, unless it is on disk.
-        let is_short = !node.log().has_older() && self.memory_bytes() >= self.making_room_from();
+        let goes_by_it = !node.log().has_older() || node.is_leader();
+        let is_short = goes_by_it && self.memory_bytes() >= self.making_room_from();
         let is_urgent = is_short && delivered > self.report_delivered;
         if self.now.millis_since(self.report_sent) < self.config.timing.heartbeat_ms && !is_urgent {
             return;
@@ -187,7 +188,7 @@ impl Replica {
             let log = node.log();
             // A leader with its log on disk keeps nothing for others. But others may have theirs in memory, which hold what it
             // has let go of until it says that they need not.
-            let holds_others = log.first_in_memory() > self.retention.droppable().0 + 1;
+            let holds_others = log.first_in_memory() - 1 > self.retention.droppable().0;
             let at_bound = if log.has_older() { holds_others } else { log.bytes() >= limit };
             self.decide_droppable(at_bound);
         }
@@ -343,7 +344,10 @@ impl Replica {
             self.stuck_since = None;
             return;
         }
-        self.stuck_since.get_or_insert(self.now);
+        if self.stuck_since.is_none() {
+            self.stuck_since = Some(self.now);
+            self.peers.forget_log_ends();
+        }
         self.obey_own_order();
     }
 }

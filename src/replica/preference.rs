@@ -21,8 +21,9 @@ const DRAIN_MS: u64 = 2_000;
 /// First wait after a hand-over that failed; doubled each time.
 const RETRY_MS: u64 = 500;
 const RETRY_MS_MAX: u64 = 30_000;
-/// Who is given leadership and does not lead any more so soon has given it back, or could not hold it.
-const KEPT_MS: u64 = 30_000;
+/// Who is given leadership and does not lead any more so soon has given it back, or could not hold it. Longer than any wait, or
+/// who waited longest would pass for one that kept it.
+const KEPT_MS: u64 = 3 * RETRY_MS_MAX;
 /// So many election timeouts the target has, from the call on, to come to lead: it writes its vote, and so do the others.
 const CALL_TIMEOUTS: u64 = 2;
 /// While nobody leads after a call, submitters are held for so many election timeouts from it: the target's campaign and
@@ -159,8 +160,16 @@ pub struct HandOver {
     stage: Stage,
     /// Another member, be it another run of the same process, has not failed.
     failed: BTreeMap<MemberId, Failed>,
-    /// Who was given leadership last, and when.
-    given: Option<(MemberId, Time)>,
+    given: Option<Given>,
+}
+
+/// Who was given leadership last.
+#[derive(Debug)]
+struct Given {
+    member: MemberId,
+    at: Time,
+    /// How it had failed before.
+    failed: Option<Failed>,
 }
 
 impl HandOver {
@@ -182,10 +191,10 @@ impl HandOver {
     /// Before a start by preference: that this member was given leadership and did not keep it is a failure. Two processes
     /// that were started with different preferences would give it to each other for ever.
     pub fn note_returned(&mut self, member: MemberId, now: Time) {
-        match self.given.take_if(|(given, _)| *given == member) {
-            Some((_, at)) if now.millis_since(at) < KEPT_MS => self.note_failure(member, now),
-            Some(_) => drop(self.failed.remove(&member)),
-            None => {}
+        let Some(given) = self.given.take_if(|given| given.member == member) else { return };
+        if now.millis_since(given.at) < KEPT_MS {
+            self.failed.extend(given.failed.map(|failed| (member, failed)));
+            self.note_failure(member, now);
         }
     }
 
@@ -246,7 +255,7 @@ impl HandOver {
     pub fn end(&mut self, leader: Option<MemberId>, now: Time) {
         if let Stage::Called { member, .. } = self.stage {
             if leader == Some(member) {
-                self.given = Some((member, now));
+                self.given = Some(Given { member, at: now, failed: self.failed.remove(&member) });
             } else {
                 self.note_failure(member, now);
             }
@@ -277,11 +286,11 @@ impl HandOver {
     }
 
     fn note_failure(&mut self, member: MemberId, now: Time) {
+        // One that failed long ago begins anew; members that are gone are not kept.
+        self.failed.retain(|_, failed| now.millis_since(failed.not_before) < KEPT_MS);
         let failed = self.failed.entry(member).or_insert(Failed { not_before: now, retry_ms: RETRY_MS });
         failed.not_before = now.plus_millis(failed.retry_ms);
         failed.retry_ms = (failed.retry_ms * 2).min(RETRY_MS_MAX);
-        // Members that are gone are not kept.
-        self.failed.retain(|_, failed| now.millis_since(failed.not_before) < RETRY_MS_MAX);
     }
 }
 
@@ -413,6 +422,28 @@ mod tests {
         let mut h = called();
         h.end(Some(member(2)), ms(10));
         assert!(!h.must_wait(member(2), ms(10)));
+    }
+
+    #[test]
+    fn a_success_ends_the_waits_and_one_that_is_not_kept_goes_on_with_them() {
+        let fail_thrice = |h: &mut HandOver| (0..3).for_each(|_| h.note_failure(member(2), ms(0)));
+        let mut h = called();
+        fail_thrice(&mut h);
+        h.end(Some(member(2)), ms(10));
+        h.note_failure(member(2), ms(20));
+        assert!(!h.must_wait(member(2), ms(20 + RETRY_MS)), "it had led");
+        let mut h = called();
+        fail_thrice(&mut h);
+        h.end(Some(member(2)), ms(10));
+        h.note_returned(member(2), ms(KEPT_MS));
+        assert!(h.must_wait(member(2), ms(KEPT_MS + 8 * RETRY_MS - 1)));
+        let mut h = called();
+        h.end(Some(member(2)), ms(10));
+        h.note_returned(member(2), ms(10 + KEPT_MS));
+        assert!(!h.must_wait(member(2), ms(10 + KEPT_MS)), "it had kept it");
+        fail_thrice(&mut h);
+        h.note_failure(member(2), ms(3_600_000));
+        assert!(!h.must_wait(member(2), ms(3_600_000 + RETRY_MS)), "that was an hour ago");
     }
 
     #[test]

@@ -135,11 +135,28 @@ impl Replica {
         if let Some(other) = self.who_has_more_of_the_log(node) {
             return Err(format!("{other} is in reach and has more of the log: let that one go on, or end it first"));
         }
+        if let Some(other) = self.who_has_not_said_what_it_has(node) {
+            return Err(format!(
+                "{other} is in reach and has not said yet how much of the log it has: ask again in a while (one that replays its \
+                 log says it when it is through), or end that process first"
+            ));
+        }
         Ok(())
     }
 
-    /// A member in reach whose log would win an election against this one's: what was committed may be in it alone. Who can't
-    /// campaign has not said.
+    /// A member in reach that may vote, and has neither asked for votes nor would have voted for this one. One that starts again
+    /// asks only when its lanes are through with what it has.
+    fn who_has_not_said_what_it_has(&self, node: &Node) -> Option<ProcessId> {
+        let formation = node.formation().id;
+        let is_voter = |peer: &Peer| {
+            let id = peer.member_in(formation).filter(|_| !peer.is_leaving() && peer.log_end.is_none());
+            id.is_some_and(|id| node.log().conf_state().voters.contains(&id.get()))
+        };
+        let mut others = self.peers.connected().filter(|(_, peer)| is_voter(peer) && !planted::has(Bug::RestoreTheLesser));
+        others.next().map(|(process, _)| process)
+    }
+
+    /// A member in reach whose log would win an election against this one's: what was committed may be in it alone.
     pub(super) fn who_has_more_of_the_log(&self, node: &Node) -> Option<ProcessId> {
         let formation = node.formation().id;
         let has_more = |peer: &Peer| {

@@ -18,8 +18,10 @@ use super::callbacks::locked;
 /// every partition of a process to have one.
 const SHORT_SLAB_BYTES: usize = 256 << 10;
 
-/// A piece is at most this part of a slab, so that no more than that is lost at its end.
-const PIECES_MIN: usize = 16;
+/// The longest pieces that the slabs of a process's groups hold, of each about one.
+const PIECES: usize = 16;
+/// In one slab. What is lost at its end is never touched, and so takes no memory.
+const PIECES_MIN: usize = 2;
 
 /// What the intakes of one group share. A group has its own, since each log comes to its bound in its own time: what a quiet
 /// one holds would otherwise keep slabs from use that are the busy ones' but for that piece.
@@ -34,9 +36,10 @@ impl Buffers {
     /// For logs that are cut beyond `fragment_bytes`, in a process of so many groups: all of them together have as much in
     /// slabs that are not full as a single one would.
     pub fn new(fragment_bytes: usize, groups: usize) -> Self {
-        let all_bytes = PIECES_MIN * (fragment_bytes + CHUNK_HEAD_BYTES_MAX);
-        let long_slab_bytes = (all_bytes / groups.max(1)).max(SHORT_SLAB_BYTES);
-        Self { short: Slabs::new(SHORT_SLAB_BYTES), long: Slabs::new(long_slab_bytes) }
+        let piece_bytes_max = fragment_bytes + CHUNK_HEAD_BYTES_MAX;
+        // One byte more: the rest of a slab is what it is known by.
+        let long_slab_bytes = piece_bytes_max * (PIECES / groups.max(1)).max(PIECES_MIN) + 1;
+        Self { short: Slabs::new(SHORT_SLAB_BYTES), long: Slabs::new(long_slab_bytes).of_pieces_up_to(piece_bytes_max) }
     }
 
     /// See [`Slabs::free`].
@@ -61,6 +64,7 @@ impl Buffers {
 /// Slabs of one size. Any thread.
 pub(super) struct Slabs {
     slab_bytes: usize,
+    piece_bytes_max: usize,
     shelf: Mutex<Shelf>,
 }
 
@@ -79,7 +83,12 @@ struct Shelf {
 impl Slabs {
     /// None is allocated yet.
     pub fn new(slab_bytes: usize) -> Self {
-        Self { slab_bytes, shelf: Mutex::default() }
+        Self { slab_bytes, piece_bytes_max: slab_bytes / PIECES, shelf: Mutex::default() }
+    }
+
+    /// [`Slabs::piece`] cuts pieces up to this length.
+    fn of_pieces_up_to(self, piece_bytes_max: usize) -> Self {
+        Self { piece_bytes_max, ..self }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -100,7 +109,7 @@ impl Slabs {
     /// An empty buffer of exactly `bytes` bytes, from a slab that many threads share; one of its own where it
     /// would waste much of a slab's end.
     pub fn piece(&self, bytes: usize) -> BytesMut {
-        if bytes > self.slab_bytes / PIECES_MIN {
+        if bytes > self.piece_bytes_max {
             return BytesMut::with_capacity(bytes);
         }
         let mut shelf = self.shelf();
@@ -185,6 +194,20 @@ mod tests {
 
     fn retired(slabs: &Slabs) -> usize {
         slabs.shelf().retired.len()
+    }
+
+    #[test]
+    fn logs_of_any_length_that_is_not_cut_come_from_slabs_however_many_groups_there_are() {
+        for groups in [1, 2, 9, 24, 64] {
+            let buffers = Buffers::new(512 << 10, groups);
+            for bytes in [20_000, 286_208, 512 << 10] {
+                let pieces: Vec<BytesMut> = (0..40).map(|_| buffers.long.piece(bytes)).collect();
+                assert!(std::mem::take(&mut buffers.long.shelf().wanted) > 0, "{groups} groups, {bytes} bytes");
+                drop(pieces);
+            }
+            let in_slabs: usize = groups * buffers.long.slab_bytes;
+            assert!(in_slabs <= (16 + 2 * groups) * (513 << 10), "{in_slabs} bytes for {groups} groups");
+        }
     }
 
     #[test]

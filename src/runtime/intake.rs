@@ -88,6 +88,8 @@ struct Queue {
     line: VecDeque<Arc<Waiter>>,
     /// How often the gate has closed.
     closings: u64,
+    /// Nothing counts as queued any more.
+    is_discarded: bool,
 }
 
 /// A submitter that waits for room, or for the end of a transfer of leadership.
@@ -148,6 +150,7 @@ impl Intake {
                 rest: BytesMut::new(),
                 line: VecDeque::new(),
                 closings: 0,
+                is_discarded: false,
             }),
             filled: AtomicBool::new(false),
             queued_bytes: AtomicUsize::new(0),
@@ -291,13 +294,14 @@ impl Intake {
         self.wake_waiting();
     }
 
-    /// A long log's room, of which nothing was used: its bytes are queued no more, or were forgotten with all others.
+    /// A long log's room, of which nothing was used: unless it was forgotten with all others.
     fn give_back(&self, bytes: usize) {
         let queue = locked(&self.queue);
-        if queue.door != Door::Stopped {
-            drop(queue);
-            self.release(bytes);
+        if !queue.is_discarded {
+            self.queued_bytes.fetch_sub(bytes, Ordering::SeqCst);
         }
+        drop(queue);
+        self.wake_waiting();
     }
 
     fn wake_waiting(&self) {
@@ -373,6 +377,7 @@ impl Intake {
     /// queued no more either: nobody will say of it that it was.
     pub(super) fn discard(&self) {
         let mut queue = locked(&self.queue);
+        queue.is_discarded = true;
         self.queued_bytes.store(0, Ordering::SeqCst);
         let (ready, open) = (std::mem::take(&mut queue.ready), queue.open.take());
         let rest = std::mem::take(&mut queue.rest);
@@ -547,10 +552,13 @@ mod tests {
         let (intake, _poll) = intake(LIMITS, Gate::Open);
         (0..3).for_each(|_| assert!(intake.submit(b"log").is_ok()));
         assert!(intake.take().is_some() && intake.queued_bytes() > 0);
+        let queued = intake.queued_bytes();
+        intake.queued_bytes.fetch_add(20_000, Ordering::SeqCst);
         intake.stop();
-        intake.discard();
-        assert_eq!(intake.queued_bytes(), 0);
         // Of a long log whose copy was in the making.
+        intake.give_back(20_000);
+        assert_eq!(intake.queued_bytes(), queued);
+        intake.discard();
         intake.give_back(20_000);
         assert_eq!(intake.queued_bytes(), 0);
     }

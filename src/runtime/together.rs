@@ -102,6 +102,8 @@ pub(super) struct Together {
     without_hope_since: Option<Time>,
     /// How often the first group was sent on from here since one process led all.
     moves: u32,
+    /// One of the others had no leader that this process knew of.
+    lacked_leader: bool,
     /// What is remembered here is of this wish; a host that asks anew is obeyed at once.
     wish: Wish,
     first_leader: Option<ProcessId>,
@@ -127,6 +129,7 @@ impl Together {
             split_since: None,
             without_hope_since: None,
             moves: 0,
+            lacked_leader: false,
             wish: Wish::default(),
             first_leader: None,
             on_trial: None,
@@ -249,6 +252,11 @@ impl Together {
             self.wish = look.wish;
             self.tried.clear();
             self.moves = 0;
+        }
+        // Where a group had no leader anywhere, and no majority, the first one has moved to and fro in vain. Now it need not.
+        let lacks_leader = look.others.iter().any(|group| group.lacks_leader);
+        if std::mem::replace(&mut self.lacked_leader, lacks_leader) && !lacks_leader {
+            (self.moves, self.split_since) = (0, None);
         }
         let Some(leader) = look.first.leader else { return };
         let former = self.first_leader.replace(leader);
@@ -438,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_without_a_leader_is_elsewhere_only_where_one_could_be_elected_and_nobody_leads_all() {
+    fn a_group_without_a_leader_is_elsewhere_only_where_it_may_have_one_out_of_reach_and_nobody_leads_all() {
         let lacking = Stand { lacks_leader: true, ..Stand::default() };
         let cases = [(&lacking, false, Aim::Give(Z)), (&Stand::default(), false, Aim::Wish), (&lacking, true, Aim::Wish)];
         for (second, is_announced, aim) in cases {
@@ -447,6 +455,19 @@ mod tests {
             x.decide(ms(0), &look);
             assert_eq!(x.decide(ms(FOLLOW_MS), &look), aim, "{second:?}, announced: {is_announced}");
         }
+    }
+
+    /// However long the first one was passed on and on meanwhile.
+    #[test]
+    fn a_group_that_gets_a_leader_again_is_waited_for_no_longer_than_at_first() {
+        let lacking = Stand { lacks_leader: true, ..Stand::default() };
+        let (mut x, first) = (Together::new(), ours(X, &[]));
+        let elections = (0..300).filter(|s| decide(&mut x, ms(1_000 * s), X, &[first.clone(), lacking.clone()]) == Aim::Elect).count();
+        assert!((3..8).contains(&elections), "{elections} in five minutes: each wait is twice the one before");
+        let (first, second) = (ours(X, &[Z]), led_by(Z));
+        let returned = 300_000;
+        assert_eq!(decide(&mut x, ms(returned), X, &[first.clone(), second.clone()]), Aim::Stay);
+        assert_eq!(decide(&mut x, ms(returned + FOLLOW_MS), X, &[first, second]), Aim::Give(Z));
     }
 
     #[test]

@@ -51,6 +51,7 @@ scenarios! {
     an_order_that_does_not_wait_for_its_survivor: FormDespiteOrder, "29-", "a generation begins once";
     a_parent_generation_that_goes_on: ParentGoesOn, "34-", "generation 2 begins with this process alone";
     a_second_call_that_begins_another_generation: RestoreAgain, "34-", "generation 3 begins with this process alone";
+    a_survivor_that_does_not_wait_to_hear_what_another_has: RestoreTheLesser, "89-", "p1  warns: generation 2 begins";
     a_survivor_that_goes_on_with_less_than_another_has: RestoreTheLesser, "88-", "p1  warns: generation 2 begins";
     a_removed_leader_that_goes_on_waiting: DeafWhenOut, "86-", "who is told that it is out does not stand as leader";
     early_logs_that_are_kept_for_ever: DeafWhenOut, "87-", "p0  gate closed, p1 leads";
@@ -70,7 +71,7 @@ scenarios! {
     a_survivor_that_does_not_know_the_members_of_now: MissLaterMember, "76-", "generation 2 begins with this process alone";
     a_joint_configuration_that_lasts_until_a_heartbeat: LeaveJointLater, "76-", "in vain";
     a_newcomer_that_answered_nothing_and_is_promoted: PromoteUnheard, "78-", "has caught up: making it a voter";
-    a_leader_that_cuts_off_and_is_not_believed: MissLaterMember, "80-", "generation 2 begins with this process alone";
+    a_leader_that_cuts_off_and_is_not_believed: MissLaterMember, "80-", "a leader says that this replica is out";
     a_generation_that_is_told_before_it_is_written: TellBeforeWritten, "81-", "a membership is on disk before it is told";
     a_formation_that_can_not_begin_and_is_kept: KeepVainFormation, "82-", "in vain";
     a_formation_that_begins_with_too_few: BeginWithFew, "84-", "a generation begins once";

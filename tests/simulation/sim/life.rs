@@ -268,7 +268,11 @@ impl Life {
             }
             Input::Persisted(write) => self.replica.persisted(write),
             Input::Tick => self.replica.tick(self.clock.read(now_us)),
-            Input::Ask(ask) => self.ask(ask),
+            Input::Ask(ask) => {
+                if let Err(why) = self.ask(ask) {
+                    trace.story(now_us, self.process, || format!("refuses that: {why}"));
+                }
+            }
         }
         Ok(())
     }
@@ -279,7 +283,7 @@ impl Life {
         self.leaving || is_told
     }
 
-    fn ask(&mut self, ask: Ask) {
+    fn ask(&mut self, ask: Ask) -> Result<(), String> {
         match ask {
             Ask::Prefer(process) => self.replica.set_preferred(process.map(ProcessId)),
             Ask::Goodbye => {
@@ -292,9 +296,10 @@ impl Life {
             }
             Ask::Companion(process) => self.replica.set_companion(process.map(ProcessId)),
             // Refusal is an answer too; what matters is what the replica then does.
-            Ask::Seek => drop(self.replica.seek_leadership()),
-            Ask::RestoreAlone => drop(self.replica.restore_alone()),
+            Ask::Seek => return self.replica.seek_leadership().map_err(|why| format!("{why:?}")),
+            Ask::RestoreAlone => return self.replica.restore_alone(),
         }
+        Ok(())
     }
 
     /// Moves chunks on as the event loop does: while wanted, or all of them once the gate is closed or
