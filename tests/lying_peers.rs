@@ -77,7 +77,7 @@ impl Bench {
     fn follower(durable: bool, last: u64) -> Self {
         let mut bench = Self::unformed(durable);
         for process in [LIAR, OTHER] {
-            let standing = Standing { member: Some((formation(), member(process).id)), blank: false, leaving: false };
+            let standing = Standing { member: Some((formation(), member(process).id)), blank: false, leaving: false, log_end: Default::default() };
             bench.receive(process, PeerMessage::Standing(standing));
         }
         bench.persist();
@@ -237,14 +237,14 @@ fn a_rejection_beyond_the_log_is_refused_by_a_leader() {
 #[test]
 fn a_message_in_this_members_own_name_is_refused() {
     let mut bench = Bench::leader(false, 3);
-    let standing = Standing { member: Some((formation(), member(ME).id)), blank: false, leaving: false };
+    let standing = Standing { member: Some((formation(), member(ME).id)), blank: false, leaving: false, log_end: Default::default() };
     bench.receive(LIAR, PeerMessage::Standing(standing));
     bench.assert_refused("belongs to another process");
     // An id that the formation does not name can be claimed by anyone; this member's own is refused still.
     let mut bench = Bench::leader(false, 3);
     let mut later = formation();
     later.members.remove(0);
-    bench.receive(LIAR, PeerMessage::Standing(Standing { member: Some((later, member(ME).id)), blank: false, leaving: false }));
+    bench.receive(LIAR, PeerMessage::Standing(Standing { member: Some((later, member(ME).id)), blank: false, leaving: false, log_end: Default::default() }));
     let mut lie = Message { from: 1, to: 1, term: bench.term(), index: 4, ..Message::default() };
     lie.set_msg_type(MessageType::MsgAppendResponse);
     bench.receive(LIAR, PeerMessage::Raft(FORMATION, Box::new(lie)));
@@ -332,7 +332,7 @@ fn formations_that_nobody_can_decide_are_refused_however_they_come() {
     let ballot = Ballot { round: 1, process: LIAR.0 };
     for (formation, why) in lies {
         let messages = [
-            PeerMessage::Standing(Standing { member: Some((formation.clone(), member(LIAR).id)), blank: false, leaving: false }),
+            PeerMessage::Standing(Standing { member: Some((formation.clone(), member(LIAR).id)), blank: false, leaving: false, log_end: Default::default() }),
             PeerMessage::Welcome(formation.clone(), member(ME).id),
             PeerMessage::Accept(ballot, formation.clone()),
             PeerMessage::Promise(ballot, Some((ballot, formation.clone()))),
@@ -380,7 +380,7 @@ fn a_peer_of_an_unrelated_formation_is_told_to_the_operator_and_counted_while_it
     let mut bench = Bench::follower(false, 3);
     assert_eq!(bench.replica.status().foreign, 0);
     let theirs = Formation { id: 99, ..formation() };
-    bench.receive(OTHER, PeerMessage::Standing(Standing { member: Some((theirs, id(3))), blank: false, leaving: false }));
+    bench.receive(OTHER, PeerMessage::Standing(Standing { member: Some((theirs, id(3))), blank: false, leaving: false, log_end: Default::default() }));
     let told = bench.notices.iter().any(|text| text.contains("unrelated to ours: two shards were formed"));
     assert!(told && bench.replica.status().foreign == 1, "{:?}", bench.notices);
     bench.replica.peer_down(OTHER);
@@ -454,7 +454,7 @@ fn what_a_member_reports_as_delivered_is_kept_until_it_has_acknowledged_it() {
 fn a_leader_whose_admission_was_not_applied_yet_is_believed() {
     let mut bench = Bench::follower(false, 5);
     let later = id(9);
-    let standing = Standing { member: Some((formation(), later)), blank: false, leaving: false };
+    let standing = Standing { member: Some((formation(), later)), blank: false, leaving: false, log_end: Default::default() };
     bench.receive(OTHER, PeerMessage::Standing(standing));
     let mut heartbeat = Message { from: later.get(), to: 1, term: 2, ..Message::default() };
     heartbeat.set_msg_type(MessageType::MsgHeartbeat);
@@ -479,7 +479,7 @@ fn leader_whose_follower_restarted() -> Bench {
     assert_eq!((bench.replica.status().last, bench.replica.status().commit), (LogIndex(5), LogIndex(4)));
     bench.replica.peer_down(LIAR);
     bench.replica.peer_up(LIAR, RunId(999));
-    let standing = Standing { member: Some((formation(), member(LIAR).id)), blank: false, leaving: false };
+    let standing = Standing { member: Some((formation(), member(LIAR).id)), blank: false, leaving: false, log_end: Default::default() };
     bench.receive(LIAR, PeerMessage::Standing(standing));
     bench.persist();
     bench

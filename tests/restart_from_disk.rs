@@ -267,7 +267,7 @@ fn a_restart_applies_a_long_log_at_the_pace_of_its_callbacks() {
     // Meanwhile it is a member like any: it answers, and votes.
     let peer = ProcessId(2);
     host.replica.peer_up(peer, origin(2).run);
-    host.replica.receive(peer, PeerMessage::Standing(Standing { member: Some((formation(), id(2))), blank: false, leaving: false }));
+    host.replica.receive(peer, PeerMessage::Standing(Standing { member: Some((formation(), id(2))), blank: false, leaving: false, log_end: Default::default() }));
     host.turn();
     let mut heartbeat = Message { from: id(2).get(), to: id(1).get(), term: TERM, commit: LAST, ..Message::default() };
     heartbeat.set_msg_type(MessageType::MsgHeartbeat);
@@ -346,7 +346,7 @@ fn leader_sends(host: &mut Host, term: u64, mut message: Message, kind: MessageT
 fn meet(host: &mut Host, process: u16, member: MemberId) {
     let peer = ProcessId(process);
     host.replica.peer_up(peer, origin(process).run);
-    host.replica.receive(peer, PeerMessage::Standing(Standing { member: Some((formation(), member)), blank: false, leaving: false }));
+    host.replica.receive(peer, PeerMessage::Standing(Standing { member: Some((formation(), member)), blank: false, leaving: false, log_end: Default::default() }));
 }
 
 fn acknowledged(sent: &[(ProcessId, PeerMessage)]) -> Option<u64> {

@@ -142,7 +142,7 @@ impl Stage {
             Act::Join(process) => {
                 let member = Some((self.scene.formation.clone(), self.scene.id_of(peer(process))));
                 let blank = process >= 128;
-                self.receive(peer(process), PeerMessage::Standing(Standing { member, blank, leaving: false }));
+                self.receive(peer(process), PeerMessage::Standing(Standing { member, blank, leaving: false, log_end: Default::default() }));
             }
             Act::Unformed(process) => self.receive(peer(process), PeerMessage::Standing(Standing::default())),
             Act::Answer(rounds) => (0..1 + rounds % 4).for_each(|_| self.answer()),

@@ -281,6 +281,7 @@ impl Said {
                 member: its.as_ref().map(|(formation, id)| (formation.value(scene), member(id, from))),
                 blank: false,
                 leaving: *leaving,
+                log_end: (Term(scene.term), LogIndex(scene.last)),
             }),
             Said::Prepare(round, p) => PeerMessage::Prepare(ballot(*round, *p)),
             Said::Promise(round, p, accepted) => PeerMessage::Promise(

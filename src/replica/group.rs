@@ -117,6 +117,8 @@ pub struct Replica {
     pub(super) says_led: bool,
     /// Of several groups: the target of a hand-over is not called before the others are as far.
     pub(super) holds_call: bool,
+    /// Of several groups: no order to go on alone is obeyed.
+    pub(super) holds_orders: bool,
     /// This run comes to lead although it lost logs: nobody else can lead all groups of several.
     pub(super) leads_despite_loss: bool,
     pub(super) retention: Retention,
@@ -201,6 +203,7 @@ impl Replica {
             companion: None,
             says_led: false,
             holds_call: false,
+            holds_orders: false,
             leads_despite_loss: false,
             retention: Retention::default(),
             marks: Marks::default(),
@@ -448,9 +451,6 @@ impl Replica {
         if matches!(kind, MessageType::MsgRequestPreVote | MessageType::MsgRequestVote) {
             self.campaigns.saw_a_campaign(node, &message, self.now);
         }
-        if let Some(end) = log_end_told_by(&message, node) {
-            self.peers.connected_mut(from).into_iter().for_each(|peer| peer.log_end = Some(end));
-        }
         if kind == MessageType::MsgRequestPreVote && !self.campaigns.lets_ask(node, &message) {
             return;
         }
@@ -676,7 +676,8 @@ impl Replica {
     }
 
     pub(super) fn standing(&self) -> Standing {
-        Standing { member: self.seat.clone(), blank: self.is_blank(), leaving: self.leaving }
+        let log_end = self.node().map_or_else(Default::default, Node::log_end);
+        Standing { member: self.seat.clone(), blank: self.is_blank(), leaving: self.leaving, log_end }
     }
 
     /// It stands in a formation, and has nothing of it.
@@ -752,14 +753,5 @@ impl Replica {
     /// A random number of this replica's own sequence.
     pub(super) fn random(&mut self) -> u64 {
         self.rng.gen()
-    }
-}
-
-/// What a vote that is asked for or given says of the sender's log: see [`super::peers::Peer::log_end`].
-fn log_end_told_by(message: &Message, node: &Node) -> Option<(Term, LogIndex)> {
-    match message.get_msg_type() {
-        MessageType::MsgRequestPreVote | MessageType::MsgRequestVote => Some((Term(message.log_term), LogIndex(message.index))),
-        MessageType::MsgRequestPreVoteResponse | MessageType::MsgRequestVoteResponse if !message.reject => Some(node.log_end()),
-        _ => None,
     }
 }

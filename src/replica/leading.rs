@@ -11,7 +11,7 @@ use super::output::{Severity, WaitsFor};
 use super::retention::{Electorate, Standpoint};
 
 /// Where a process stands is repeated, so that a lost message heals.
-const STANDING_MS: u64 = 500;
+pub(super) const STANDING_MS: u64 = 500;
 
 impl Replica {
     /// The clock moved. Call every `tick_ms`, or as rarely as [`Replica::ticks_until_due`] says; a late call is one
@@ -344,10 +344,7 @@ impl Replica {
             self.stuck_since = None;
             return;
         }
-        if self.stuck_since.is_none() {
-            self.stuck_since = Some(self.now);
-            self.peers.forget_log_ends();
-        }
+        self.stuck_since.get_or_insert(self.now);
         self.obey_own_order();
     }
 }

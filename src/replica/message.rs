@@ -26,6 +26,8 @@ pub struct Standing {
     pub blank: bool,
     /// The sender said goodbye: it is shutting down and does not campaign.
     pub leaving: bool,
+    /// Of a member: term and index of its last entry.
+    pub log_end: (Term, LogIndex),
 }
 
 /// A member's report to the leader, or the leader's to its members.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use raft::eraftpb::MessageType;
 
-use crate::ids::{LogIndex, MemberId, ProcessId, RunId, Term, Time};
+use crate::ids::{LogIndex, MemberId, ProcessId, RunId, Time};
 
 use super::message::{PeerMessage, Report, Standing};
 
@@ -31,9 +31,6 @@ pub struct Peer {
     pub departed: bool,
     /// What it was sent waits for the network to take it.
     pub backlog: bool,
-    /// Term and index of its last entry when it last asked for votes, or this member's own when it would have voted for that:
-    /// it has no more. Of this connection, and while nobody leads.
-    pub log_end: Option<(Term, LogIndex)>,
     /// What it acknowledged to this leader, when last looked at, and since when that is so.
     pub acknowledged: (LogIndex, Time),
 }
@@ -134,11 +131,6 @@ impl Peers {
     /// A leadership begins: what counts is reported to it anew, within a heartbeat.
     pub fn forget_reports(&mut self) {
         self.peers.values_mut().for_each(|peer| peer.report = None);
-    }
-
-    /// Nobody leads any more: what others have may have grown before.
-    pub fn forget_log_ends(&mut self) {
-        self.peers.values_mut().for_each(|peer| peer.log_end = None);
     }
 
     /// One process, if it is of this group.

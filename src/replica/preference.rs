@@ -24,6 +24,7 @@ const RETRY_MS_MAX: u64 = 30_000;
 /// Who is given leadership and does not lead any more so soon has given it back, or could not hold it. Longer than any wait, or
 /// who waited longest would pass for one that kept it.
 const KEPT_MS: u64 = 3 * RETRY_MS_MAX;
+const _: () = assert!(KEPT_MS > RETRY_MS_MAX);
 /// So many election timeouts the target has, from the call on, to come to lead: it writes its vote, and so do the others.
 const CALL_TIMEOUTS: u64 = 2;
 /// While nobody leads after a call, submitters are held for so many election timeouts from it: the target's campaign and

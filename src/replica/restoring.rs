@@ -13,11 +13,11 @@ use crate::ids::{MemberId, ProcessId};
 use super::config::RestoreOrder;
 use super::formation::{Formation, Member};
 use super::group::{Phase, Replica};
+use super::leading::STANDING_MS;
 use super::members;
 use super::message::PeerMessage;
 use super::node::Node;
 use super::output::Severity;
-use super::peers::Peer;
 use super::planted::{self, Bug};
 
 /// A survivor obeys an order once it was stuck for so many election timeouts: an election that is late, or a
@@ -61,6 +61,7 @@ impl Replica {
     fn obey(&mut self, whose: &str) {
         let done = match self.may_go_on_alone() {
             // A leader may still come, and the order is repeated.
+            Ok(()) if self.holds_orders => return,
             Ok(()) if self.stuck_ms() < STUCK_ELECTIONS * self.config.timing.election_ms => return,
             Ok(()) => self.restore_alone(),
             Err(why) => Err(why),
@@ -88,16 +89,35 @@ impl Replica {
     /// The operator's act for a survivor that can't find a majority of its members: begins generation + 1
     /// from its log, alone. Refused with the reason when this replica is not in that state.
     pub fn restore_alone(&mut self) -> Result<(), String> {
-        self.may_go_on_alone()?;
+        self.could_restore_alone()?;
         let fresh = self.random();
         let Phase::Member(node) = &self.phase else { return Err("this replica is not a member".into()) };
-        if node.has_ready(self.applying()) || (self.config.durable && !node.is_persisted()) {
-            return Err("the replica is still busy with its log: ask again".into());
-        }
         let old = node.formation();
         let me = Member { process: self.config.me, run: self.config.run, id: node.members().next_id() };
         let formation = old.continued_by(me, fresh, node.last_index());
         self.continue_as(formation, me.id)
+    }
+
+    /// Whether [`Replica::restore_alone`] would be obeyed.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn could_restore_alone(&self) -> Result<(), String> {
+        self.may_go_on_alone()?;
+        // What others said of their logs before may be old.
+        if self.stuck_ms() < 2 * STANDING_MS && !planted::has(Bug::RestoreAgain) {
+            return Err("the members are out of reach for less than a second: ask again".into());
+        }
+        let is_busy = |node: &Node| node.has_ready(self.applying()) || (self.config.durable && !node.is_persisted());
+        if self.node().is_some_and(is_busy) {
+            return Err("the replica is still busy with its log: ask again".into());
+        }
+        Ok(())
+    }
+
+    /// Of several groups: no order is obeyed while another one could not go on too. One survivor has to have them all.
+    pub fn hold_orders(&mut self, holds: bool) {
+        self.holds_orders = holds;
     }
 
     fn may_go_on_alone(&self) -> Result<(), String> {
@@ -135,35 +155,18 @@ impl Replica {
         if let Some(other) = self.who_has_more_of_the_log(node) {
             return Err(format!("{other} is in reach and has more of the log: let that one go on, or end it first"));
         }
-        if let Some(other) = self.who_has_not_said_what_it_has(node) {
-            return Err(format!(
-                "{other} is in reach and has not said yet how much of the log it has: ask again in a while (one that replays its \
-                 log says it when it is through), or end that process first"
-            ));
-        }
         Ok(())
-    }
-
-    /// A member in reach that may vote, and has neither asked for votes nor would have voted for this one. One that starts again
-    /// asks only when its lanes are through with what it has.
-    fn who_has_not_said_what_it_has(&self, node: &Node) -> Option<ProcessId> {
-        let formation = node.formation().id;
-        let is_voter = |peer: &Peer| {
-            let id = peer.member_in(formation).filter(|_| !peer.is_leaving() && peer.log_end.is_none());
-            id.is_some_and(|id| node.log().conf_state().voters.contains(&id.get()))
-        };
-        let mut others = self.peers.connected().filter(|(_, peer)| is_voter(peer) && !planted::has(Bug::RestoreTheLesser));
-        others.next().map(|(process, _)| process)
     }
 
     /// A member in reach whose log would win an election against this one's: what was committed may be in it alone.
     pub(super) fn who_has_more_of_the_log(&self, node: &Node) -> Option<ProcessId> {
         let formation = node.formation().id;
-        let has_more = |peer: &Peer| {
-            peer.member_in(formation).is_some() && peer.log_end > Some(node.log_end()) && !planted::has(Bug::RestoreTheLesser)
-        };
-        let others = self.peers.connected().filter(|(_, peer)| has_more(peer));
-        others.max_by_key(|(_, peer)| peer.log_end).map(|(process, _)| process)
+        let others = self.peers.connected().filter(|(process, peer)| {
+            let may_lead = self.config.voters.contains(process) && !peer.is_leaving();
+            may_lead && peer.member_in(formation).is_some() && !planted::has(Bug::RestoreTheLesser)
+        });
+        let log_ends = others.filter_map(|(process, peer)| Some((peer.standing.as_ref()?.log_end, process)));
+        log_ends.filter(|&(log_end, _)| log_end > node.log_end()).max().map(|(_, process)| process)
     }
 
     fn continue_as(&mut self, formation: Formation, id: MemberId) -> Result<(), String> {

@@ -210,6 +210,8 @@ impl Encoder {
                 if let Some((formation, id)) = &standing.member {
                     w.tail.put_u64_le(id.get());
                     w.formation(formation);
+                    w.tail.put_u64_le(standing.log_end.0 .0);
+                    w.tail.put_u64_le(standing.log_end.1 .0);
                 }
             }
             PeerMessage::Prepare(ballot) => {
@@ -450,7 +452,8 @@ pub fn decode(body: Bytes) -> Result<(GroupId, PeerMessage), WireError> {
                 }
                 _ => return Err(WireError("a standing of no kind")),
             };
-            PeerMessage::Standing(Standing { member, blank: kind == BLANK_MEMBER, leaving })
+            let log_end = if member.is_some() { (Term(r.u64()?), LogIndex(r.u64()?)) } else { Default::default() };
+            PeerMessage::Standing(Standing { member, blank: kind == BLANK_MEMBER, leaving, log_end })
         }
         PREPARE => PeerMessage::Prepare(r.ballot()?),
         PROMISE => {
@@ -523,8 +526,8 @@ mod tests {
         let origin = Origin { process: ProcessId(1), run: RunId(5) };
         vec![
             PeerMessage::Standing(Standing::default()),
-            PeerMessage::Standing(Standing { member: Some((formation(), MemberId::new(9).unwrap())), blank: false, leaving: true }),
-            PeerMessage::Standing(Standing { member: Some((formation(), MemberId::new(9).unwrap())), blank: true, leaving: false }),
+            PeerMessage::Standing(Standing { member: Some((formation(), MemberId::new(9).unwrap())), blank: false, leaving: true, log_end: (Term(3), LogIndex(12)) }),
+            PeerMessage::Standing(Standing { member: Some((formation(), MemberId::new(9).unwrap())), blank: true, leaving: false, log_end: Default::default() }),
             PeerMessage::Prepare(ballot),
             PeerMessage::Promise(ballot, None),
             PeerMessage::Promise(ballot, Some((ballot, formation()))),

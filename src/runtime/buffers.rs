@@ -33,8 +33,8 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// For logs that are cut beyond `fragment_bytes`, in a process of so many groups: all of them together have as much in
-    /// slabs that are not full as a single one would.
+    /// For logs that are cut beyond `fragment_bytes`, in a process of so many groups: up to eight of them together
+    /// have as much in slabs that are not full as a single one would.
     pub fn new(fragment_bytes: usize, groups: usize) -> Self {
         let piece_bytes_max = fragment_bytes + CHUNK_HEAD_BYTES_MAX;
         // One byte more: the rest of a slab is what it is known by.

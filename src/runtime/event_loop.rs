@@ -17,7 +17,7 @@ use raft::eraftpb::Entry;
 
 use crate::ids::{GroupId, PartitionId, ProcessId, Time};
 use crate::replica::message::PeerMessage;
-use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severity, Write};
+use crate::replica::output::{Event, Gate, LaneItem, Leadership, Outputs, Severity, WaitsFor, Write};
 use crate::replica::wire;
 use crate::transport::frame::SMALL_BODY_MAX;
 use crate::transport::{NoticeLevel, SendOutcome, Transport, TransportEvent};
@@ -25,7 +25,7 @@ use crate::transport::{NoticeLevel, SendOutcome, Transport, TransportEvent};
 use super::busy_poll::BusyPoll;
 use super::connection_lines::ConnectionLines;
 use super::election::ShardLeadership;
-use super::group_run::GroupRun;
+use super::group_run::{GroupRun, NotAlone};
 use super::lane::Lane;
 use super::replica_process::NotRestored;
 use super::shared::{mark_loop_thread, Command, Shared, Sought};
@@ -176,6 +176,7 @@ impl EventLoop {
         if ticks > 0 {
             self.tell_what_is_lost();
             self.keep_together(time);
+            self.hold_orders();
             self.groups.iter_mut().for_each(|group| group.replica.pass_ticks(time, ticks));
             if now >= self.next_look {
                 self.next_look = now + LOOK_EVERY;
@@ -393,8 +394,13 @@ impl EventLoop {
             Command::RestoreAlone(question) => {
                 let Some(answer) = question.take() else { return };
                 let me = self.me;
-                let results = self.groups.iter_mut().map(|group| (group.id, group.restore_alone(me)));
-                let _ = answer.try_send(NotRestored::sum_up(results));
+                // All or none: a survivor that has one group and not the other serves nobody.
+                let refusals = self.restoring_refusals();
+                let _ = answer.try_send(if refusals.is_empty() {
+                    NotRestored::sum_up(self.groups.iter_mut().map(|group| (group.id, group.restore_alone(me))))
+                } else {
+                    NotRestored::sum_up(refusals.into_iter().map(|(group, refusal)| (group, Err(refusal))))
+                });
             }
             Command::Status(question) => {
                 let Some(answer) = question.take() else { return };
@@ -582,6 +588,19 @@ impl EventLoop {
             Event::Notice(Severity::Error, text) => log::error!("{}: {text}", group.id),
             Event::Fatal(reason) => self.shared.failure.report(format!("{}: {reason}", group.id)),
         }
+    }
+
+    /// Of several groups, while one is stuck, each obeys an operator's order only when all that need it can.
+    fn hold_orders(&mut self) {
+        let is_stuck = self.groups.len() > 1 && self.groups.iter().any(|group| group.replica.waits_for() == WaitsFor::Majority);
+        let holds = is_stuck && !self.restoring_refusals().is_empty();
+        self.groups.iter_mut().for_each(|group| group.replica.hold_orders(holds));
+    }
+
+    /// The groups that need restoring, and why they could not go on alone here.
+    fn restoring_refusals(&self) -> Vec<(GroupId, NotAlone)> {
+        let refusal = |group: &GroupRun| Some((group.id, group.could_restore_alone(self.me).err().filter(|no| !no.serves)?));
+        self.groups.iter().filter_map(refusal).collect()
     }
 
     fn set_doors(&mut self) {

@@ -75,18 +75,25 @@ impl GroupRun {
     /// See [`Replica::restore_alone`]. A group that this run has let go on alone before, and that serves or is about to,
     /// is left as it is: the act can be repeated for the sake of the others.
     pub(super) fn restore_alone(&mut self, me: ProcessId) -> Result<(), NotAlone> {
-        self.replica.restore_alone().or_else(|reason| {
-            let status = self.replica.status();
-            let in_reach = status.voters.iter().filter(|&voter| *voter == me || status.connected.contains(voter)).count();
-            let sees_a_majority = 2 * in_reach > status.voters.len();
-            let is_out = status.leaving || matches!(status.role, "superseded" | "cut off");
-            if status.restored && !is_out && (status.leader.is_some() || sees_a_majority) {
-                return Ok(());
-            }
-            // A leader that died is named for a moment still.
-            let leader_is_gone = status.leader.is_some_and(|leader| leader != me && !status.connected.contains(&leader));
-            Err(NotAlone { reason, serves: sees_a_majority && !leader_is_gone && !is_out })
-        })
+        self.replica.restore_alone().or_else(|reason| self.not_alone(me, reason))
+    }
+
+    /// Whether that would be obeyed.
+    pub(super) fn could_restore_alone(&self, me: ProcessId) -> Result<(), NotAlone> {
+        self.replica.could_restore_alone().or_else(|reason| self.not_alone(me, reason))
+    }
+
+    fn not_alone(&self, me: ProcessId, reason: String) -> Result<(), NotAlone> {
+        let status = self.replica.status();
+        let in_reach = status.voters.iter().filter(|&voter| *voter == me || status.connected.contains(voter)).count();
+        let sees_a_majority = 2 * in_reach > status.voters.len();
+        let is_out = status.leaving || matches!(status.role, "superseded" | "cut off");
+        if status.restored && !is_out && (status.leader.is_some() || sees_a_majority) {
+            return Ok(());
+        }
+        // A leader that died is named for a moment still.
+        let leader_is_gone = status.leader.is_some_and(|leader| leader != me && !status.connected.contains(&leader));
+        Err(NotAlone { reason, serves: sees_a_majority && !leader_is_gone && !is_out })
     }
 
     pub(super) fn drain_intakes(&mut self) {

@@ -102,8 +102,8 @@ pub(super) struct Together {
     without_hope_since: Option<Time>,
     /// How often the first group was sent on from here since one process led all.
     moves: u32,
-    /// One of the others had no leader that this process knew of.
-    lacked_leader: bool,
+    /// One of the others has had no leader that this process knew of, since then.
+    lacked_since: Option<Time>,
     /// What is remembered here is of this wish; a host that asks anew is obeyed at once.
     wish: Wish,
     first_leader: Option<ProcessId>,
@@ -129,7 +129,7 @@ impl Together {
             split_since: None,
             without_hope_since: None,
             moves: 0,
-            lacked_leader: false,
+            lacked_since: None,
             wish: Wish::default(),
             first_leader: None,
             on_trial: None,
@@ -254,8 +254,12 @@ impl Together {
             self.moves = 0;
         }
         // Where a group had no leader anywhere, and no majority, the first one has moved to and fro in vain. Now it need not.
+        // (For a moment each hand-over leaves its group without a leader.)
         let lacks_leader = look.others.iter().any(|group| group.lacks_leader);
-        if std::mem::replace(&mut self.lacked_leader, lacks_leader) && !lacks_leader {
+        let lacked_since = self.lacked_since;
+        self.lacked_since = lacks_leader.then(|| lacked_since.unwrap_or(now));
+        let has_lasted = lacked_since.is_some_and(|since| now.millis_since(since) >= FOLLOW_MS);
+        if has_lasted && !lacks_leader && self.aim != Aim::TakeAll {
             (self.moves, self.split_since) = (0, None);
         }
         let Some(leader) = look.first.leader else { return };
@@ -455,6 +459,20 @@ mod tests {
             x.decide(ms(0), &look);
             assert_eq!(x.decide(ms(FOLLOW_MS), &look), aim, "{second:?}, announced: {is_announced}");
         }
+    }
+
+    #[test]
+    fn a_group_without_a_leader_for_a_moment_calls_off_nothing() {
+        let lacking = Stand { lacks_leader: true, ..Stand::default() };
+        let (mut x, first) = (Together::new(), Stand { has_hope: false, ..ours(X, &[]) });
+        let mut decide = |at, others: [Stand; 2]| {
+            let look = Look { has_lost: true, ..look(X, &first, &others) };
+            x.decide(ms(at), &look)
+        };
+        decide(0, [led_by(Z), led_by(Z)]);
+        assert_eq!(decide(LOST_MS, [led_by(Z), led_by(Z)]), Aim::TakeAll);
+        assert_eq!(decide(LOST_MS + 10, [lacking, led_by(Z)]), Aim::TakeAll);
+        assert_eq!(decide(LOST_MS + 20, [ours(X, &[]), led_by(Z)]), Aim::TakeAll);
     }
 
     /// However long the first one was passed on and on meanwhile.

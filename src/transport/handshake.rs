@@ -13,7 +13,7 @@ use crate::ids::{ProcessId, RunId};
 pub const GREETING_BYTES: usize = 48;
 
 /// Of the frames that follow the greeting.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;
 
 const MAGIC: [u8; 8] = *b"\x93mkraft\n";
 

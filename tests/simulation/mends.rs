@@ -51,7 +51,7 @@ scenarios! {
     an_order_that_does_not_wait_for_its_survivor: FormDespiteOrder, "29-", "a generation begins once";
     a_parent_generation_that_goes_on: ParentGoesOn, "34-", "generation 2 begins with this process alone";
     a_second_call_that_begins_another_generation: RestoreAgain, "34-", "generation 3 begins with this process alone";
-    a_survivor_that_does_not_wait_to_hear_what_another_has: RestoreTheLesser, "89-", "p1  warns: generation 2 begins";
+    a_survivor_that_goes_on_beside_a_member_it_never_heard_of: RestoreTheLesser, "89-", "p1  warns: generation 2 begins";
     a_survivor_that_goes_on_with_less_than_another_has: RestoreTheLesser, "88-", "p1  warns: generation 2 begins";
     a_removed_leader_that_goes_on_waiting: DeafWhenOut, "86-", "who is told that it is out does not stand as leader";
     early_logs_that_are_kept_for_ever: DeafWhenOut, "87-", "p0  gate closed, p1 leads";
@@ -68,7 +68,7 @@ scenarios! {
     a_report_that_is_believed_before_the_acknowledgement: BelieveDelivered, "58-", "p2  reports an error: cut off";
     an_acknowledgement_of_what_was_never_written: AcknowledgeReplaced, "60-", "only what is on disk is acknowledged";
     a_dead_leader_that_a_learner_remembers: RememberDeadLeader, "74-", "in vain";
-    a_survivor_that_does_not_know_the_members_of_now: MissLaterMember, "76-", "generation 2 begins with this process alone";
+    a_survivor_that_does_not_know_the_members_of_now: MissLaterMember, "76-", "a member is in reach that was admitted after what this one has";
     a_joint_configuration_that_lasts_until_a_heartbeat: LeaveJointLater, "76-", "in vain";
     a_newcomer_that_answered_nothing_and_is_promoted: PromoteUnheard, "78-", "has caught up: making it a voter";
     a_leader_that_cuts_off_and_is_not_believed: MissLaterMember, "80-", "a leader says that this replica is out";
