@@ -806,5 +806,6 @@ fn who_formed_a_moment_ago_does_not_go_on_alone_while_the_others_are_about_to_be
     assert!(refused.contains("the first election is still to come"), "{refused}");
     cluster.kill(1);
     cluster.kill(2);
+    cluster.run_ms(1_500);
     assert_eq!(cluster.hosts.get_mut(&0).unwrap().replica.restore_alone(), Ok(()), "they are gone");
 }

@@ -114,7 +114,7 @@ impl Replica {
 
     /// A majority of the voters, this one included, is connected; while a membership change runs, of the former ones too. For
     /// the first election that is not enough.
-    pub(super) fn sees_a_majority(&self) -> bool {
+    pub fn sees_a_majority(&self) -> bool {
         let Some(node) = self.node() else { return false };
         let conf = node.log().conf_state();
         let formation = node.formation().id;

@@ -20,6 +20,8 @@ pub struct Peer {
     pub last_run: Option<RunId>,
     /// What it said of itself, on this connection.
     pub standing: Option<Standing>,
+    /// When it last said so.
+    pub standing_heard: Time,
     /// Its last report, on this connection.
     pub report: Option<Report>,
     /// When a message of it last came.

@@ -18,6 +18,7 @@ use super::members;
 use super::message::PeerMessage;
 use super::node::Node;
 use super::output::Severity;
+use super::peers::Peer;
 use super::planted::{self, Bug};
 
 /// A survivor obeys an order once it was stuck for so many election timeouts: an election that is late, or a
@@ -108,6 +109,9 @@ impl Replica {
         if self.stuck_ms() < 2 * STANDING_MS && !planted::has(Bug::RestoreAgain) {
             return Err("the members are out of reach for less than a second: ask again".into());
         }
+        if let Some(other) = self.node().and_then(|node| self.who_is_silent(node)) {
+            return Err(format!("{other}, which is connected, has not said just now what it has: ask again, or end it first"));
+        }
         let is_busy = |node: &Node| node.has_ready(self.applying()) || (self.config.durable && !node.is_persisted());
         if self.node().is_some_and(is_busy) {
             return Err("the replica is still busy with its log: ask again".into());
@@ -156,6 +160,18 @@ impl Replica {
             return Err(format!("{other} is in reach and has more of the log: let that one go on, or end it first"));
         }
         Ok(())
+    }
+
+    /// Connected, it may have more of the log, and what it said of that is old.
+    fn who_is_silent(&self, node: &Node) -> Option<ProcessId> {
+        let formation = node.formation().id;
+        let is_silent = |peer: &Peer| match &peer.standing {
+            None => true,
+            Some(_) => peer.member_in(formation).is_some() && self.now.millis_since(peer.standing_heard) > 2 * STANDING_MS,
+        };
+        let may_lead = |process: &ProcessId, peer: &Peer| self.config.voters.contains(process) && !peer.is_leaving();
+        let mut others = self.peers.connected().filter(|(process, peer)| may_lead(process, peer) && is_silent(peer));
+        others.next().map(|(process, _)| process).filter(|_| !planted::has(Bug::RestoreTheLesser))
     }
 
     /// A member in reach whose log would win an election against this one's: what was committed may be in it alone.

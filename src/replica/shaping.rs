@@ -172,7 +172,7 @@ impl Replica {
     pub(super) fn on_standing(&mut self, from: ProcessId, standing: Standing) {
         let Some(peer) = self.peers.connected_mut(from) else { return };
         let run = peer.run;
-        peer.standing = Some(standing.clone());
+        (peer.standing, peer.standing_heard) = (Some(standing.clone()), self.now);
         match (&mut self.phase, standing.member) {
             (Phase::Unformed(shaping), Some((formation, _))) => {
                 match run {

@@ -85,8 +85,8 @@ impl GroupRun {
 
     fn not_alone(&self, me: ProcessId, reason: String) -> Result<(), NotAlone> {
         let status = self.replica.status();
-        let in_reach = status.voters.iter().filter(|&voter| *voter == me || status.connected.contains(voter)).count();
-        let sees_a_majority = 2 * in_reach > status.voters.len();
+        // Of the members: a process that came back with nothing is in reach, and none of them.
+        let sees_a_majority = self.replica.sees_a_majority();
         let is_out = status.leaving || matches!(status.role, "superseded" | "cut off");
         if status.restored && !is_out && (status.leader.is_some() || sees_a_majority) {
             return Ok(());
