@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test: cargo's, then the C and C++ ones under ctest. Installs cmake and a C++ compiler where they
 # are missing. The last line is "N passed, N failed", where steps that do not compile or hang count as a failure.
-# Takes about a quarter of an hour on two cores.
+# Takes some twenty minutes on two cores.
 set -uo pipefail
 . "$(dirname "$0")/tools.sh"
 no_arguments "$@"

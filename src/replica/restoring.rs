@@ -169,20 +169,21 @@ impl Replica {
             None => true,
             Some(_) => peer.member_in(formation).is_some() && self.now.millis_since(peer.standing_heard) > 2 * STANDING_MS,
         };
-        let may_lead = |process: &ProcessId, peer: &Peer| self.config.voters.contains(process) && !peer.is_leaving();
-        let mut others = self.peers.connected().filter(|(process, peer)| may_lead(process, peer) && is_silent(peer));
-        others.next().map(|(process, _)| process).filter(|_| !planted::has(Bug::RestoreTheLesser))
+        self.others_that_could_go_on().find(|(_, peer)| is_silent(peer)).map(|(process, _)| process)
     }
 
     /// A member in reach whose log would win an election against this one's: what was committed may be in it alone.
     pub(super) fn who_has_more_of_the_log(&self, node: &Node) -> Option<ProcessId> {
         let formation = node.formation().id;
-        let others = self.peers.connected().filter(|(process, peer)| {
-            let may_lead = self.config.voters.contains(process) && !peer.is_leaving();
-            may_lead && peer.member_in(formation).is_some() && !planted::has(Bug::RestoreTheLesser)
-        });
+        let others = self.others_that_could_go_on().filter(|(_, peer)| peer.member_in(formation).is_some());
         let log_ends = others.filter_map(|(process, peer)| Some((peer.standing.as_ref()?.log_end, process)));
         log_ends.filter(|&(log_end, _)| log_end > node.log_end()).max().map(|(_, process)| process)
+    }
+
+    /// Connected, and could be let go on alone instead of this one.
+    fn others_that_could_go_on(&self) -> impl Iterator<Item = (ProcessId, &Peer)> {
+        let may_lead = |process: &ProcessId, peer: &Peer| self.config.voters.contains(process) && !peer.is_leaving();
+        self.peers.connected().filter(move |(process, peer)| may_lead(process, peer) && !planted::has(Bug::RestoreTheLesser))
     }
 
     fn continue_as(&mut self, formation: Formation, id: MemberId) -> Result<(), String> {
